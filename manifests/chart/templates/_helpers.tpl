@@ -1,0 +1,34 @@
+{{- define "dynamo-cache.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- /* The name of every resource: the release's name, with the chart's where that does not say it. */ -}}
+{{- define "dynamo-cache.fullname" -}}
+{{- $name := include "dynamo-cache.name" . }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride }}
+{{- else if contains $name .Release.Name }}
+{{- .Release.Name }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- /* What a selector may hold: it never changes in the life of a release. */ -}}
+{{- define "dynamo-cache.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "dynamo-cache.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "dynamo-cache.labels" -}}
+{{ include "dynamo-cache.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+{{- end }}
+
+{{- define "dynamo-cache.serviceAccountName" -}}
+{{- default (include "dynamo-cache.fullname" .) .Values.serviceAccount.name }}
+{{- end }}
+
+{{- define "dynamo-cache.certificateSecretName" -}}
+{{- default (printf "%s-tls" (include "dynamo-cache.fullname" .)) .Values.certificate.secretName }}
+{{- end }}
