@@ -1,0 +1,312 @@
+//! What a container's command line shows: engines, Python modules, programs and flags.
+//!
+//! A command line is command then args. An element with white space in it, or one that follows a shell's `-c`,
+//! is read as a script: its words count, its comment lines do not.
+
+use super::engine::Engine;
+use super::pod::Container;
+
+/// What one command line shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// The first engine, and whether it shows in elements of its own rather than inside a script.
+    pub engine: Option<(Engine, Whole)>,
+    /// The first `dynamo.*` module that is no engine.
+    pub component: Option<Component>,
+    /// Whether any `dynamo.*` module is run, an engine or not.
+    pub dynamo_module: bool,
+    /// Whether any Python module is run by `-m`.
+    pub python_module: bool,
+    /// Whether the Python module `gpu_memory_service` is run.
+    pub gpu_memory_service: bool,
+    /// Whether an element is a shell.
+    pub shell: bool,
+    /// Whether a flag says that the engine spans nodes.
+    pub spans_nodes: bool,
+    /// Whether a flag already chooses how weights are loaded.
+    pub load_format: bool,
+    /// Whether a program is a Model Express server.
+    pub model_express_server: bool,
+}
+
+/// Whether something shows in whole elements of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whole {
+    /// Inside a script.
+    No,
+    /// As elements.
+    Yes,
+}
+
+/// A Dynamo component that is no engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Component {
+    /// `dynamo.frontend`, `dynamo.mocker` and others.
+    Other,
+    /// `dynamo.planner`.
+    Planner,
+}
+
+/// Names of a Model Express server's program and image.
+pub fn is_model_express_server(name: &str) -> bool {
+    matches!(name, "modelexpress-server" | "model-express-server")
+}
+
+impl Shown {
+    /// Reads the command line of a container.
+    pub fn by(container: &Container<'_>) -> Shown {
+        let words = words(container.command_line());
+        let mut shown = Shown::default();
+        for (index, word) in words.iter().enumerate() {
+            let next = words.get(index + 1);
+            shown.read_program(word);
+            shown.read_flag(word.text);
+            if word.text == "-m" {
+                if let Some(module) = next {
+                    shown.read_module(module.text, word.whole.and(module.whole));
+                }
+            } else if let Some(module) = word.text.strip_prefix("-m") {
+                // Python also takes the module in the same element; other programs have flags such as -max.
+                if is_known_module(module) {
+                    shown.read_module(module, word.whole);
+                }
+            }
+            let program = last_name(word.text);
+            if program == "trtllm-serve" {
+                shown.show_engine(Engine::Trtllm, word.whole);
+            } else if let ("vllm", Some(next)) = (program, next)
+                && next.text == "serve"
+            {
+                shown.show_engine(Engine::Vllm, word.whole.and(next.whole));
+            }
+        }
+        shown
+    }
+
+    fn read_program(&mut self, word: &Word<'_>) {
+        let name = last_name(word.text);
+        self.model_express_server |= word.program && is_model_express_server(name);
+        self.shell |= word.whole == Whole::Yes && matches!(name, "ash" | "bash" | "dash" | "ksh" | "sh" | "zsh");
+    }
+
+    fn read_flag(&mut self, word: &str) {
+        let Some(flag) = word.strip_prefix("--") else { return };
+        let flag = flag.split_once('=').map_or(flag, |(name, _)| name);
+        match flag {
+            "headless" | "nnodes" | "node-rank" | "node_rank" => self.spans_nodes = true,
+            "load-format"
+            | "load_format"
+            | "remote-instance-weight-loader-backend"
+            | "remote_instance_weight_loader_backend" => self.load_format = true,
+            _ => {}
+        }
+    }
+
+    fn read_module(&mut self, module: &str, whole: Whole) {
+        self.python_module = true;
+        let mut parts = module.split('.');
+        match (parts.next(), parts.next()) {
+            (Some("dynamo"), Some(name)) if !name.is_empty() => {
+                self.dynamo_module = true;
+                match (Engine::named(name), name) {
+                    (Some(engine), _) => self.show_engine(engine, whole),
+                    (None, "planner") => self.show_component(Component::Planner),
+                    (None, _) => self.show_component(Component::Other),
+                }
+            }
+            (Some("gpu_memory_service"), _) => self.gpu_memory_service = true,
+            (Some("sglang"), Some("launch_server")) => self.show_engine(Engine::Sglang, whole),
+            (Some("vllm"), Some("entrypoints")) => self.show_engine(Engine::Vllm, whole),
+            _ => {}
+        }
+    }
+
+    fn show_engine(&mut self, engine: Engine, whole: Whole) {
+        self.engine.get_or_insert((engine, whole));
+    }
+
+    fn show_component(&mut self, component: Component) {
+        self.component.get_or_insert(component);
+    }
+}
+
+impl Whole {
+    fn and(self, other: Whole) -> Whole {
+        if self == Whole::Yes { other } else { Whole::No }
+    }
+}
+
+/// One word of a command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Word<'a> {
+    text: &'a str,
+    whole: Whole,
+    /// Whether this word names the program that a command runs.
+    program: bool,
+}
+
+fn is_known_module(module: &str) -> bool {
+    ["dynamo.", "gpu_memory_service", "sglang.launch_server", "vllm.entrypoints."]
+        .iter()
+        .any(|known| module.starts_with(known))
+}
+
+/// What follows the last slash.
+fn last_name(word: &str) -> &str {
+    word.rsplit('/').next().unwrap_or_default()
+}
+
+fn words<'a>(elements: impl Iterator<Item = &'a str>) -> Vec<Word<'a>> {
+    let mut words = Vec::new();
+    let mut after_c = false;
+    for (index, element) in elements.enumerate() {
+        if after_c || element.contains(char::is_whitespace) {
+            read_script(element, &mut words);
+        } else {
+            words.push(Word { text: element, whole: Whole::Yes, program: index == 0 });
+        }
+        after_c = is_script_flag(element);
+    }
+    words
+}
+
+/// `-c`, `-lc`, `-euxc` and the like: the next element is a script.
+fn is_script_flag(element: &str) -> bool {
+    element
+        .strip_prefix('-')
+        .and_then(|flags| flags.strip_suffix('c'))
+        .is_some_and(|flags| flags.bytes().all(|flag| flag.is_ascii_alphabetic()))
+}
+
+fn read_script<'a>(script: &'a str, words: &mut Vec<Word<'a>>) {
+    let mut continued = false;
+    let mut expects_program = true;
+    for line in script.lines() {
+        if !continued {
+            if line.trim_start().starts_with('#') {
+                continue;
+            }
+            expects_program = true;
+        }
+        continued = line.ends_with('\\');
+        read_line(line, &mut expects_program, words);
+    }
+}
+
+fn read_line<'a>(line: &'a str, expects_program: &mut bool, words: &mut Vec<Word<'a>>) {
+    let mut rest = line;
+    while let Some(start) = rest.find(|c: char| !ends_word(c)) {
+        *expects_program |= rest[..start].contains(ends_command);
+        rest = &rest[start..];
+        let mut end = rest.find(ends_word).unwrap_or(rest.len());
+        let assigns = is_assignment(&rest[..end]);
+        if assigns {
+            end = end_of_assignment(rest, end);
+        }
+        let text = &rest[..end];
+        let program = *expects_program && !assigns && text != "exec";
+        *expects_program &= !program;
+        words.push(Word { text: if assigns { "" } else { text }, whole: Whole::No, program });
+        rest = &rest[end..];
+    }
+    *expects_program |= rest.contains(ends_command);
+}
+
+fn ends_word(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '"' | '\'' | '\\' | '<' | '>') || ends_command(c)
+}
+
+fn ends_command(c: char) -> bool {
+    matches!(c, ';' | '&' | '|' | '(' | ')' | '{' | '}' | '`')
+}
+
+/// `NAME=…`, as it may stand before a program.
+fn is_assignment(word: &str) -> bool {
+    word.split_once('=').is_some_and(|(name, _)| {
+        !name.is_empty()
+            && !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    })
+}
+
+/// Where an assignment ends whose value, from `end` on, may be quoted.
+fn end_of_assignment(rest: &str, end: usize) -> usize {
+    match rest[end..].chars().next() {
+        Some(quote @ ('"' | '\'')) => match rest[end + 1..].find(quote) {
+            Some(length) => end + 1 + length + 1,
+            None => end,
+        },
+        _ => end,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::super::engine::Engine;
+    use super::super::pod::{Container, Text};
+    use super::{Component, Shown, Whole};
+
+    fn shown(elements: &[&str]) -> Shown {
+        let args = elements.iter().map(|element| Text(Cow::Borrowed(*element))).collect();
+        Shown::by(&Container { args: Some(args), ..Container::default() })
+    }
+
+    #[test]
+    fn an_engine_shows_in_each_way_of_starting_it() {
+        let whole = |engine| Some((engine, Whole::Yes));
+        let script = |engine| Some((engine, Whole::No));
+        for (elements, engine) in [
+            (&["python3", "-m", "dynamo.vllm"][..], whole(Engine::Vllm)),
+            (&["python3", "-mdynamo.sglang"], whole(Engine::Sglang)),
+            (&["python3", "-m dynamo.trtllm"], script(Engine::Trtllm)),
+            (&["sh", "-c", "exec python3 -m dynamo.vllm --model x"], script(Engine::Vllm)),
+            (
+                &["bash", "-lc", "set -e\n# python3 -m dynamo.sglang\npython3 -m \\\n  dynamo.vllm"],
+                script(Engine::Vllm),
+            ),
+            (&["bash", "-c", "ssh host \"mpirun bash -c 'python3 -m dynamo.trtllm'\""], script(Engine::Trtllm)),
+            (&["/opt/venv/bin/vllm", "serve", "x"], whole(Engine::Vllm)),
+            (&["python", "-m", "vllm.entrypoints.openai.api_server"], whole(Engine::Vllm)),
+            (&["python", "-m", "sglang.launch_server"], whole(Engine::Sglang)),
+            (&["trtllm-serve", "x"], whole(Engine::Trtllm)),
+            (&["python3", "-m", "dynamo.frontend"], None),
+            (&["vllm", "bench"], None),
+            (&["python3", "-m", "dynamo_other.vllm"], None),
+            (&["sh", "-c", "# python3 -m dynamo.vllm"], None),
+        ] {
+            assert_eq!(shown(elements).engine, engine, "{elements:?}");
+        }
+    }
+
+    #[test]
+    fn other_modules_show_too() {
+        assert_eq!(shown(&["python3", "-m", "dynamo.planner.x"]).component, Some(Component::Planner));
+        assert_eq!(shown(&["python3", "-m", "dynamo.mocker"]).component, Some(Component::Other));
+        assert!(shown(&["bash", "-c", "python3 -m gpu_memory_service"]).gpu_memory_service);
+        assert!(shown(&["python3", "-m", "http.server"]).python_module);
+        assert!(!shown(&["tool", "-max", "3"]).python_module);
+    }
+
+    #[test]
+    fn a_program_is_the_first_word_of_a_command() {
+        for (elements, server) in [
+            (&["/usr/local/bin/model-express-server"][..], true),
+            (&["sh", "-c", "modelexpress-server"], true),
+            (&["sh", "-c", "export A=1; B='x y' exec ./modelexpress-server --port 1"], true),
+            (&["sh", "-c", "echo model-express-server"], false),
+            (&["tool", "model-express-server"], false),
+            (&["sh", "-c", "wait-for \\\nmodel-express-server"], false),
+        ] {
+            assert_eq!(shown(elements).model_express_server, server, "{elements:?}");
+        }
+    }
+
+    #[test]
+    fn flags_and_shells_show() {
+        assert!(shown(&["x", "--nnodes=2"]).spans_nodes && shown(&["sh", "-c", "x --headless"]).spans_nodes);
+        assert!(shown(&["x", "--load_format", "auto"]).load_format && !shown(&["x", "--load-formats"]).load_format);
+        assert!(shown(&["/bin/bash", "-c", "x"]).shell && !shown(&["x", "sh y"]).shell);
+    }
+}

@@ -1,0 +1,293 @@
+//! Whether a pod is a Dynamo component, which of its containers get caches, and which engine each one runs.
+
+use super::command_line::{self, Component, Shown};
+use super::engine::Engine;
+use super::pod::{Container, Pod};
+use super::reason::Reason;
+use super::settings::PREFIX;
+use super::told::{self, Warning};
+
+/// What a pod is to us.
+#[derive(Debug)]
+pub enum Verdict<'p> {
+    /// A Dynamo component, and its containers that get caches: init containers first, each in the pod's order.
+    Component(Vec<Chosen<'p>>),
+    /// Nothing is asked about its caches.
+    LeftAlone(Reason),
+}
+
+/// A container that gets caches.
+#[derive(Debug)]
+pub struct Chosen<'p> {
+    /// Where it stands.
+    pub place: Place,
+    /// The container itself.
+    pub container: &'p Container<'p>,
+    /// What its command line shows.
+    pub shown: Shown,
+    /// Which caches are its own.
+    pub row: Row,
+    /// Which engine it runs.
+    pub engine: Runs,
+}
+
+/// Where a container stands in its pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Whether it is an init container.
+    pub init: bool,
+    /// Its index in the list.
+    pub index: usize,
+}
+
+/// The rows of the contract's table: which caches a container gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Row {
+    /// Model cache, compile cache and address.
+    Engine,
+    /// Model cache and address: tokenizer and configuration files are all that it reads.
+    Frontend,
+    /// The address alone.
+    Planner,
+}
+
+/// The engine of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// This one.
+    Engine(Engine),
+    /// The annotation says none.
+    None,
+    /// Nothing tells.
+    Unknown,
+}
+
+impl Chosen<'_> {
+    /// Whether the model cache is one of its caches.
+    pub fn wants_model_cache(&self) -> bool {
+        self.row != Row::Planner
+    }
+
+    /// Whether the compile cache is one of its caches.
+    pub fn wants_compile_cache(&self) -> bool {
+        self.row == Row::Engine
+    }
+}
+
+/// A container that may be chosen, with what its command line shows.
+struct Candidate<'p> {
+    place: Place,
+    container: &'p Container<'p>,
+    shown: Shown,
+}
+
+impl Candidate<'_> {
+    /// A container, or an init container that runs beside them.
+    fn runs_beside(&self) -> bool {
+        !self.place.init || self.container.restart_policy.as_deref() == Some("Always")
+    }
+
+    /// GPU Memory Service, and the operator's wait for a leader: no caches, whatever chose them.
+    fn never_gets_caches(&self) -> bool {
+        let name = self.container.name();
+        name.starts_with("gms-")
+            || name == "wait-for-leader-mp"
+            || (self.shown.gpu_memory_service && self.shown.engine.is_none())
+    }
+}
+
+/// Says what the pod is to us, and warns of annotations that do not parse.
+pub fn judge<'p>(pod: &'p Pod<'p>) -> (Verdict<'p>, Vec<Warning>) {
+    let mut warnings = Vec::new();
+    let inject = Annotations { pod, warnings: &mut warnings }.word("inject", &["false", "true"]);
+    if inject == Some("false") {
+        return (Verdict::LeftAlone(Reason::OptedOut), warnings);
+    }
+    let candidates = candidates(pod);
+    let left_alone = if inject != Some("true") && !is_component(pod, &candidates) {
+        Some(Reason::NotAComponent)
+    } else if pod.annotation("kubernetes.io/config.mirror").is_some() {
+        Some(Reason::MirrorPod)
+    } else if is_windows(pod) {
+        Some(Reason::Windows)
+    } else if is_snapshot(pod) {
+        Some(Reason::Snapshot)
+    } else if candidates.iter().any(is_model_express_server) {
+        Some(Reason::ModelExpressServer)
+    } else {
+        None
+    };
+    if let Some(reason) = left_alone {
+        return (Verdict::LeftAlone(reason), warnings);
+    }
+    let engines = ["none", "sglang", "trtllm", "vllm"];
+    let mut annotations = Annotations { pod, warnings: &mut warnings };
+    let engine = annotations.word("engine", &engines);
+    let names = annotations.names();
+    let chosen = choose(pod, candidates, names.as_deref(), &mut warnings);
+    let row_of_pod = row_of_type(pod.label("nvidia.com/dynamo-component-type"));
+    let chosen = chosen.into_iter().map(|candidate| assign(candidate, engine, row_of_pod));
+    (Verdict::Component(chosen.collect()), warnings)
+}
+
+/// The annotations that only a pod can have.
+struct Annotations<'p, 'w> {
+    pod: &'p Pod<'p>,
+    warnings: &'w mut Vec<Warning>,
+}
+
+impl<'p> Annotations<'p, '_> {
+    fn value(&self, short: &str) -> Option<&'p str> {
+        let annotations = &self.pod.annotations()?.0;
+        let found = annotations.iter().find(|(name, _)| name.strip_prefix(PREFIX) == Some(short));
+        found.map(|(_, value)| value.trim())
+    }
+
+    /// One of these words; anything else is a warning.
+    fn word(&mut self, short: &str, words: &[&str]) -> Option<&'p str> {
+        let value = self.value(short)?;
+        if words.contains(&value) {
+            return Some(value);
+        }
+        let takes = format!("one of {}", words.join(", "));
+        self.warnings.push(Warning::setting(Reason::AnnotationInvalid, short, value, &takes));
+        None
+    }
+
+    /// Names of containers; an empty list, or an empty name in it, is a warning.
+    fn names(&mut self) -> Option<Vec<&'p str>> {
+        let value = self.value("containers")?;
+        let names: Vec<_> = value.split(',').map(str::trim).collect();
+        if names.iter().all(|name| !name.is_empty()) {
+            return Some(names);
+        }
+        let takes = "a list of names of containers";
+        self.warnings.push(Warning::setting(Reason::AnnotationInvalid, "containers", value, takes));
+        None
+    }
+}
+
+fn candidates<'p>(pod: &'p Pod<'p>) -> Vec<Candidate<'p>> {
+    let of = |init: bool, containers: &'p [Container<'p>]| {
+        containers.iter().enumerate().map(move |(index, container)| Candidate {
+            place: Place { init, index },
+            container,
+            shown: Shown::by(container),
+        })
+    };
+    of(true, pod.init_containers()).chain(of(false, pod.containers())).collect()
+}
+
+fn is_component(pod: &Pod<'_>, candidates: &[Candidate<'_>]) -> bool {
+    const LABELS: [&str; 3] =
+        ["nvidia.com/dynamo-component-type", "nvidia.com/dynamo-component", "nvidia.com/dynamo-graph-deployment-name"];
+    LABELS.iter().any(|label| pod.label(label).is_some())
+        || candidates.iter().any(|candidate| candidate.runs_beside() && candidate.shown.dynamo_module)
+}
+
+fn is_windows(pod: &Pod<'_>) -> bool {
+    let Some(spec) = &pod.spec else { return false };
+    let os = spec.os.as_ref().and_then(|os| os.name.as_deref());
+    let selected = spec.node_selector.as_ref().and_then(|labels| labels.value("kubernetes.io/os"));
+    os == Some("windows") || selected.is_some_and(|os| &**os == "windows")
+}
+
+/// The marks of Dynamo Snapshot on capture, restore and restore-candidate pods.
+fn is_snapshot(pod: &Pod<'_>) -> bool {
+    let metadata = pod.metadata.as_ref();
+    let labels = metadata.and_then(|metadata| metadata.labels.as_ref());
+    let labelled =
+        labels.is_some_and(|labels| labels.0.iter().any(|(name, _)| name.starts_with("nvidia.com/snapshot-")));
+    let annotated = pod.annotations().is_some_and(|annotations| {
+        annotations.0.iter().any(|(name, value)| {
+            &**name == "nvidia.com/restore-from"
+                || name.starts_with("nvidia.com/dynamo-restore-")
+                || (&**name == "nvidia.com/dynamo-checkpoint-restore-candidate" && &**value == "true")
+        })
+    });
+    labelled || annotated
+}
+
+fn is_model_express_server(candidate: &Candidate<'_>) -> bool {
+    let image = candidate.container.image_name();
+    !candidate.place.init && (candidate.shown.model_express_server || command_line::is_model_express_server(image))
+}
+
+fn choose<'p>(
+    pod: &'p Pod<'p>,
+    candidates: Vec<Candidate<'p>>,
+    names: Option<&[&str]>,
+    warnings: &mut Vec<Warning>,
+) -> Vec<Candidate<'p>> {
+    let before = told::named_before(pod);
+    let rule: Box<dyn Fn(&Candidate<'_>) -> bool + '_> = if let Some(names) = names {
+        for name in names {
+            if !candidates.iter().any(|candidate| candidate.container.name() == *name) {
+                warnings.push(Warning::container_not_found(name));
+            }
+        }
+        Box::new(move |candidate| names.contains(&candidate.container.name()))
+    } else {
+        let fallback = fallback(pod, &candidates);
+        Box::new(move |candidate| shows_dynamo(candidate) || fallback.contains(&candidate.place))
+    };
+    let chosen = |candidate: &Candidate<'_>| {
+        let named_before = before.iter().any(|name| name == candidate.container.name());
+        (rule(candidate) || named_before) && !candidate.never_gets_caches()
+    };
+    candidates.into_iter().filter(chosen).collect()
+}
+
+fn shows_dynamo(candidate: &Candidate<'_>) -> bool {
+    candidate.runs_beside() && (candidate.shown.engine.is_some() || candidate.shown.component.is_some())
+}
+
+/// The containers that are meant where no command line shows an engine.
+fn fallback<'p>(pod: &'p Pod<'p>, candidates: &[Candidate<'p>]) -> Vec<Place> {
+    let shown = |candidate: &&Candidate<'_>| shows_dynamo(candidate);
+    if candidates.iter().filter(shown).any(|candidate| candidate.shown.engine.is_some()) {
+        return Vec::new();
+    }
+    let containers = || candidates.iter().filter(|candidate| !candidate.place.init);
+    let named = |name: &str| containers().find(|candidate| candidate.container.name() == name);
+    if let Some(main) = named("main") {
+        return vec![main.place];
+    }
+    let engines = containers().filter(|candidate| is_numbered_engine(candidate.container.name()));
+    let engines: Vec<_> = engines.map(|candidate| candidate.place).collect();
+    if !engines.is_empty() || candidates.iter().any(|candidate| shown(&candidate)) {
+        return engines;
+    }
+    let default = pod.annotation("kubectl.kubernetes.io/default-container").and_then(named);
+    default.or_else(|| containers().next()).map(|candidate| candidate.place).into_iter().collect()
+}
+
+/// `engine-0`, `engine-1`: the operator's names for the containers of a failover worker, which has no `main`.
+pub fn is_numbered_engine(name: &str) -> bool {
+    name.strip_prefix("engine-")
+        .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn row_of_type(component_type: Option<&str>) -> Row {
+    match component_type {
+        Some("epp" | "frontend") => Row::Frontend,
+        Some("planner") => Row::Planner,
+        _ => Row::Engine,
+    }
+}
+
+fn assign<'p>(candidate: Candidate<'p>, annotated: Option<&str>, row_of_pod: Row) -> Chosen<'p> {
+    let Candidate { place, container, shown } = candidate;
+    let annotated = annotated.map(|name| Engine::named(name).map_or(Runs::None, Runs::Engine));
+    let (row, engine) = match (shown.engine, shown.component) {
+        (Some((engine, _)), _) => (Row::Engine, annotated.unwrap_or(Runs::Engine(engine))),
+        (None, Some(Component::Planner)) => (Row::Planner, Runs::Unknown),
+        (None, Some(Component::Other)) => (Row::Frontend, Runs::Unknown),
+        (None, None) => {
+            let row = if matches!(annotated, Some(Runs::Engine(_))) { Row::Engine } else { row_of_pod };
+            let of_image = || Engine::of_image(container.image_name()).filter(|_| !shown.python_module);
+            (row, annotated.or_else(|| of_image().map(Runs::Engine)).unwrap_or(Runs::Unknown))
+        }
+    };
+    Chosen { place, container, shown, row, engine }
+}

@@ -1,0 +1,200 @@
+//! Changes as RFC 6902 operations, each of which applies to the pod as received.
+//!
+//! All are `add`: a patch that decodes and does not apply makes the API server refuse the pod, whatever the failure
+//! policy says, and an `add` whose parent exists always applies.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+use super::component::Place;
+use super::plan::{Added, Change};
+use super::pod::{Container, Pod};
+use super::settings::STATUS;
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Operation<'p> {
+    op: Add,
+    /// Where, as a JSON Pointer.
+    pub path: String,
+    /// What.
+    pub value: Value<'p>,
+}
+
+/// The only operation that we use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Add {
+    Add,
+}
+
+/// What an operation adds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Value<'p> {
+    /// A group id.
+    Group(i64),
+    /// A list that was not there.
+    List(Vec<Value<'p>>),
+    /// A mount.
+    #[serde(rename_all = "camelCase")]
+    Mount {
+        /// The volume.
+        name: Cow<'p, str>,
+        /// Where.
+        mount_path: String,
+        /// Whether it can only be read.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        read_only: bool,
+        /// The part of the volume.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sub_path: Option<&'static str>,
+    },
+    /// An object of one key that was not there.
+    #[serde(serialize_with = "object")]
+    Object(&'static str, Box<Value<'p>>),
+    /// The pod's security context.
+    #[serde(rename_all = "camelCase")]
+    SecurityContext {
+        /// The group.
+        fs_group: i64,
+        /// When ownership is changed.
+        fs_group_change_policy: &'static str,
+    },
+    /// Text.
+    Text(Cow<'p, str>),
+    /// A variable.
+    Variable {
+        /// Its name.
+        name: &'static str,
+        /// Its value.
+        value: Cow<'p, str>,
+    },
+    /// A volume.
+    #[serde(rename_all = "camelCase")]
+    Volume {
+        /// Its name.
+        name: &'static str,
+        /// Its source.
+        persistent_volume_claim: Source,
+    },
+}
+
+/// The claim behind a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    claim_name: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    read_only: bool,
+}
+
+fn object<S: Serializer>(key: &&'static str, value: &Value<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    map.serialize_entry(key, value)?;
+    map.end()
+}
+
+/// The changes as operations, in an order that applies.
+pub fn operations<'p>(pod: &Pod<'_>, changes: &[Change<'p>]) -> Vec<Operation<'p>> {
+    let mut operations = Vec::with_capacity(changes.len());
+    let volumes = changes.iter().filter_map(volume).collect();
+    append(&mut operations, "/spec/volumes", pod.spec.as_ref().is_some_and(|spec| spec.volumes.is_some()), volumes);
+    for change in changes {
+        if let Change::FsGroup(group) = change {
+            operations.extend(fs_group(pod, *group));
+        }
+    }
+    let mut places: Vec<Place> = Vec::new();
+    for change in changes {
+        if let Change::Container { place, .. } = change
+            && !places.contains(place)
+        {
+            places.push(*place);
+            container(&mut operations, pod, *place, changes);
+        }
+    }
+    for change in changes {
+        if let Change::Status(text) = change {
+            operations.push(status(pod, text));
+        }
+    }
+    operations
+}
+
+fn volume<'p>(change: &Change<'p>) -> Option<Value<'p>> {
+    let Change::Volume { name, claim, read_only } = change else { return None };
+    let source = Source { claim_name: claim.clone(), read_only: *read_only };
+    Some(Value::Volume { name, persistent_volume_claim: source })
+}
+
+fn fs_group<'p>(pod: &Pod<'_>, group: i64) -> Vec<Operation<'p>> {
+    const POLICY: &str = "OnRootMismatch";
+    let path = "/spec/securityContext";
+    let present = pod.spec.as_ref().is_some_and(|spec| spec.security_context.is_some());
+    if present {
+        let policy = Value::Text(Cow::Borrowed(POLICY));
+        return vec![
+            add(format!("{path}/fsGroup"), Value::Group(group)),
+            add(format!("{path}/fsGroupChangePolicy"), policy),
+        ];
+    }
+    vec![add(path.to_owned(), Value::SecurityContext { fs_group: group, fs_group_change_policy: POLICY })]
+}
+
+fn container<'p>(operations: &mut Vec<Operation<'p>>, pod: &Pod<'_>, place: Place, changes: &[Change<'p>]) {
+    let (list, containers) =
+        if place.init { ("initContainers", pod.init_containers()) } else { ("containers", pod.containers()) };
+    let Some(container) = containers.get(place.index) else { return };
+    let path = format!("/spec/{list}/{}", place.index);
+    let (mut mounts, mut variables, mut args) = (Vec::new(), Vec::new(), Vec::new());
+    for change in changes {
+        match change {
+            Change::Container { place: at, added, .. } if *at == place => match added {
+                Added::Args(words) => args.extend(words.iter().map(|word| Value::Text(Cow::Owned(word.clone())))),
+                Added::Mount { volume, path, read_only, sub_path } => mounts.push(Value::Mount {
+                    name: volume.clone(),
+                    mount_path: path.to_string(),
+                    read_only: *read_only,
+                    sub_path: *sub_path,
+                }),
+                Added::Variable { name, value } => variables.push(Value::Variable { name, value: value.clone() }),
+            },
+            _ => {}
+        }
+    }
+    let Container { volume_mounts, env, args: has_args, .. } = container;
+    append(operations, &format!("{path}/volumeMounts"), volume_mounts.is_some(), mounts);
+    append(operations, &format!("{path}/env"), env.is_some(), variables);
+    append(operations, &format!("{path}/args"), has_args.is_some(), args);
+}
+
+/// Appends to a list, or makes the list where there is none.
+fn append<'p>(operations: &mut Vec<Operation<'p>>, list: &str, present: bool, values: Vec<Value<'p>>) {
+    if values.is_empty() {
+        return;
+    }
+    if present {
+        operations.extend(values.into_iter().map(|value| add(format!("{list}/-"), value)));
+    } else {
+        operations.push(add(list.to_owned(), Value::List(values)));
+    }
+}
+
+fn status<'p>(pod: &Pod<'_>, text: &str) -> Operation<'p> {
+    let text = Value::Text(Cow::Owned(text.to_owned()));
+    if pod.annotations().is_some() {
+        return add(format!("/metadata/annotations/{}", STATUS.replace('/', "~1")), text);
+    }
+    let annotations = Value::Object(STATUS, Box::new(text));
+    if pod.metadata.is_some() {
+        return add("/metadata/annotations".to_owned(), annotations);
+    }
+    add("/metadata".to_owned(), Value::Object("annotations", Box::new(annotations)))
+}
+
+fn add(path: String, value: Value<'_>) -> Operation<'_> {
+    Operation { op: Add::Add, path, value }
+}

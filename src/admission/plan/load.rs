@@ -1,0 +1,64 @@
+//! Loading weights through Model Express, for those who ask for it: the contract's section 7.
+
+use super::super::command_line::Whole;
+use super::super::component::Runs;
+use super::super::engine::Engine;
+use super::super::reason::Reason;
+use super::super::settings::LoadFormat;
+use super::super::told::Warning;
+use super::draft::{Draft, Value};
+use super::{Cache, Scene};
+
+/// The variable with which a container asks for a format; no engine reads it.
+const ASKS: &str = "VLLM_LOAD_FORMAT";
+
+/// What came of it.
+pub(super) struct Load {
+    /// Why the engine does not load this way although it was asked for.
+    pub result: Result<(), Reason>,
+    pub warning: Option<Warning>,
+}
+
+impl Load {
+    const DONE: Load = Load { result: Ok(()), warning: None };
+}
+
+/// Adds the engine's flag or variable where the format is asked for and an address is in place.
+pub(super) fn plan(scene: &Scene<'_>, draft: &mut Draft<'_, '_>) -> Load {
+    let Runs::Engine(engine) = draft.chosen.engine else { return Load::DONE };
+    if draft.chosen.shown.load_format {
+        return Load::DONE;
+    }
+    let (format, warning) = match draft.variable(ASKS) {
+        None => (scene.settings.express.load_format, None),
+        Some(value) => asked_by(&value),
+    };
+    let Some(format) = format else { return Load { result: Ok(()), warning } };
+    let words = match engine {
+        Engine::Sglang => {
+            "--load-format remote_instance --remote-instance-weight-loader-backend modelexpress".to_owned()
+        }
+        Engine::Trtllm => {
+            draft.set(Cache::LoadFormat, "DYN_TRTLLM_LOAD_FORMAT", format.word());
+            return Load { result: Ok(()), warning };
+        }
+        Engine::Vllm => format!("--load-format {}", format.word()),
+    };
+    let shown = draft.chosen.shown;
+    if shown.shell || shown.engine != Some((engine, Whole::Yes)) {
+        let told = Warning::shell_wrapped(draft.container().name(), &words);
+        return Load { result: Err(Reason::ShellWrapped), warning: warning.or(Some(told)) };
+    }
+    draft.append_args(Cache::LoadFormat, words.split(' ').map(str::to_owned).collect());
+    Load { result: Ok(()), warning }
+}
+
+fn asked_by(value: &Value<'_>) -> (Option<LoadFormat>, Option<Warning>) {
+    let Value::Literal(text) = value else {
+        return (None, Some(Warning::variable(Reason::LoadFormatInvalid, ASKS, "a reference")));
+    };
+    match LoadFormat::read(text) {
+        Ok(format) => (Some(format), None),
+        Err((reason, format)) => (format, Some(Warning::variable(reason, ASKS, text))),
+    }
+}

@@ -1,0 +1,151 @@
+//! Whether a claim's volume can be mounted at a path of a container, and mounting it there.
+
+use std::borrow::Cow;
+
+use super::super::claim::{Access, Claim};
+use super::super::path::{self, Path};
+use super::super::reason::Reason;
+use super::super::settings::Policy;
+use super::draft::{Draft, Mounted};
+use super::volumes::Volumes;
+use super::{Cache, Scene};
+
+/// A mount that we would like to add.
+pub(super) struct Wish<'w> {
+    pub cache: Cache,
+    /// The name that the volume gets where the pod has none of the claim.
+    pub volume: &'static str,
+    pub claim: &'w str,
+    pub path: Path<'static>,
+    pub read_only: bool,
+    /// What the cache itself has against the path.
+    pub objection: Option<Reason>,
+}
+
+impl Scene<'_> {
+    /// What is known of a claim.
+    fn claim(&self, name: &str) -> Option<Claim> {
+        self.claims.get(name).copied()
+    }
+
+    /// Whether a claim can only be read, whoever mounts it.
+    pub fn only_reads(&self, name: &str) -> bool {
+        self.claim(name).is_some_and(|claim| claim.access == Access::ReadOnlyMany)
+    }
+
+    /// Why a volume of the claim would keep the pod from starting, if so.
+    fn refuses(&self, name: &str) -> Result<(), Reason> {
+        let Some(claim) = self.claim(name) else {
+            return match self.settings.missing_claim {
+                Policy::Inject => Ok(()),
+                Policy::Skip => Err(Reason::ClaimNotFound),
+            };
+        };
+        if claim.terminating {
+            return Err(Reason::ClaimTerminating);
+        }
+        if claim.lost {
+            return Err(Reason::ClaimLost);
+        }
+        if claim.block {
+            return Err(Reason::ClaimBlock);
+        }
+        match (claim.access, self.settings.single_node_claim) {
+            (Access::ReadWriteOncePod, _) => Err(Reason::ClaimSinglePod),
+            (Access::ReadWriteOnce, Policy::Skip) => Err(Reason::ClaimSingleNode),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether processes of the container can enter `/root`.
+    fn runs_as_root(&self, draft: &Draft<'_, '_>) -> bool {
+        let container = draft.container();
+        let pod = self.pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
+        let user_of_pod = pod.and_then(|context| context.run_as_user);
+        let user = container.security_context.as_ref().and_then(|context| context.run_as_user).or(user_of_pod);
+        match user {
+            Some(user) => user == 0,
+            None => !container.image_name().ends_with("-runtime"),
+        }
+    }
+
+    /// Whether the cache's user can use a mount of the container's own.
+    ///
+    /// # Errors
+    /// `path-unsafe` below `/root` for a user who cannot enter it, and where the path cannot stand in a variable.
+    pub fn user_can_enter(&self, draft: &Draft<'_, '_>, path: &Path<'_>) -> Result<(), Reason> {
+        let below_root = Path::new("/root").covers(path) && !self.runs_as_root(draft);
+        let text = path.as_str();
+        let plain = path::is_absolute(text) && !text.contains("$(") && !text.contains("$$");
+        if below_root || !plain { Err(Reason::PathUnsafe) } else { Ok(()) }
+    }
+
+    /// Whether a mount of ours would hide what the container needs.
+    pub fn is_safe(&self, draft: &Draft<'_, '_>, path: &Path<'_>) -> Result<(), Reason> {
+        self.user_can_enter(draft, path)?;
+        let working_dir = draft.container().working_dir.as_deref().filter(|dir| !dir.is_empty());
+        let hides_working_dir = working_dir.is_some_and(|dir| path.covers(&Path::new(dir)));
+        if path.hides_system_files() || path.as_str().contains(':') || hides_working_dir {
+            return Err(Reason::PathUnsafe);
+        }
+        Ok(())
+    }
+}
+
+/// Whether something else is in the way of a mount: at the path, above it and read-only, or below a read-only one.
+pub(super) fn is_taken(draft: &Draft<'_, '_>, path: &Path<'_>, read_only: bool) -> bool {
+    let devices = draft.container().volume_devices.iter().flatten();
+    let mut devices = devices.map(|device| Path::new(device.device_path.as_deref().unwrap_or_default()));
+    devices.any(|device| device == *path)
+        || draft.mounts.iter().any(|mount| {
+            mount.path == *path
+                || (mount.path.is_above(path) && mount.read_only)
+                || (path.is_above(&mount.path) && read_only)
+        })
+}
+
+/// Mounts the whole of a claim's volume, and adds the volume where the pod has none.
+///
+/// # Errors
+/// The first check that refuses: claim facts, volume name, path unsafe, path taken. Nothing was added then.
+pub(super) fn add<'p>(
+    scene: &Scene<'_>,
+    volumes: &mut Volumes<'p>,
+    draft: &mut Draft<'p, '_>,
+    wish: Wish<'_>,
+) -> Result<(), Reason> {
+    let existing = volumes.of_claim(wish.claim);
+    let only_reads = scene.only_reads(wish.claim);
+    if existing.is_none() {
+        scene.refuses(wish.claim)?;
+    }
+    let devices = draft.container().volume_devices.iter().flatten();
+    let mut devices = devices.map(|device| device.name.as_deref().unwrap_or_default());
+    if devices.any(|device| volumes.is_of_claim(device, wish.claim)) {
+        return Err(Reason::ClaimBlock);
+    }
+    let source_reads = existing.as_ref().is_some_and(|volume| volume.read_only);
+    if wish.cache == Cache::Compile && (only_reads || source_reads) {
+        return Err(Reason::ClaimReadOnly);
+    }
+    if existing.is_none() {
+        volumes.is_free(wish.volume)?;
+    }
+    let read_only = wish.read_only || only_reads || source_reads;
+    scene.is_safe(draft, &wish.path)?;
+    if let Some(reason) = wish.objection {
+        return Err(reason);
+    }
+    if is_taken(draft, &wish.path, read_only) {
+        return Err(Reason::PathTaken);
+    }
+    let volume = existing.map_or_else(
+        || {
+            volumes.add(wish.volume, wish.claim, only_reads);
+            Cow::Borrowed(wish.volume)
+        },
+        |volume| volume.name,
+    );
+    draft.mount(wish.cache, Mounted { volume, path: wish.path, sub_path: None, read_only }, None);
+    Ok(())
+}

@@ -1,0 +1,422 @@
+//! The few fields of a Pod that we read, borrowed from the bytes they came in.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+/// Text that borrows from the input unless the input had to be unescaped.
+///
+/// serde borrows a bare `Cow` only where it is a field by itself, not inside a list; this type always borrows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Text<'a>(pub Cow<'a, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AsText;
+        impl<'de> Visitor<'de> for AsText {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(value)))
+            }
+
+            fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(value.to_owned())))
+            }
+
+            // Go reads null as the empty string.
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed("")))
+            }
+        }
+        deserializer.deserialize_any(AsText)
+    }
+}
+
+/// The entries of a JSON object, in their order.
+#[derive(Clone, Debug)]
+pub struct Entries<'a, V>(pub Vec<(Text<'a>, V)>);
+
+impl<V> Default for Entries<'_, V> {
+    fn default() -> Self {
+        Entries(Vec::new())
+    }
+}
+
+impl<V> Entries<'_, V> {
+    /// The value of the entry `key`.
+    pub fn value(&self, key: &str) -> Option<&V> {
+        self.0.iter().find(|(name, _)| &**name == key).map(|(_, value)| value)
+    }
+}
+
+impl<'de: 'a, 'a, V: Deserialize<'de>> Deserialize<'de> for Entries<'a, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AsEntries<'a, V>(PhantomData<(&'a (), V)>);
+        impl<'de: 'a, 'a, V: Deserialize<'de>> Visitor<'de> for AsEntries<'a, V> {
+            type Value = Entries<'a, V>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Entries(entries))
+            }
+        }
+        deserializer.deserialize_map(AsEntries(PhantomData))
+    }
+}
+
+/// Labels or annotations.
+pub type Strings<'a> = Entries<'a, Text<'a>>;
+
+/// A pod, or a pod template: they have the same shape.
+///
+/// An absent list and a list that is `null` are both `None`: neither can be appended to.
+#[derive(Debug, serde::Deserialize)]
+pub struct Pod<'a> {
+    /// Name, labels and annotations.
+    #[serde(borrow)]
+    pub metadata: Option<Metadata<'a>>,
+    /// What runs.
+    #[serde(borrow)]
+    pub spec: Option<Spec<'a>>,
+    /// Volumes that a controller will add to the pod: those of a StatefulSet's `volumeClaimTemplates`.
+    #[serde(skip)]
+    pub templates: Vec<String>,
+}
+
+/// A pod's metadata.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metadata<'a> {
+    /// The name, empty where the API server will generate it.
+    #[serde(borrow)]
+    pub name: Option<Text<'a>>,
+    /// What a generated name begins with.
+    #[serde(borrow)]
+    pub generate_name: Option<Text<'a>>,
+    /// The labels.
+    #[serde(borrow)]
+    pub labels: Option<Strings<'a>>,
+    /// The annotations.
+    #[serde(borrow)]
+    pub annotations: Option<Strings<'a>>,
+}
+
+/// A pod's spec.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spec<'a> {
+    /// Init containers; the restartable ones run beside the containers.
+    #[serde(borrow)]
+    pub init_containers: Option<Vec<Container<'a>>>,
+    /// The containers.
+    #[serde(borrow)]
+    pub containers: Option<Vec<Container<'a>>>,
+    /// The volumes.
+    #[serde(borrow)]
+    pub volumes: Option<Vec<Volume<'a>>>,
+    /// Labels that a node must have.
+    #[serde(borrow)]
+    pub node_selector: Option<Strings<'a>>,
+    /// Where the pod may run.
+    #[serde(borrow)]
+    pub affinity: Option<Affinity<'a>>,
+    /// The pod's user and groups.
+    pub security_context: Option<SecurityContext<'a>>,
+    /// The pod's operating system.
+    #[serde(borrow)]
+    pub os: Option<Os<'a>>,
+}
+
+/// A container or an init container.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Container<'a> {
+    /// The name.
+    #[serde(borrow)]
+    pub name: Option<Text<'a>>,
+    /// The image reference.
+    #[serde(borrow)]
+    pub image: Option<Text<'a>>,
+    /// The entry point.
+    #[serde(borrow)]
+    pub command: Option<Vec<Text<'a>>>,
+    /// The arguments.
+    #[serde(borrow)]
+    pub args: Option<Vec<Text<'a>>>,
+    /// The variables.
+    #[serde(borrow)]
+    pub env: Option<Vec<Variable<'a>>>,
+    /// The mounts.
+    #[serde(borrow)]
+    pub volume_mounts: Option<Vec<Mount<'a>>>,
+    /// The block devices.
+    #[serde(borrow)]
+    pub volume_devices: Option<Vec<Device<'a>>>,
+    /// The working directory.
+    #[serde(borrow)]
+    pub working_dir: Option<Text<'a>>,
+    /// `Always` makes an init container restartable.
+    #[serde(borrow)]
+    pub restart_policy: Option<Text<'a>>,
+    /// The container's user.
+    #[serde(borrow)]
+    pub security_context: Option<SecurityContext<'a>>,
+    /// What the container asks for.
+    #[serde(borrow)]
+    pub resources: Option<Resources<'a>>,
+}
+
+/// A variable of a container.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Variable<'a> {
+    /// The name.
+    #[serde(borrow)]
+    pub name: Option<Text<'a>>,
+    /// The value; absent means empty.
+    #[serde(borrow)]
+    pub value: Option<Text<'a>>,
+    /// Where the value comes from otherwise.
+    pub value_from: Option<IgnoredAny>,
+}
+
+/// A mount of a container.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mount<'a> {
+    /// The volume's name.
+    #[serde(borrow)]
+    pub name: Option<Text<'a>>,
+    /// Where it is mounted.
+    #[serde(borrow)]
+    pub mount_path: Option<Text<'a>>,
+    /// The part of the volume that is mounted.
+    #[serde(borrow)]
+    pub sub_path: Option<Text<'a>>,
+    /// The same, with variables.
+    #[serde(borrow)]
+    pub sub_path_expr: Option<Text<'a>>,
+    /// Whether the mount can only be read.
+    pub read_only: Option<bool>,
+}
+
+/// A block device of a container.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Device<'a> {
+    /// The volume's name.
+    #[serde(borrow)]
+    pub name: Option<Text<'a>>,
+    /// Where the device appears.
+    #[serde(borrow)]
+    pub device_path: Option<Text<'a>>,
+}
+
+/// Users, groups and what else we look at in a security context.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecurityContext<'a> {
+    /// The user id.
+    pub run_as_user: Option<i64>,
+    /// The group that owns the volumes.
+    pub fs_group: Option<i64>,
+    /// When ownership is changed.
+    #[serde(borrow)]
+    pub fs_group_change_policy: Option<Text<'a>>,
+}
+
+/// The names of what a container requests; amounts do not matter to us.
+#[derive(Debug, serde::Deserialize)]
+pub struct Resources<'a> {
+    /// At most this much.
+    #[serde(borrow)]
+    pub limits: Option<Entries<'a, IgnoredAny>>,
+    /// At least this much.
+    #[serde(borrow)]
+    pub requests: Option<Entries<'a, IgnoredAny>>,
+}
+
+/// The pod's operating system.
+#[derive(Debug, serde::Deserialize)]
+pub struct Os<'a> {
+    /// `linux` or `windows`.
+    #[serde(borrow)]
+    pub name: Option<Text<'a>>,
+}
+
+/// Affinity, as far as it names the GPU product of the node.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Affinity<'a> {
+    /// To nodes.
+    #[serde(borrow)]
+    pub node_affinity: Option<NodeAffinity<'a>>,
+}
+
+/// Affinity to nodes.
+#[derive(Debug, serde::Deserialize)]
+pub struct NodeAffinity<'a> {
+    /// The required part.
+    #[serde(borrow, rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+    pub required: Option<NodeSelector<'a>>,
+}
+
+/// Terms of which one must hold.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeSelector<'a> {
+    /// The terms.
+    #[serde(borrow)]
+    pub node_selector_terms: Option<Vec<NodeSelectorTerm<'a>>>,
+}
+
+/// Expressions that must all hold.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeSelectorTerm<'a> {
+    /// The expressions.
+    #[serde(borrow)]
+    pub match_expressions: Option<Vec<MatchExpression<'a>>>,
+}
+
+/// One expression over a node's label.
+#[derive(Debug, serde::Deserialize)]
+pub struct MatchExpression<'a> {
+    /// The label.
+    #[serde(borrow)]
+    pub key: Option<Text<'a>>,
+    /// `In` and others.
+    #[serde(borrow)]
+    pub operator: Option<Text<'a>>,
+    /// The values.
+    #[serde(borrow)]
+    pub values: Option<Vec<Text<'a>>>,
+}
+
+/// A volume of the pod.
+#[derive(Debug)]
+pub struct Volume<'a> {
+    /// The name.
+    pub name: Text<'a>,
+    /// Its source's claim, where it is one.
+    pub claim: Option<Text<'a>>,
+    /// Whether the source can only be read, whatever a mount says.
+    pub read_only: bool,
+}
+
+/// Sources that the kubelet mounts read-only always.
+const READ_ONLY_SOURCES: [&str; 5] = ["configMap", "downwardAPI", "image", "projected", "secret"];
+
+impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// What the many kinds of volume sources have in common.
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Source<'a> {
+            #[serde(borrow)]
+            claim_name: Option<Text<'a>>,
+            read_only: Option<bool>,
+        }
+
+        struct AsVolume<'a>(PhantomData<&'a ()>);
+        impl<'de: 'a, 'a> Visitor<'de> for AsVolume<'a> {
+            type Value = Volume<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a volume")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut volume = Volume { name: Text(Cow::Borrowed("")), claim: None, read_only: false };
+                while let Some(key) = map.next_key::<Text<'de>>()? {
+                    if &*key == "name" {
+                        volume.name = map.next_value()?;
+                    } else if let Some(source) = map.next_value::<Option<Source<'de>>>()? {
+                        volume.read_only |= source.read_only.unwrap_or(false) || READ_ONLY_SOURCES.contains(&&*key);
+                        if &*key == "persistentVolumeClaim" {
+                            volume.claim = source.claim_name;
+                        }
+                    }
+                }
+                Ok(volume)
+            }
+        }
+        deserializer.deserialize_map(AsVolume(PhantomData))
+    }
+}
+
+impl Container<'_> {
+    /// The name, empty where there is none.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or_default()
+    }
+
+    /// Command then args, as received.
+    pub fn command_line(&self) -> impl Iterator<Item = &str> {
+        let command = self.command.iter().flatten();
+        command.chain(self.args.iter().flatten()).map(|element| &**element)
+    }
+
+    /// The image reference's last name: no registry, no folders, no tag, no digest.
+    pub fn image_name(&self) -> &str {
+        let image = self.image.as_deref().unwrap_or_default();
+        let image = image.split_once('@').map_or(image, |(before, _)| before);
+        let last = image.rsplit('/').next().unwrap_or_default();
+        last.split_once(':').map_or(last, |(name, _)| name)
+    }
+}
+
+impl<'a> Pod<'a> {
+    /// The value of a label.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.metadata.as_ref()?.labels.as_ref()?.value(key).map(|text| &**text)
+    }
+
+    /// The value of an annotation.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.annotations()?.value(key).map(|text| &**text)
+    }
+
+    /// The annotations, where there are any.
+    pub fn annotations(&self) -> Option<&Strings<'a>> {
+        self.metadata.as_ref()?.annotations.as_ref()
+    }
+
+    /// The containers.
+    pub fn containers(&self) -> &[Container<'a>] {
+        self.spec.as_ref().and_then(|spec| spec.containers.as_deref()).unwrap_or_default()
+    }
+
+    /// The init containers.
+    pub fn init_containers(&self) -> &[Container<'a>] {
+        self.spec.as_ref().and_then(|spec| spec.init_containers.as_deref()).unwrap_or_default()
+    }
+
+    /// The volumes.
+    pub fn volumes(&self) -> &[Volume<'a>] {
+        self.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,181 @@
+//! AdmissionReview on the wire: borrow it in, write it out.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::pod::{Pod, Text};
+use super::{Outcome, told};
+
+/// Why a body cannot be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The body is not JSON, or a part that we read has another shape.
+    #[error("the body is no AdmissionReview: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The body is JSON of another kind.
+    #[error("the body is {0}, not an AdmissionReview of admission.k8s.io/v1")]
+    OtherKind(String),
+    /// There is nothing to answer to.
+    #[error("the AdmissionReview has no request with a uid")]
+    NoRequest,
+    /// The object is not a pod as the API server would send it.
+    #[error("the object of the review cannot be read as a Pod: {0}")]
+    Pod(#[source] serde_json::Error),
+}
+
+/// The question of an API server.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Goes back with the answer.
+    pub uid: Cow<'a, str>,
+    /// Where the object will live; empty for objects without a namespace.
+    pub namespace: Cow<'a, str>,
+    /// Whether nothing will be stored.
+    pub dry_run: bool,
+    /// The pod that is to be created; none where the question is about something else.
+    pod: Option<&'a RawValue>,
+}
+
+impl<'a> Request<'a> {
+    /// Reads the body of a review.
+    ///
+    /// # Errors
+    /// The body is not JSON or no `AdmissionReview` v1 with a request.
+    pub fn read(body: &'a [u8]) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Review<'a> {
+            #[serde(borrow)]
+            api_version: Option<Text<'a>>,
+            #[serde(borrow)]
+            kind: Option<Text<'a>>,
+            #[serde(borrow)]
+            request: Option<Wire<'a>>,
+        }
+        let review: Review<'a> = serde_json::from_slice(body)?;
+        let (version, kind) = (review.api_version.as_deref(), review.kind.as_deref());
+        if (version, kind) != (Some("admission.k8s.io/v1"), Some("AdmissionReview")) {
+            let words = [kind.unwrap_or("an object without a kind"), version.unwrap_or("no apiVersion")];
+            return Err(Error::OtherKind(words.join(" of ").chars().take(200).collect()));
+        }
+        let wire = review.request.ok_or(Error::NoRequest)?;
+        let uid = wire.uid.as_ref().filter(|uid| !uid.is_empty()).ok_or(Error::NoRequest)?.0.clone();
+        Ok(Request {
+            uid,
+            dry_run: wire.dry_run.unwrap_or(false),
+            pod: wire.object.filter(|_| wire.creates_a_pod()),
+            namespace: wire.namespace.map(|text| text.0).unwrap_or_default(),
+        })
+    }
+
+    /// The pod that is to be created; none where the question is about something else.
+    ///
+    /// # Errors
+    /// The object has not the shape of a pod.
+    pub fn pod(&self) -> Result<Option<Pod<'a>>, Error> {
+        self.pod.map(|raw| serde_json::from_str(raw.get()).map_err(Error::Pod)).transpose()
+    }
+
+    /// The answer, which always allows.
+    pub fn answer(&self, outcome: Option<&Outcome<'_>>) -> Vec<u8> {
+        let operations = outcome.map(|outcome| &*outcome.operations).unwrap_or_default();
+        let patch = (!operations.is_empty()).then(|| {
+            // Text, numbers and lists of them: there is nothing in it that cannot be written.
+            STANDARD.encode(serde_json::to_vec(operations).unwrap_or_default())
+        });
+        let answer = Answer {
+            api_version: "admission.k8s.io/v1",
+            kind: "AdmissionReview",
+            response: Response {
+                uid: &self.uid,
+                allowed: true,
+                patch_type: patch.as_ref().map(|_| "JSONPatch"),
+                patch,
+                warnings: outcome.map(|outcome| told::brief(&outcome.warnings)).unwrap_or_default(),
+                audit_annotations: outcome.map(Audit::of),
+            },
+        };
+        serde_json::to_vec(&answer).unwrap_or_default()
+    }
+}
+
+/// `request` of a review, as far as we read it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire<'a> {
+    #[serde(borrow)]
+    uid: Option<Text<'a>>,
+    #[serde(borrow)]
+    kind: Option<Kind<'a>>,
+    #[serde(borrow)]
+    sub_resource: Option<Text<'a>>,
+    #[serde(borrow)]
+    namespace: Option<Text<'a>>,
+    #[serde(borrow)]
+    operation: Option<Text<'a>>,
+    dry_run: Option<bool>,
+    #[serde(borrow)]
+    object: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow)]
+    group: Option<Text<'a>>,
+    #[serde(borrow)]
+    version: Option<Text<'a>>,
+    #[serde(borrow)]
+    kind: Option<Text<'a>>,
+}
+
+impl Wire<'_> {
+    fn creates_a_pod(&self) -> bool {
+        let is = |text: &Option<Text<'_>>, wanted: &str| text.as_deref().unwrap_or_default() == wanted;
+        let kind = self.kind.as_ref();
+        is(&self.operation, "CREATE")
+            && is(&self.sub_resource, "")
+            && kind.is_some_and(|kind| is(&kind.group, "") && is(&kind.version, "v1") && is(&kind.kind, "Pod"))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Answer<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_annotations: Option<Audit>,
+}
+
+/// What goes into the audit log, as `pods.dynamo-cache.io/<key>`.
+#[derive(Serialize)]
+struct Audit {
+    decision: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reasons: String,
+}
+
+impl Audit {
+    fn of(outcome: &Outcome<'_>) -> Self {
+        let codes: Vec<_> = outcome.reasons().into_iter().map(super::reason::Reason::code).collect();
+        Audit { decision: outcome.decision(), reasons: codes.join(",") }
+    }
+}

@@ -1,0 +1,235 @@
+//! What is told of a decision: the status annotation, warnings, audit annotations.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::{Cache, Skipped};
+use super::pod::{Entries, Pod, Text};
+use super::reason::Reason;
+use super::settings::{PREFIX, STATUS};
+
+/// Most warnings in one answer: what goes past 4,096 characters in all, the API server cuts.
+const MOST_WARNINGS: usize = 3;
+
+/// Most characters in one warning.
+const MOST_CHARACTERS: usize = 120;
+
+/// Most bytes that the annotations of an object may have, keys and values together: Kubernetes' own
+/// `TotalAnnotationSizeLimitB`.
+const MOST_ANNOTATION_BYTES: usize = 256 * 1024;
+
+/// Something that the user should act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// What happened.
+    pub reason: Reason,
+    /// One line, with the reason's code at its end; as long as it needs to be.
+    pub text: String,
+}
+
+impl Warning {
+    fn new(reason: Reason, text: &str) -> Self {
+        Warning { reason, text: format!("{text} [{reason}]") }
+    }
+
+    /// An annotation of ours that means nothing where it stands, by its whole name.
+    pub fn annotation_ignored(name: &str) -> Self {
+        Self::new(Reason::AnnotationIgnored, &format!("{name} has no effect here, only on a pod"))
+    }
+
+    /// An annotation of ours that we do not know, by its name after the prefix.
+    pub fn annotation_unknown(short: &str, nearest: &str) -> Self {
+        Self::new(Reason::AnnotationUnknown, &format!("{PREFIX}{} is unknown; {nearest}?", cut(short, 50)))
+    }
+
+    /// An annotation whose value is not what the setting takes; the name is the one after the prefix.
+    pub fn setting(reason: Reason, short: &str, value: &str, takes: &str) -> Self {
+        let value = cut(value, 24);
+        let text = match reason {
+            Reason::LoadFormatRemoved => format!("{short}: {value:?} was removed, modelexpress is used"),
+            _ => format!("{PREFIX}{short}: {value:?} is not {takes}"),
+        };
+        Self::new(reason, &text)
+    }
+
+    /// A variable of a container that asks for a load format.
+    pub fn variable(reason: Reason, name: &str, value: &str) -> Self {
+        let value = cut(value, 24);
+        let text = match reason {
+            Reason::LoadFormatRemoved => format!("{name}: {value:?} was removed, modelexpress is used"),
+            _ => format!("{name}: {value:?} is not modelexpress or mx; left alone"),
+        };
+        Self::new(reason, &text)
+    }
+
+    /// A container that the pod's annotation names and the pod does not have.
+    pub fn container_not_found(name: &str) -> Self {
+        let text = format!("{PREFIX}containers: no container {:?}", cut(name, 48));
+        Self::new(Reason::ContainerNotFound, &text)
+    }
+
+    /// A cache that was left out, for reasons on which the user should act; `none` for the others.
+    pub fn left_out(skipped: &Skipped<'_>) -> Option<Self> {
+        let (cache, container) = (skipped.cache, cut(skipped.container, 20));
+        let claim = cut(skipped.claim.as_deref().unwrap_or_default(), 28);
+        let text = match skipped.reason {
+            Reason::ClaimBlock => format!("claim {claim} is a block device; no {cache} cache"),
+            Reason::ClaimLost => format!("claim {claim} has lost its volume; no {cache} cache"),
+            Reason::ClaimNotFound => format!("claim {claim} not found; pods start without {cache} cache"),
+            Reason::ClaimReadOnly => format!("claim {claim} can only be read; no {cache} cache"),
+            Reason::ClaimSingleNode => format!("claim {claim} is ReadWriteOnce; no {cache} cache"),
+            Reason::ClaimSinglePod => format!("claim {claim} is ReadWriteOncePod; no {cache} cache"),
+            Reason::ClaimTerminating => format!("claim {claim} is being deleted; no {cache} cache"),
+            Reason::PathUnsafe => format!("{cache} in container {container}: unsafe mount path"),
+            Reason::VolumeNameTaken => format!("{cache} in container {container}: the volume's name is taken"),
+            _ => return None,
+        };
+        Some(Self::new(skipped.reason, &text))
+    }
+
+    /// A load format that has to be asked for by hand.
+    pub fn shell_wrapped(container: &str, flag: &str) -> Self {
+        Self::new(Reason::ShellWrapped, &format!("{}: add {flag}", cut(container, 16)))
+    }
+
+    /// A status that has no room.
+    pub fn status_too_large() -> Self {
+        Self::new(Reason::StatusTooLarge, "the annotations have no room for our status")
+    }
+
+    /// Where this stands among others: the contract's order.
+    fn rank(&self) -> u8 {
+        match self.reason {
+            Reason::AnnotationIgnored | Reason::AnnotationInvalid | Reason::AnnotationUnknown => 0,
+            Reason::ContainerNotFound => 1,
+            Reason::VolumeNameTaken => 3,
+            Reason::PathUnsafe => 4,
+            Reason::LoadFormatInvalid | Reason::LoadFormatRemoved | Reason::ShellWrapped => 5,
+            Reason::StatusTooLarge => 6,
+            _ => 2,
+        }
+    }
+}
+
+/// Sorts warnings by what they are about, and drops those that say the same.
+pub fn arrange(warnings: &mut Vec<Warning>) {
+    warnings.sort_by_key(Warning::rank);
+    let mut seen = std::collections::BTreeSet::new();
+    warnings.retain(|warning| seen.insert(warning.text.clone()));
+}
+
+/// The warnings of one answer: at most three, each at most 120 characters; when there are more, the third says how many.
+pub fn brief(warnings: &[Warning]) -> Vec<String> {
+    let mut lines: Vec<_> = warnings.iter().take(MOST_WARNINGS).map(|warning| fit(warning)).collect();
+    if warnings.len() > MOST_WARNINGS {
+        lines.truncate(MOST_WARNINGS - 1);
+        let more = warnings.len() - lines.len();
+        lines.push(format!("dynamo-cache: {more} more; see the pod's annotation {STATUS}"));
+    }
+    lines
+}
+
+fn fit(warning: &Warning) -> String {
+    let line = format!("dynamo-cache: {}", warning.text);
+    if line.chars().count() <= MOST_CHARACTERS {
+        return line;
+    }
+    // The code at the end is what a person can look up, so the middle goes.
+    let end = format!("… [{}]", warning.reason);
+    let room = MOST_CHARACTERS - end.chars().count();
+    line.chars().take(room).chain(end.chars()).collect()
+}
+
+/// At most so many characters, the last one an ellipsis where something was cut.
+fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most - 1).chain(['…']).collect()
+}
+
+/// The pod as it leaves us.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    containers: Option<BTreeMap<&'a str, &'a [Cache]>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_alone: Option<Reason>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<Vec<Entry<'a>>>,
+    version: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Entry<'a> {
+    cache: Cache,
+    container: &'a str,
+    reason: Reason,
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+impl<'a> Status<'a> {
+    /// The status of a pod that is a component.
+    pub fn of(containers: &'a [(&'a str, Vec<Cache>)], skipped: &'a [Skipped<'a>]) -> Self {
+        let entry = |skipped: &'a Skipped<'a>| Entry {
+            cache: skipped.cache,
+            container: skipped.container,
+            reason: skipped.reason,
+        };
+        Status {
+            containers: Some(containers.iter().map(|(name, caches)| (*name, caches.as_slice())).collect()),
+            left_alone: None,
+            skipped: Some(skipped.iter().map(entry).collect()),
+            version: VERSION,
+        }
+    }
+
+    /// The status of a component that is left alone.
+    pub fn left_alone(reason: Reason) -> Self {
+        Status { containers: None, left_alone: Some(reason), skipped: None, version: VERSION }
+    }
+
+    /// The annotation's new value; none where the pod's own says the same but for the version.
+    ///
+    /// # Errors
+    /// `status-too-large` where the pod's annotations have no room for it.
+    pub fn replaces(&self, pod: &Pod<'_>) -> Result<Option<String>, Warning> {
+        // Maps of text, lists and words: there is nothing in it that cannot be written.
+        let text = serde_json::to_string(self).unwrap_or_default();
+        let old = pod.annotation(STATUS);
+        if old.is_some_and(|old| same_but_for_version(old, &text)) {
+            return Ok(None);
+        }
+        let others = pod.annotations().into_iter().flat_map(|annotations| &annotations.0);
+        let others = others.filter(|(name, _)| &**name != STATUS);
+        let bytes: usize = others.map(|(name, value)| name.len() + value.len()).sum();
+        if bytes + STATUS.len() + text.len() > MOST_ANNOTATION_BYTES {
+            return Err(Warning::status_too_large());
+        }
+        Ok(Some(text))
+    }
+}
+
+fn same_but_for_version(old: &str, new: &str) -> bool {
+    let read = |text: &str| -> Option<serde_json::Map<String, serde_json::Value>> {
+        let mut status: serde_json::Map<_, _> = serde_json::from_str(text).ok()?;
+        status.remove("version");
+        Some(status)
+    };
+    old == new || (read(old).is_some() && read(old) == read(new))
+}
+
+/// The containers that an earlier status of ours names.
+pub fn named_before(pod: &Pod<'_>) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Earlier<'a> {
+        #[serde(borrow)]
+        containers: Option<Entries<'a, serde::de::IgnoredAny>>,
+    }
+    let earlier = pod.annotation(STATUS).and_then(|status| serde_json::from_str::<Earlier<'_>>(status).ok());
+    let containers = earlier.and_then(|earlier| earlier.containers).unwrap_or_default();
+    containers.0.into_iter().map(|(Text(name), _)| name.into_owned()).collect()
+}
