@@ -1,91 +1,12 @@
 //! The few fields of a Pod that we read, borrowed from the bytes they came in.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
-use std::ops::Deref;
+use serde::de::IgnoredAny;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+mod borrow;
+mod volume;
 
-/// Text that borrows from the input unless the input had to be unescaped.
-///
-/// serde borrows a bare `Cow` only where it is a field by itself, not inside a list; this type always borrows.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Text<'a>(pub Cow<'a, str>);
-
-impl Deref for Text<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AsText;
-        impl<'de> Visitor<'de> for AsText {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(value)))
-            }
-
-            fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(value.to_owned())))
-            }
-
-            // Go reads null as the empty string.
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed("")))
-            }
-        }
-        deserializer.deserialize_any(AsText)
-    }
-}
-
-/// The entries of a JSON object, in their order.
-#[derive(Clone, Debug)]
-pub struct Entries<'a, V>(pub Vec<(Text<'a>, V)>);
-
-impl<V> Default for Entries<'_, V> {
-    fn default() -> Self {
-        Entries(Vec::new())
-    }
-}
-
-impl<V> Entries<'_, V> {
-    /// The value of the entry `key`.
-    pub fn value(&self, key: &str) -> Option<&V> {
-        self.0.iter().find(|(name, _)| &**name == key).map(|(_, value)| value)
-    }
-}
-
-impl<'de: 'a, 'a, V: Deserialize<'de>> Deserialize<'de> for Entries<'a, V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AsEntries<'a, V>(PhantomData<(&'a (), V)>);
-        impl<'de: 'a, 'a, V: Deserialize<'de>> Visitor<'de> for AsEntries<'a, V> {
-            type Value = Entries<'a, V>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(AsEntries(PhantomData))
-    }
-}
+pub use borrow::{Entries, Text};
+pub use volume::Volume;
 
 /// Labels or annotations.
 pub type Strings<'a> = Entries<'a, Text<'a>>;
@@ -314,58 +235,6 @@ pub struct MatchExpression<'a> {
     /// The values.
     #[serde(borrow)]
     pub values: Option<Vec<Text<'a>>>,
-}
-
-/// A volume of the pod.
-#[derive(Debug)]
-pub struct Volume<'a> {
-    /// The name.
-    pub name: Text<'a>,
-    /// Its source's claim, where it is one.
-    pub claim: Option<Text<'a>>,
-    /// Whether the source can only be read, whatever a mount says.
-    pub read_only: bool,
-}
-
-/// Sources that the kubelet mounts read-only always.
-const READ_ONLY_SOURCES: [&str; 5] = ["configMap", "downwardAPI", "image", "projected", "secret"];
-
-impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// What the many kinds of volume sources have in common.
-        #[derive(serde::Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Source<'a> {
-            #[serde(borrow)]
-            claim_name: Option<Text<'a>>,
-            read_only: Option<bool>,
-        }
-
-        struct AsVolume<'a>(PhantomData<&'a ()>);
-        impl<'de: 'a, 'a> Visitor<'de> for AsVolume<'a> {
-            type Value = Volume<'a>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a volume")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut volume = Volume { name: Text(Cow::Borrowed("")), claim: None, read_only: false };
-                while let Some(key) = map.next_key::<Text<'de>>()? {
-                    if &*key == "name" {
-                        volume.name = map.next_value()?;
-                    } else if let Some(source) = map.next_value::<Option<Source<'de>>>()? {
-                        volume.read_only |= source.read_only.unwrap_or(false) || READ_ONLY_SOURCES.contains(&&*key);
-                        if &*key == "persistentVolumeClaim" {
-                            volume.claim = source.claim_name;
-                        }
-                    }
-                }
-                Ok(volume)
-            }
-        }
-        deserializer.deserialize_map(AsVolume(PhantomData))
-    }
 }
 
 impl Container<'_> {

@@ -72,15 +72,18 @@ impl Warning {
     /// A cache that was left out, for reasons on which the user should act; `none` for the others.
     pub fn left_out(skipped: &Skipped<'_>) -> Option<Self> {
         let (cache, container) = (skipped.cache, cut(skipped.container, 20));
-        let claim = cut(skipped.claim.as_deref().unwrap_or_default(), 28);
+        let without = |what: &str| {
+            let claim = cut(skipped.claim.as_deref().unwrap_or_default(), 36);
+            format!("claim {claim} {what}: pods start without it")
+        };
         let text = match skipped.reason {
-            Reason::ClaimBlock => format!("claim {claim} is a block device; no {cache} cache"),
-            Reason::ClaimLost => format!("claim {claim} has lost its volume; no {cache} cache"),
-            Reason::ClaimNotFound => format!("claim {claim} not found; pods start without {cache} cache"),
-            Reason::ClaimReadOnly => format!("claim {claim} can only be read; no {cache} cache"),
-            Reason::ClaimSingleNode => format!("claim {claim} is ReadWriteOnce; no {cache} cache"),
-            Reason::ClaimSinglePod => format!("claim {claim} is ReadWriteOncePod; no {cache} cache"),
-            Reason::ClaimTerminating => format!("claim {claim} is being deleted; no {cache} cache"),
+            Reason::ClaimBlock => without("is a block device"),
+            Reason::ClaimLost => without("has lost its volume"),
+            Reason::ClaimNotFound => without("not found"),
+            Reason::ClaimReadOnly => without("can only be read"),
+            Reason::ClaimSingleNode => without("is ReadWriteOnce"),
+            Reason::ClaimSinglePod => without("is ReadWriteOncePod"),
+            Reason::ClaimTerminating => without("is being deleted"),
             Reason::PathUnsafe => format!("{cache} in container {container}: unsafe mount path"),
             Reason::VolumeNameTaken => format!("{cache} in container {container}: the volume's name is taken"),
             _ => return None,

@@ -62,8 +62,19 @@ impl<'p> Volumes<'p> {
     pub fn is_free(&self, name: &str) -> Result<(), Reason> {
         let taken = self.pod.volumes().iter().any(|volume| &*volume.name == name)
             || self.pod.templates.iter().any(|template| template == name)
-            || self.added.iter().any(|(added, _, _)| *added == name);
+            || self.added.iter().any(|(added, _, _)| *added == name)
+            || self.is_meant(name);
         if taken { Err(Reason::VolumeNameTaken) } else { Ok(()) }
+    }
+
+    /// Whether a container speaks of a volume of this name, which then is not ours even where the pod lacks it.
+    fn is_meant(&self, name: &str) -> bool {
+        let mut containers = self.pod.init_containers().iter().chain(self.pod.containers());
+        containers.any(|container| {
+            let mounts = container.volume_mounts.iter().flatten().map(|mount| mount.name.as_deref());
+            let devices = container.volume_devices.iter().flatten().map(|device| device.name.as_deref());
+            mounts.chain(devices).any(|of| of == Some(name))
+        })
     }
 
     /// Adds a volume whose name is free.

@@ -1,0 +1,4 @@
+//! What dynamo-cache promises, one sentence a test.
+
+mod property;
+mod readme;

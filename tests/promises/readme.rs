@@ -1,0 +1,48 @@
+//! The README's tables are those of the code. `UPDATE=1` writes them anew.
+
+use std::fmt::Write as _;
+use std::{env, fs};
+
+use dynamo_cache::admission::reason::Reason;
+use dynamo_cache::admission::settings;
+
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+
+#[test]
+fn the_readme_lists_every_setting() {
+    let mut table = "| file | annotation | takes | default | meaning |\n|---|---|---|---|---|\n".to_owned();
+    for setting in settings::ALL {
+        let code = |text: Option<&str>| {
+            text.filter(|text| !text.is_empty()).map_or("–".to_owned(), |text| format!("`{text}`"))
+        };
+        let (file, annotation) = (code(setting.key), code(setting.annotation));
+        let (takes, default) = (setting.takes.words(), code(Some(setting.default)));
+        writeln!(table, "| {file} | {annotation} | {takes} | {default} | {} |", setting.meaning).unwrap();
+    }
+    table.push_str(
+        "| `events` | – | true or false | `false` | events on the pod's owner where something was left out |\n",
+    );
+    agrees("settings", &table);
+}
+
+#[test]
+fn the_readme_lists_every_reason() {
+    let mut table = "| reason | what happened | what to do |\n|---|---|---|\n".to_owned();
+    for reason in Reason::ALL {
+        writeln!(table, "| `{reason}` | {} | {} |", reason.sentence(), reason.fix()).unwrap();
+    }
+    agrees("reasons", &table);
+}
+
+/// Holds a table against the one between the README's marks of that name.
+fn agrees(name: &str, table: &str) {
+    let readme = fs::read_to_string(README).unwrap();
+    let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
+    let (before, rest) = readme.split_once(&begin).expect("the README has the mark where the table begins");
+    let (written, after) = rest.split_once(&end).expect("the README has the mark where the table ends");
+    if env::var_os("UPDATE").is_some() {
+        fs::write(README, format!("{before}{begin}{table}{end}{after}")).unwrap();
+    } else {
+        assert!(written == table, "README.md is out of date: UPDATE=1 tests/run the_readme");
+    }
+}
