@@ -1,0 +1,36 @@
+//! Writes a value as YAML that kubectl reads back as the same value.
+
+use serde::ser::{Serialize, Serializer};
+use serde_json::Value;
+use serde_saphyr::{DoubleQuoted, SerializerOptions, SingleQuoted};
+
+/// Writes one document, without `---` before it.
+pub fn write(value: &Value) -> String {
+    let mut options = SerializerOptions::default();
+    // Long lines stay whole: commands and JSON are no prose to be folded.
+    options.folded_wrap_chars = usize::MAX;
+    // Text is written to memory and JSON has no value that YAML lacks: there is nothing to fail.
+    serde_saphyr::to_string_with_options(&Written(value), options).unwrap_or_default()
+}
+
+/// A value as it is written: JSON inside text in single quotes, where it needs no escapes.
+struct Written<'v>(&'v Value);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Array(values) => serializer.collect_seq(values.iter().map(Written)),
+            Value::Object(entries) => serializer.collect_map(entries.iter().map(|(key, value)| (key, Written(value)))),
+            Value::String(text) if is_json_in_a_line(text) => SingleQuoted(text).serialize(serializer),
+            Value::String(text) if text.trim_start_matches('\n').starts_with('\t') => {
+                // Kubernetes' reader takes a tab at the beginning of a block for indentation, and refuses it.
+                DoubleQuoted(text).serialize(serializer)
+            }
+            other => other.serialize(serializer),
+        }
+    }
+}
+
+fn is_json_in_a_line(text: &str) -> bool {
+    text.starts_with(['{', '[']) && text.contains('"') && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
