@@ -401,7 +401,7 @@ pub const ALL: &[Setting] = &[
 pub const POD_ONLY: [&str; 4] = ["containers", "engine", "inject", "status"];
 
 /// The largest group id that the API server accepts.
-const MAX_GROUP: i64 = 2_147_483_647;
+pub const MAX_GROUP: i64 = 2_147_483_647;
 
 impl Setting {
     /// Reads the trimmed text of a value into the settings.

@@ -1,0 +1,24 @@
+//! Prints, checks or describes the settings file.
+
+use super::input::Input;
+use super::{print, tell};
+use crate::cli::Config;
+use crate::config;
+
+/// Runs `config`.
+///
+/// # Errors
+/// Every mistake of the file that is checked, or why it could not be read.
+pub(super) fn run(what: &Config) -> anyhow::Result<()> {
+    match what {
+        Config::Check { file } => {
+            let input = Input::read(file)?;
+            for warning in input.config()?.warnings {
+                tell(&input.at(warning));
+            }
+            print(&format!("{} is valid\n", input.name))
+        }
+        Config::Default => print(&config::default_file()),
+        Config::Schema => print(&format!("{:#}\n", config::schema())),
+    }
+}

@@ -1,0 +1,92 @@
+//! The default file, with comments.
+
+use std::fmt::Write;
+
+use super::{API_VERSION, EVENTS, EVENTS_MEANING, KIND};
+use crate::admission::settings::{ALL, PREFIX, Setting, Takes};
+
+/// Widest line of a comment.
+const WIDTH: usize = 100;
+
+/// A settings file with every setting at its default; what has no default is commented out.
+pub fn default_file() -> String {
+    let mut file = String::new();
+    comment(
+        &mut file,
+        "",
+        "Settings of dynamo-cache. Each value here is the default. Where an annotation is named, a namespace's wins over \
+         this file, and a pod's over both.",
+    );
+    line(&mut file, &format!("apiVersion: {API_VERSION}\nkind: {KIND}"));
+    let mut section = "";
+    for setting in ALL {
+        let Some(key) = setting.key else { continue };
+        let (begins, key, indent) = match key.split_once('.') {
+            Some((begins, key)) => (begins, key, "  "),
+            None => ("", key, ""),
+        };
+        line(&mut file, "");
+        if begins != section && !begins.is_empty() {
+            line(&mut file, &format!("{begins}:"));
+        }
+        section = begins;
+        entry(&mut file, indent, key, setting);
+    }
+    line(&mut file, "");
+    comment(&mut file, "", &sentence(EVENTS_MEANING));
+    line(&mut file, &format!("{EVENTS}: false"));
+    file
+}
+
+fn entry(file: &mut String, indent: &str, key: &str, setting: &Setting) {
+    let takes = setting.takes.words();
+    let annotation = setting.annotation.map(|name| format!(" Annotation {PREFIX}{name}.")).unwrap_or_default();
+    comment(file, indent, &format!("{} Takes {takes}.{annotation}", sentence(setting.meaning)));
+    if setting.default.is_empty() {
+        line(file, &format!("{indent}# {key}: {}", example(setting.takes)));
+    } else {
+        line(file, &format!("{indent}{key}: {}", setting.default));
+    }
+}
+
+/// A value that would do, for settings without a default.
+fn example(takes: Takes) -> String {
+    match takes {
+        Takes::Bool => "false".to_owned(),
+        Takes::Claim => "a-claim".to_owned(),
+        Takes::HostPort => "http://model-express-server:8001".to_owned(),
+        Takes::List(words) | Takes::OneOf(words) => words.iter().take(1).map(ToString::to_string).collect(),
+        Takes::MountPath | Takes::Path => "/home/dynamo/.cache/compile".to_owned(),
+        Takes::Number => "1000".to_owned(),
+    }
+}
+
+fn sentence(text: &str) -> String {
+    if text.split(' ').next().is_some_and(|word| word.ends_with(':')) {
+        // A value that is explained stays as it is written.
+        return format!("{text}.");
+    }
+    let mut characters = text.chars();
+    let first: String = characters.next().into_iter().flat_map(char::to_uppercase).collect();
+    format!("{first}{}.", characters.as_str())
+}
+
+fn comment(file: &mut String, indent: &str, text: &str) {
+    let mut words = text.split(' ').peekable();
+    while words.peek().is_some() {
+        let mut next = format!("{indent}#");
+        while let Some(word) = words.next_if(|word| next.chars().count() + 1 + word.chars().count() <= WIDTH) {
+            let _ = write!(next, " {word}");
+        }
+        // A word that fits no line gets one of its own.
+        if next.ends_with('#') {
+            next.extend([" ", words.next().unwrap_or_default()]);
+        }
+        line(file, &next);
+    }
+}
+
+fn line(file: &mut String, text: &str) {
+    file.push_str(text);
+    file.push('\n');
+}

@@ -1,0 +1,230 @@
+//! Reads a settings file and finds every mistake in it.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::{API_VERSION, Config, EVENTS, Error, KIND, Mistake};
+use crate::admission::engine::Engine;
+use crate::admission::reason::Reason;
+use crate::admission::settings::{ALL, Setting, Settings, Takes};
+use crate::yaml::{self, Content, Entry, Node, Position};
+
+/// Reads a file, as a whole or not at all.
+///
+/// # Errors
+/// Every mistake that is in it.
+pub(super) fn read(text: &str) -> Result<Config, Error> {
+    let mut reading = Reading::default();
+    if let Some(document) = reading.document(text) {
+        reading.file(&document);
+    }
+    let Reading { config, mut mistakes, .. } = reading;
+    mistakes.sort_by_key(|mistake| mistake.at);
+    if mistakes.is_empty() { Ok(config) } else { Err(Error { mistakes }) }
+}
+
+#[derive(Default)]
+struct Reading {
+    config: Config,
+    mistakes: Vec<Mistake>,
+    model_path: Option<Position>,
+    compile_path: Option<Position>,
+}
+
+impl Reading {
+    fn wrong(&mut self, at: Position, message: String) {
+        self.mistakes.push(Mistake { at, message });
+    }
+
+    /// The file's one document; an empty file is an empty mapping.
+    fn document(&mut self, text: &str) -> Option<Node> {
+        let mut only: Option<Node> = None;
+        for node in yaml::nodes(text) {
+            match node {
+                Err(yaml::Error { at, message }) => {
+                    self.wrong(at, message);
+                    return None;
+                }
+                Ok(Node { content: Content::Scalar(Value::Null), .. }) => {}
+                Ok(node) if only.is_some() => self.wrong(node.at, "a second document; only one is read".to_owned()),
+                Ok(node) => only = Some(node),
+            }
+        }
+        Some(only.unwrap_or(Node { at: Position::START, content: Content::Map(Vec::new()) }))
+    }
+
+    fn file(&mut self, document: &Node) {
+        let Content::Map(entries) = &document.content else {
+            self.wrong(document.at, format!("a mapping is expected, not {}", document.kind()));
+            return;
+        };
+        self.entries("", entries);
+        for (key, only) in [("apiVersion", API_VERSION), ("kind", KIND)] {
+            if !entries.iter().any(|entry| entry.key == key) {
+                self.wrong(document.at, format!("{key} is missing; write {key}: {only}"));
+            }
+        }
+        // A path that does not parse has been told, and stays as it is by default.
+        self.paths();
+    }
+
+    /// The entries of the file (`prefix` is empty) or of a section of it (`prefix` ends in a dot).
+    fn entries(&mut self, prefix: &str, entries: &[Entry]) {
+        let mut seen = HashSet::new();
+        for Entry { at, key, value } in entries {
+            let name = format!("{prefix}{key}");
+            if !seen.insert(key) {
+                self.wrong(*at, format!("{name} is here for the second time"));
+            } else if let Some(setting) = ALL.iter().find(|setting| setting.key == Some(&name)) {
+                self.setting(&name, setting, value);
+            } else {
+                match name.as_str() {
+                    "apiVersion" => self.constant(&name, API_VERSION, value),
+                    "kind" => self.constant(&name, KIND, value),
+                    EVENTS => self.events(value),
+                    _ if is_section(&name) => self.section(&name, value),
+                    _ => self.wrong(*at, unknown(prefix, &name)),
+                }
+            }
+        }
+    }
+
+    fn section(&mut self, name: &str, value: &Node) {
+        match &value.content {
+            Content::Map(entries) => self.entries(&format!("{name}."), entries),
+            // What is left when all keys of a section are comments.
+            Content::Scalar(Value::Null) => {}
+            _ => self.wrong(value.at, format!("{name} is a mapping, not {}", value.kind())),
+        }
+    }
+
+    fn constant(&mut self, name: &str, only: &str, value: &Node) {
+        if value.content != Content::Scalar(Value::String(only.to_owned())) {
+            let written =
+                if let Content::Scalar(value) = &value.content { plain(value) } else { value.kind().to_owned() };
+            self.wrong(value.at, format!("{name} is {only}, not {written}"));
+        }
+    }
+
+    fn events(&mut self, value: &Node) {
+        match value.content {
+            Content::Scalar(Value::Bool(events)) => self.config.events = events,
+            _ => self.wrong(value.at, format!("{EVENTS} is true or false, not {}", value.kind())),
+        }
+    }
+
+    fn setting(&mut self, name: &str, setting: &Setting, node: &Node) {
+        let words = setting.takes.words();
+        let text = match (&node.content, setting.takes) {
+            (Content::Scalar(Value::Null), _) => {
+                return self.wrong(node.at, format!("{name} has no value; it takes {words}"));
+            }
+            (Content::Scalar(value @ Value::Bool(_)), Takes::Bool)
+            | (Content::Scalar(value @ Value::Number(_)), Takes::Number) => value.to_string(),
+            (Content::Scalar(Value::String(text)), takes) if !matches!(takes, Takes::Bool | Takes::Number) => {
+                text.trim().to_owned()
+            }
+            (Content::Scalar(value), Takes::Bool | Takes::Number) => {
+                let (value, kind) = (plain(value), node.kind());
+                return self.wrong(node.at, format!("{name} takes {words}, not {kind} ({value})"));
+            }
+            (Content::Scalar(value), _) => {
+                let (value, kind) = (plain(value), node.kind());
+                return self
+                    .wrong(node.at, format!("{name} takes {words}, not {kind}; is \"{value}\" meant, in quotes?"));
+            }
+            (_, Takes::List(_)) => {
+                let kind = node.kind();
+                return self
+                    .wrong(node.at, format!("{name} takes {words} in one text with commas between, not {kind}"));
+            }
+            _ => return self.wrong(node.at, format!("{name} takes {words}, not {}", node.kind())),
+        };
+        match setting.apply(&mut self.config.settings, &text) {
+            Ok(()) => self.remember_path(name, node.at),
+            Err(Reason::LoadFormatRemoved) => {
+                let message = format!("{name}: {}", Reason::LoadFormatRemoved.sentence());
+                self.config.warnings.push(Mistake { at: node.at, message });
+            }
+            Err(_) => self.wrong(node.at, format!("{name}: {text:?} is not {words}")),
+        }
+    }
+
+    fn remember_path(&mut self, name: &str, at: Position) {
+        match name {
+            "modelCache.mountPath" => self.model_path = Some(at),
+            "compileCache.mountPath" => self.compile_path = Some(at),
+            _ => {}
+        }
+    }
+
+    /// The two mount paths must not lie in one another: engines clean up and lock what they take for theirs.
+    fn paths(&mut self) {
+        let Some(at) = self.compile_path.or(self.model_path) else { return };
+        let Settings { model, compile, .. } = &self.config.settings;
+        if model.claim == compile.claim {
+            // One claim is mounted once, at the model cache's path.
+            return;
+        }
+        let within = |above: &str, below: &str| {
+            below.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let model = model.mount_path.as_str();
+        let lies_in = |compile: &str| within(model, compile) || within(compile, model);
+        let message = match compile.mount_path.as_ref().map(|path| path.as_str().to_owned()) {
+            Some(compile) if lies_in(&compile) => format!(
+                "compileCache.mountPath {compile} and modelCache.mountPath {model} lie in one another; move one of them"
+            ),
+            Some(_) => return,
+            None => {
+                let engines = [Engine::Sglang, Engine::Trtllm, Engine::Vllm];
+                let Some(engine) = engines.into_iter().find(|engine| lies_in(engine.compile_mount_path())) else {
+                    return;
+                };
+                let (name, compile) = (engine.name(), engine.compile_mount_path());
+                format!(
+                    "modelCache.mountPath {model} and {compile}, where the compile cache of {name} is mounted, lie in one \
+                     another; move it, or set compileCache.mountPath"
+                )
+            }
+        };
+        self.wrong(at, message);
+    }
+}
+
+fn is_section(name: &str) -> bool {
+    ALL.iter().filter_map(|setting| setting.key?.split_once('.')).any(|(section, _)| section == name)
+}
+
+/// A scalar as it would be written.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// What is said of a key that does not exist: the nearest that does, wherever in the file it belongs.
+fn unknown(prefix: &str, name: &str) -> String {
+    let keys = ALL.iter().filter_map(|setting| setting.key);
+    let sections = keys.clone().filter_map(|key| Some(key.split_once('.')?.0));
+    let mut known: Vec<_> = ["apiVersion", "kind", EVENTS].into_iter().chain(sections).chain(keys).collect();
+    known.dedup();
+    // Long keys are compared by their beginning: the comparison takes time with the square of the length.
+    let begin: String = name.chars().take(80).collect();
+    let distance = |key: &&str| {
+        let whole = strsim::damerau_levenshtein(&begin, key);
+        // The right name at the wrong place: the name counts, the place breaks the tie.
+        let alone = strsim::damerau_levenshtein(last(&begin), last(key));
+        (whole.min(alone), whole)
+    };
+    let here = |key: &str| key.strip_prefix(prefix).filter(|rest| !rest.contains('.')).map(str::to_owned);
+    let nearest = known.iter().copied().min_by_key(distance).unwrap_or_default();
+    if distance(&nearest).0 * 2 <= last(&begin).chars().count() {
+        return format!("{name} is unknown; is {} meant?", here(nearest).unwrap_or_else(|| nearest.to_owned()));
+    }
+    let all: Vec<_> = known.into_iter().filter_map(here).collect();
+    format!("{name} is unknown; known here: {}", all.join(", "))
+}
+
+fn last(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or_default()
+}

@@ -1,0 +1,140 @@
+//! What a settings file may say, and what is told of one that may not.
+
+use serde_json::Value;
+
+use super::{Config, default_file, schema};
+use crate::admission::settings::{ALL, LoadFormat};
+
+const HEAD: &str = "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\n";
+
+fn mistakes(text: &str) -> Vec<String> {
+    let error = Config::read(text).expect_err(text);
+    let lines: Vec<_> = error.to_string().lines().map(str::to_owned).collect();
+    assert_eq!(lines.len(), error.mistakes.len());
+    lines
+}
+
+#[test]
+fn the_default_file_says_the_defaults() {
+    let file = default_file();
+    assert_eq!(Config::read(&file), Ok(Config::default()), "{file}");
+    assert!(file.lines().all(|line| line.chars().count() <= 100 && line.trim_end() == line), "{file}");
+    for key in ALL.iter().filter_map(|setting| setting.key) {
+        assert!(file.contains(&format!("{}: ", key.rsplit('.').next().unwrap())), "{key}\n{file}");
+    }
+}
+
+#[test]
+fn the_default_file_is_valid_with_its_examples_too() {
+    let file = default_file();
+    let uncommented = file.lines().map(|line| {
+        let (indent, rest) = line.split_at(line.len() - line.trim_start().len());
+        let example = rest.strip_prefix("# ").filter(|rest| rest.split(' ').next().unwrap().ends_with(':'));
+        example.filter(|rest| rest.split(' ').count() == 2).map_or(line.to_owned(), |rest| format!("{indent}{rest}"))
+    });
+    let file = uncommented.collect::<Vec<_>>().join("\n");
+    let config = Config::read(&file).unwrap_or_else(|error| panic!("{error}\n{file}"));
+    assert_eq!(config.settings.fs_group, Some(1000));
+    assert_eq!(config.settings.express.url.as_deref(), Some("http://model-express-server:8001"));
+    assert!(config.settings.compile.mount_path.is_some());
+}
+
+#[test]
+fn a_file_sets_what_it_names() {
+    let text = format!(
+        "{HEAD}modelCache:\n  claim: models\n  readOnly: true\ncompileCache: {{key: ' none ', mountPath: /cache}}\nmodelExpress:\n\
+         missingClaim: inject\nfsGroup: 0\nevents: true\n"
+    );
+    let config = Config::read(&text).unwrap();
+    assert_eq!((config.settings.model.claim.as_str(), config.settings.model.read_only), ("models", true));
+    assert_eq!(config.settings.compile.mount_path.as_ref().unwrap().as_str(), "/cache");
+    assert!(!config.settings.compile.key.image && config.events);
+    assert_eq!(config.settings.fs_group, Some(0));
+    assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_place() {
+    let text = "kind: CacheSettings\nmodelCache:\n  clam: x\n  claim: Models\n  layout: 1\n  offline: 'true'\nmodelCache: {}\n\
+                compileCache:\n  key: [image, gpu]\n  multiNode:\nmountPath: /x\nfsGroup: -1\nevents: 1\nmissingClaims: skip\n\
+                modelExpress: no-map\nspec: {}\n";
+    assert_eq!(
+        mistakes(text),
+        [
+            "1:1: apiVersion is missing; write apiVersion: dynamo-cache.io/v1alpha1",
+            "1:7: kind is CacheConfig, not CacheSettings",
+            "3:3: modelCache.clam is unknown; is claim meant?",
+            "4:10: modelCache.claim: \"Models\" is not the name of a claim",
+            "5:11: modelCache.layout takes one of home, hub, not a number; is \"1\" meant, in quotes?",
+            "6:12: modelCache.offline takes true or false, not text (true)",
+            "7:1: modelCache is here for the second time",
+            "9:8: compileCache.key takes a list of image, gpu, args, none in one text with commas between, not a list",
+            "10:12: compileCache.multiNode has no value; it takes true or false",
+            "11:1: mountPath is unknown; is modelCache.mountPath meant?",
+            "12:10: fsGroup: \"-1\" is not a group id",
+            "13:9: events is true or false, not a number",
+            "14:1: missingClaims is unknown; is missingClaim meant?",
+            "15:15: modelExpress is a mapping, not text",
+            "16:1: spec is unknown; known here: apiVersion, kind, events, modelCache, compileCache, modelExpress, \
+             missingClaim, singleNodeClaim, fsGroup",
+        ]
+    );
+}
+
+#[test]
+fn what_is_no_settings_file_is_told_as_such() {
+    assert_eq!(mistakes("").len(), 2);
+    assert_eq!(mistakes("- a\n"), ["1:1: a mapping is expected, not a list"]);
+    assert_eq!(mistakes(&format!("{HEAD}---\na: 1\n")), ["4:1: a second document; only one is read"]);
+    assert_eq!(mistakes(&format!("{HEAD}a: [\n")).len(), 1);
+    assert_eq!(
+        mistakes("apiVersion: v1\nkind: CacheConfig\n"),
+        ["1:13: apiVersion is dynamo-cache.io/v1alpha1, not v1"]
+    );
+}
+
+#[test]
+fn the_mount_paths_do_not_lie_in_one_another() {
+    for (text, place) in [
+        ("modelCache: {mountPath: /a}\ncompileCache: {mountPath: /a/b}\n", "4:27: "),
+        ("modelCache: {mountPath: /a//b/}\ncompileCache: {mountPath: /a/b}\n", "4:27: "),
+        ("compileCache: {mountPath: /home/dynamo/.cache}\n", "3:27: "),
+        ("modelCache: {mountPath: /home/dynamo/.cache}\n", "3:25: "),
+        ("modelCache: {mountPath: /home/dynamo/.cache/vllm/x}\n", "3:25: "),
+    ] {
+        let mistakes = mistakes(&format!("{HEAD}{text}"));
+        assert!(mistakes.len() == 1 && mistakes[0].starts_with(place), "{text}: {mistakes:?}");
+    }
+    for text in [
+        "modelCache: {mountPath: /a}\ncompileCache: {mountPath: /ab}\n",
+        "modelCache: {mountPath: /home/dynamo/.cache}\ncompileCache: {mountPath: /a}\n",
+        "modelCache: {mountPath: /home/dynamo/.cache, claim: one}\ncompileCache: {claim: one}\n",
+    ] {
+        assert!(Config::read(&format!("{HEAD}{text}")).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn a_removed_load_format_is_taken_as_modelexpress_with_a_warning() {
+    let config = Config::read(&format!("{HEAD}modelExpress:\n  loadFormat: mx-source\n")).unwrap();
+    assert_eq!(config.settings.express.load_format, Some(LoadFormat::Modelexpress));
+    let warnings: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].starts_with("4:15: modelExpress.loadFormat: "), "{warnings:?}");
+}
+
+#[test]
+fn the_schema_knows_every_key_and_only_those() {
+    let schema = schema();
+    for key in ALL.iter().filter_map(|setting| setting.key).chain(["apiVersion", "kind", "events"]) {
+        let pointer = format!("/properties/{}", key.replace('.', "/properties/"));
+        let property = schema.pointer(&pointer).unwrap_or_else(|| panic!("{key}"));
+        assert!(property["description"].is_string(), "{key}");
+    }
+    let leaves = |value: &Value| value["properties"].as_object().map_or(0, serde_json::Map::len);
+    let sections: usize = schema["properties"].as_object().unwrap().values().map(leaves).sum();
+    assert_eq!(leaves(&schema) - 3 + sections, ALL.iter().filter(|setting| setting.key.is_some()).count() + 3);
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(schema["properties"]["modelCache"]["additionalProperties"], false);
+    assert_eq!(schema["properties"]["fsGroup"]["maximum"], 2_147_483_647);
+}
