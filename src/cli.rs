@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::admission::claim::Access;
+
+mod value;
+
 /// Gives every NVIDIA Dynamo pod its model cache, compile cache and Model Express address.
 #[derive(Debug, Parser)]
 #[command(name = "dynamo-cache", version, about, max_term_width = 100)]
@@ -71,8 +75,9 @@ pub enum LogFormat {
 
 /// Options of `inject`.
 #[derive(Debug, Args)]
+#[command(after_help = INJECT_EXAMPLES)]
 pub struct Inject {
-    /// The file to read, YAML or JSON; - for standard input.
+    /// The file to read, YAML or JSON, with any number of documents; - for standard input.
     #[arg(short, long, value_name = "FILE")]
     pub filename: PathBuf,
     /// What to print.
@@ -84,17 +89,19 @@ pub struct Inject {
     /// The pods' namespace as `kubectl get namespace NAME -o yaml` prints it, for its annotations.
     #[arg(long, value_name = "FILE")]
     pub namespace_file: Option<PathBuf>,
-    /// An annotation of the pods' namespace.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub namespace_annotation: Vec<String>,
-    /// The claims of the pods' namespace as `kubectl get persistentvolumeclaims -o yaml` prints them.
+    /// An annotation of the pods' namespace, such as dynamo-cache.io/model-claim=models; wins over --namespace-file.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = value::annotation)]
+    pub namespace_annotation: Vec<(String, String)>,
+    /// The claims of the pods' namespace as `kubectl get persistentvolumeclaims -o yaml` prints them; no others exist.
     #[arg(long, value_name = "FILE")]
     pub claims: Option<PathBuf>,
-    /// A claim that exists, and its access mode.
-    #[arg(long, value_name = "NAME[=MODE]")]
-    pub claim: Vec<String>,
-    /// Where a kind that is not known has its pod template, as a JSON Pointer.
-    #[arg(long, value_name = "POINTER")]
+    /// A claim that exists, and its access mode, `ReadWriteMany` by default; no others exist.
+    ///
+    /// Without --claim and --claims every claim exists.
+    #[arg(long, value_name = "NAME[=MODE]", value_parser = value::claim)]
+    pub claim: Vec<(String, Access)>,
+    /// Where a kind that is not known has its pod template, as a JSON Pointer such as /spec/template.
+    #[arg(long, value_name = "POINTER", value_parser = value::pointer)]
     pub pod_template: Vec<String>,
 }
 
@@ -121,6 +128,7 @@ pub struct Try {
 
 /// What to do with the settings file.
 #[derive(Debug, Subcommand)]
+#[command(after_help = CONFIG_EXAMPLES)]
 pub enum Config {
     /// Check a settings file and print every mistake with its line and column.
     Check {
@@ -133,3 +141,28 @@ pub enum Config {
     /// Print a JSON Schema of the settings file, for editors.
     Schema,
 }
+
+const INJECT_EXAMPLES: &str = "\
+Examples:
+  # Apply a worker with its caches to a cluster that has no webhook
+  dynamo-cache inject -f worker.yaml | kubectl apply -f -
+
+  # See what the webhook would change
+  dynamo-cache inject -f worker.yaml -o diff
+
+  # The same with what a cluster knows
+  kubectl get namespace inference -o yaml > namespace.yaml
+  kubectl get persistentvolumeclaims -n inference -o yaml > claims.yaml
+  dynamo-cache inject -f worker.yaml --namespace-file namespace.yaml --claims claims.yaml
+
+  # One claim exists, and only one node can mount it
+  dynamo-cache inject -f worker.yaml --claim model-cache=ReadWriteOnce
+
+What is left out is told on standard error, with its reason code.
+Exit codes: 0 done, 1 something cannot be read (FILE:LINE:COLUMN: message), 2 wrong usage.";
+
+const CONFIG_EXAMPLES: &str = "\
+Examples:
+  dynamo-cache config default > config.yaml
+  dynamo-cache config check config.yaml
+  dynamo-cache config schema > config.schema.json";

@@ -14,3 +14,9 @@
 pub mod admission;
 /// What a person may type.
 pub mod cli;
+/// What each command does.
+pub mod command;
+/// The file a person writes becomes a Config that cannot be wrong.
+pub mod config;
+/// YAML as Kubernetes reads it.
+pub mod yaml;

@@ -1,0 +1,38 @@
+//! What each command does: one line per command.
+
+use std::io::{self, Write};
+
+use anyhow::Context;
+
+use crate::cli::{Cli, Command};
+
+mod config;
+mod diff;
+mod inject;
+mod input;
+
+/// Runs what was asked for.
+///
+/// # Errors
+/// Why it could not be done, in words for the person who asked.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Config(what) => config::run(&what),
+        Command::Inject(options) => inject::run(&options),
+        Command::Serve(_) | Command::Try(_) => anyhow::bail!("this command is not here yet"),
+    }
+}
+
+/// Prints to standard output. A reader that has gone away, as in `… | head`, has what it wanted.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut output = io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("failed to write the output"),
+        _ => Ok(()),
+    }
+}
+
+/// Prints lines to standard error; nobody can be told when that fails.
+pub fn tell(lines: &str) {
+    let _ = writeln!(io::stderr().lock(), "{lines}");
+}

@@ -1,0 +1,44 @@
+//! Changes pods in files as the webhook would change them in the cluster.
+
+mod change;
+mod facts;
+mod print;
+mod template;
+mod told;
+
+use std::collections::BTreeSet;
+
+use super::input::Input;
+use super::{print as print_text, tell};
+use crate::cli::Inject;
+use crate::yaml;
+
+/// Runs `inject`. Nothing is printed before everything has been read and decided.
+///
+/// # Errors
+/// Which file cannot be read, and where in it.
+pub(super) fn run(options: &Inject) -> anyhow::Result<()> {
+    let facts = facts::Facts::gather(options)?;
+    let input = Input::read(&options.filename)?;
+    let mut unused: BTreeSet<&str> = options.pod_template.iter().map(String::as_str).collect();
+    let mut changed = Vec::new();
+    for (index, document) in input.documents()?.into_iter().enumerate() {
+        let at = document.at;
+        let change = change::change(document.value, &facts, &options.pod_template, &mut unused);
+        changed.push(change.map_err(|error| {
+            let at = match &error {
+                change::Error::NotAPod { pointer, .. } => yaml::find(&input.text, index, pointer).unwrap_or(at),
+                _ => at,
+            };
+            input.wrong([format!("{at}: {error}")])
+        })?);
+    }
+    let about_documents = changed.iter().flat_map(|changed| &changed.told).cloned();
+    let about_pointers = unused
+        .into_iter()
+        .map(|pointer| format!("--pod-template {pointer}: no document of an unknown kind has a pod template there"));
+    for line in facts.told.iter().cloned().chain(about_documents).chain(about_pointers) {
+        tell(&line);
+    }
+    print_text(&print::documents(changed, options.output))
+}

@@ -1,0 +1,107 @@
+//! What a cluster would know: settings, the namespace's annotations, which claims exist.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::admission::claim::{Access, Claim, Claims};
+use crate::admission::settings::Settings;
+use crate::cli::Inject;
+use crate::command::input::Input;
+use crate::config::Config;
+
+/// What a cluster would know.
+pub(super) struct Facts {
+    /// The settings without any annotation.
+    pub(super) settings: Settings,
+    /// The namespace's annotations.
+    pub(super) namespace: Vec<(String, String)>,
+    /// The claims that exist; none: all that are asked for.
+    pub(super) claims: Option<Claims>,
+    /// What there is to tell of the files, a line each.
+    pub(super) told: Vec<String>,
+}
+
+impl Facts {
+    /// Reads the files that options name.
+    ///
+    /// # Errors
+    /// Which file cannot be read, and where in it.
+    pub(super) fn gather(options: &Inject) -> anyhow::Result<Facts> {
+        let mut told = Vec::new();
+        let config = match &options.config {
+            None => Config::default(),
+            Some(file) => {
+                let input = Input::read(file)?;
+                let config = input.config()?;
+                told.extend(config.warnings.iter().map(|warning| input.at(warning)));
+                config
+            }
+        };
+        let mut namespace = options.namespace_file.as_deref().map(annotations).transpose()?.unwrap_or_default();
+        for (key, value) in &options.namespace_annotation {
+            namespace.retain(|(known, _)| known != key);
+            namespace.push((key.clone(), value.clone()));
+        }
+        let mut known = options.claims.as_deref().map(claims).transpose()?;
+        for (name, access) in &options.claim {
+            let claim = Claim { access: *access, ..Claim::default() };
+            known.get_or_insert_with(BTreeMap::new).insert(name.clone(), claim);
+        }
+        Ok(Facts { settings: config.settings, namespace, claims: known, told })
+    }
+}
+
+/// The annotations of the namespace in a file.
+fn annotations(file: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let input = Input::read(file)?;
+    let documents = input.documents()?;
+    let [document] = documents.as_slice() else {
+        anyhow::bail!("{}: one Namespace is expected, not {} documents", input.name, documents.len());
+    };
+    if kind(&document.value) != "Namespace" {
+        return Err(input.wrong([format!("{}: a Namespace is expected", document.at)]));
+    }
+    let annotations = document.value.pointer("/metadata/annotations").and_then(Value::as_object);
+    let text = |(key, value): (&String, &Value)| match value.as_str() {
+        Some(value) => Ok((key.clone(), value.to_owned())),
+        None => Err(input.wrong([format!("{}: the value of annotation {key} must be text, in quotes", document.at)])),
+    };
+    annotations.into_iter().flatten().map(text).collect()
+}
+
+/// The claims in a file.
+fn claims(file: &Path) -> anyhow::Result<Claims> {
+    let input = Input::read(file)?;
+    let mut claims = Claims::new();
+    for document in input.documents()? {
+        let whole = &document.value;
+        let items = whole.get("items").and_then(Value::as_array).filter(|_| kind(whole).ends_with("List"));
+        // Items of a PersistentVolumeClaimList do not repeat their kind.
+        let in_typed_list = kind(whole) == "PersistentVolumeClaimList";
+        for object in items.map_or(std::slice::from_ref(whole), Vec::as_slice) {
+            let is_claim = kind(object) == "PersistentVolumeClaim" || (in_typed_list && kind(object).is_empty());
+            match object.pointer("/metadata/name").and_then(Value::as_str) {
+                Some(name) if is_claim => claims.insert(name.to_owned(), claim(object)),
+                _ => return Err(input.wrong([format!("{}: only PersistentVolumeClaims are expected", document.at)])),
+            };
+        }
+    }
+    Ok(claims)
+}
+
+fn claim(object: &Value) -> Claim {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let modes = object.pointer("/spec/accessModes").and_then(Value::as_array);
+    Claim {
+        terminating: text("/metadata/deletionTimestamp").is_some(),
+        lost: text("/status/phase") == Some("Lost"),
+        block: text("/spec/volumeMode") == Some("Block"),
+        access: Access::of_modes(modes.into_iter().flatten().filter_map(Value::as_str)),
+    }
+}
+
+fn kind(object: &Value) -> &str {
+    object.get("kind").and_then(Value::as_str).unwrap_or_default()
+}

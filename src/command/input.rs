@@ -1,0 +1,58 @@
+//! A file, or standard input, as text.
+
+use std::fmt::Display;
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::config::{self, Config};
+use crate::yaml::{self, Document};
+
+/// What was read, and the name to call it by.
+pub(super) struct Input {
+    /// The file's name as typed.
+    pub(super) name: String,
+    /// What is in it.
+    pub(super) text: String,
+}
+
+impl Input {
+    /// Reads a file; `-` is standard input.
+    pub(super) fn read(file: &Path) -> anyhow::Result<Input> {
+        let is_standard_input = file == Path::new("-");
+        let name = if is_standard_input { "<stdin>".to_owned() } else { file.display().to_string() };
+        let mut bytes = Vec::new();
+        let read = if is_standard_input {
+            std::io::stdin().lock().read_to_end(&mut bytes).map(drop)
+        } else {
+            std::fs::read(file).map(|read| bytes = read)
+        };
+        read.with_context(|| format!("failed to read {name}"))?;
+        match yaml::text(&bytes) {
+            Ok(_) => Ok(Input { name, text: String::from_utf8(bytes)? }),
+            Err(error) => anyhow::bail!("{name}:{error}"),
+        }
+    }
+
+    /// The documents in it.
+    pub(super) fn documents(&self) -> anyhow::Result<Vec<Document>> {
+        yaml::documents(&self.text).map_err(|error| self.wrong([error]))
+    }
+
+    /// The settings in it.
+    pub(super) fn config(&self) -> anyhow::Result<Config> {
+        Config::read(&self.text).map_err(|config::Error { mistakes }| self.wrong(mistakes))
+    }
+
+    /// What is wrong in it as an error; each item begins with its line and column.
+    pub(super) fn wrong(&self, mistakes: impl IntoIterator<Item = impl Display>) -> anyhow::Error {
+        let lines = mistakes.into_iter().map(|mistake| self.at(mistake));
+        anyhow::Error::msg(lines.collect::<Vec<_>>().join("\n"))
+    }
+
+    /// The file's name before something that begins with its line and column.
+    pub(super) fn at(&self, place: impl Display) -> String {
+        format!("{}:{place}", self.name)
+    }
+}
