@@ -1,0 +1,242 @@
+//! The table of settings, one entry each: names, what it takes, where it goes.
+
+use super::super::reason::Reason;
+use super::value::{absolute, address, boolean, claim, key, mount_path, policy, skip};
+use super::{Layout, LoadFormat, Settings};
+
+/// How one setting is named, what it takes and where it goes.
+#[derive(Debug)]
+pub struct Setting {
+    /// The annotation's name after the prefix; none: in a file only.
+    pub annotation: Option<&'static str>,
+    /// The key in a file, with a dot between levels; none: as an annotation only.
+    pub key: Option<&'static str>,
+    /// What the value is.
+    pub takes: Takes,
+    /// The built-in default as it would be written; empty: none.
+    pub default: &'static str,
+    /// What it means, in a line.
+    pub meaning: &'static str,
+    /// Reads the trimmed text of a value.
+    apply: fn(&mut Settings, &str) -> Result<(), Reason>,
+}
+
+/// What a setting takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// `true` or `false`.
+    Bool,
+    /// The name of a claim.
+    Claim,
+    /// `host:port` or `http://host:port`, or `none`.
+    HostPort,
+    /// Some of these words with commas between.
+    List(&'static [&'static str]),
+    /// A path that hides nothing.
+    MountPath,
+    /// A group id.
+    Number,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// Any absolute path.
+    Path,
+}
+
+impl Takes {
+    /// The same in words: `<value> is not …`.
+    pub fn words(self) -> String {
+        match self {
+            Takes::Bool => "true or false".to_owned(),
+            Takes::Claim => "the name of a claim".to_owned(),
+            Takes::HostPort => "host:port, http://host:port or none".to_owned(),
+            Takes::List(words) => format!("a list of {}", words.join(", ")),
+            Takes::MountPath => "an absolute path that hides no system files".to_owned(),
+            Takes::Number => "a group id".to_owned(),
+            Takes::OneOf(words) => format!("one of {}", words.join(", ")),
+            Takes::Path => "an absolute path".to_owned(),
+        }
+    }
+}
+
+/// Every setting, in the order of the README's table.
+pub const ALL: &[Setting] = &[
+    Setting {
+        annotation: Some("model-claim"),
+        key: Some("modelCache.claim"),
+        takes: Takes::Claim,
+        default: "model-cache",
+        meaning: "PersistentVolumeClaim of the model cache, in the pod's namespace",
+        apply: |settings, text| claim(text).map(|claim| settings.model.claim = claim),
+    },
+    Setting {
+        annotation: Some("model-mount-path"),
+        key: Some("modelCache.mountPath"),
+        takes: Takes::MountPath,
+        default: "/home/dynamo/.cache/huggingface",
+        meaning: "where the claim's root is mounted",
+        apply: |settings, text| mount_path(text).map(|path| settings.model.mount_path = path),
+    },
+    Setting {
+        annotation: Some("model-layout"),
+        key: Some("modelCache.layout"),
+        takes: Takes::OneOf(&["home", "hub"]),
+        default: "home",
+        meaning: "home: the claim's root is HF_HOME, the hub is hub/ in it; hub: the root is the hub itself",
+        apply: |settings, text| {
+            settings.model.layout = match text {
+                "home" => Layout::Home,
+                "hub" => Layout::Hub,
+                _ => return Err(Reason::AnnotationInvalid),
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        annotation: Some("model-read-only"),
+        key: Some("modelCache.readOnly"),
+        takes: Takes::Bool,
+        default: "false",
+        meaning: "mount the model cache read-only",
+        apply: |settings, text| boolean(text).map(|value| settings.model.read_only = value),
+    },
+    Setting {
+        annotation: Some("model-offline"),
+        key: Some("modelCache.offline"),
+        takes: Takes::Bool,
+        default: "false",
+        meaning: "set HF_HUB_OFFLINE=1: Hugging Face clients stay off the network",
+        apply: |settings, text| boolean(text).map(|value| settings.model.offline = value),
+    },
+    Setting {
+        annotation: Some("compile-claim"),
+        key: Some("compileCache.claim"),
+        takes: Takes::Claim,
+        default: "compilation-cache",
+        meaning: "PersistentVolumeClaim of the compile cache; may be the model cache's",
+        apply: |settings, text| claim(text).map(|claim| settings.compile.claim = claim),
+    },
+    Setting {
+        annotation: Some("compile-mount-path"),
+        key: Some("compileCache.mountPath"),
+        takes: Takes::MountPath,
+        default: "",
+        meaning: "where its root is mounted; unset: the engine's own, such as /home/dynamo/.cache/vllm",
+        apply: |settings, text| mount_path(text).map(|path| settings.compile.mount_path = Some(path)),
+    },
+    Setting {
+        annotation: Some("compile-key"),
+        key: Some("compileCache.key"),
+        takes: Takes::List(&["image", "gpu", "args", "none"]),
+        default: "image,gpu,args",
+        meaning: "what separates one compile cache from another; none: one shared directory",
+        apply: |settings, text| key(text).map(|key| settings.compile.key = key),
+    },
+    Setting {
+        annotation: Some("compile-multi-node"),
+        key: Some("compileCache.multiNode"),
+        takes: Takes::Bool,
+        default: "false",
+        meaning: "a compile cache for engines that span nodes too",
+        apply: |settings, text| boolean(text).map(|value| settings.compile.multi_node = value),
+    },
+    Setting {
+        annotation: Some("model-express-url"),
+        key: Some("modelExpress.url"),
+        takes: Takes::HostPort,
+        default: "",
+        meaning: "address of the Model Express server; unset: none is injected",
+        apply: |settings, text| {
+            settings.express.url = if text == "none" { None } else { Some(address(text)?) };
+            Ok(())
+        },
+    },
+    Setting {
+        annotation: Some("model-express-shared-storage"),
+        key: Some("modelExpress.sharedStorage"),
+        takes: Takes::Bool,
+        default: "true",
+        meaning: "false: the server's disk is not the model claim, weights are streamed",
+        apply: |settings, text| boolean(text).map(|value| settings.express.shared_storage = value),
+    },
+    Setting {
+        annotation: Some("model-express-home"),
+        key: Some("modelExpress.home"),
+        takes: Takes::Path,
+        default: "/home/dynamo",
+        meaning: "home of the engine's user, where the client streams to; the container's HOME wins",
+        apply: |settings, text| absolute(text).map(|path| settings.express.home = path),
+    },
+    Setting {
+        annotation: Some("load-format"),
+        key: Some("modelExpress.loadFormat"),
+        takes: Takes::OneOf(&["modelexpress", "mx", "none"]),
+        default: "",
+        meaning: "load weights through Model Express; unset or none: the engine's own way",
+        apply: |settings, text| {
+            let (format, told) = match text {
+                "none" => (None, Ok(())),
+                _ => match LoadFormat::read(text) {
+                    Ok(format) => (Some(format), Ok(())),
+                    Err((Reason::LoadFormatRemoved, format)) => (format, Err(Reason::LoadFormatRemoved)),
+                    Err((reason, _)) => return Err(reason),
+                },
+            };
+            settings.express.load_format = format;
+            told
+        },
+    },
+    Setting {
+        annotation: Some("missing-claim"),
+        key: Some("missingClaim"),
+        takes: Takes::OneOf(&["skip", "inject"]),
+        default: "skip",
+        meaning: "what happens when the claim is not in the namespace",
+        apply: |settings, text| policy(text).map(|policy| settings.missing_claim = policy),
+    },
+    Setting {
+        annotation: Some("single-node-claim"),
+        key: Some("singleNodeClaim"),
+        takes: Takes::OneOf(&["skip", "inject"]),
+        default: "skip",
+        meaning: "what happens when the claim is ReadWriteOnce",
+        apply: |settings, text| policy(text).map(|policy| settings.single_node_claim = policy),
+    },
+    Setting {
+        annotation: None,
+        key: Some("fsGroup"),
+        takes: Takes::Number,
+        default: "",
+        meaning: "group to set, with fsGroupChangePolicy OnRootMismatch, on pods that have neither",
+        apply: |settings, text| match text.parse() {
+            Ok(group @ 0..=MAX_GROUP) => {
+                settings.fs_group = Some(group);
+                Ok(())
+            }
+            _ => Err(Reason::AnnotationInvalid),
+        },
+    },
+    Setting {
+        annotation: Some("skip"),
+        key: None,
+        takes: Takes::List(&["model", "compile", "model-express"]),
+        default: "",
+        meaning: "caches to leave out",
+        apply: |settings, text| skip(text).map(|skip| settings.skip = skip),
+    },
+];
+
+/// Annotations that only a pod can have: they speak of its own containers.
+pub(super) const POD_ONLY: [&str; 4] = ["containers", "engine", "inject", "status"];
+
+/// The largest group id that the API server accepts.
+pub const MAX_GROUP: i64 = 2_147_483_647;
+
+impl Setting {
+    /// Reads the trimmed text of a value into the settings.
+    ///
+    /// # Errors
+    /// `annotation-invalid` or `load-format-invalid`: nothing was changed. `load-format-removed`: it was.
+    pub fn apply(&self, settings: &mut Settings, text: &str) -> Result<(), Reason> {
+        (self.apply)(settings, text)
+    }
+}
