@@ -128,7 +128,7 @@ pub fn brief(warnings: &[Warning]) -> Vec<String> {
     if warnings.len() > MOST_WARNINGS {
         lines.truncate(MOST_WARNINGS - 1);
         let more = warnings.len() - lines.len();
-        lines.push(format!("dynamo-cache: {more} more; see the pod's annotation {STATUS}"));
+        lines.push(format!("dynamo-cache: {more} more warnings; `dynamo-cache inject -f` with this pod shows all"));
     }
     lines
 }
@@ -235,4 +235,33 @@ pub fn named_before(pod: &Pod<'_>) -> Vec<String> {
     let earlier = pod.annotation(STATUS).and_then(|status| serde_json::from_str::<Earlier<'_>>(status).ok());
     let containers = earlier.and_then(|earlier| earlier.containers).unwrap_or_default();
     containers.0.into_iter().map(|(Text(name), _)| name.into_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pod::Pod;
+    use super::super::reason::Reason;
+    use super::{MOST_ANNOTATION_BYTES, MOST_CHARACTERS, Status, Warning, brief};
+
+    #[test]
+    fn a_status_without_room_is_left_out_with_a_warning() {
+        let status = Status::left_alone(Reason::Snapshot);
+        let with = |bytes: usize| {
+            let pod = format!(r#"{{"metadata":{{"annotations":{{"a":"{}"}}}}}}"#, "x".repeat(bytes));
+            let pod: Pod<'_> = serde_json::from_str(&pod).unwrap();
+            status.replaces(&pod)
+        };
+        let ours = super::STATUS.len() + with(0).unwrap().unwrap().len();
+        assert!(with(MOST_ANNOTATION_BYTES - 1 - ours).is_ok());
+        assert_eq!(with(MOST_ANNOTATION_BYTES - ours), Err(Warning::status_too_large()));
+    }
+
+    #[test]
+    fn a_warning_fits_and_keeps_its_code() {
+        let long = Warning::setting(Reason::AnnotationInvalid, "model-mount-path", &"é".repeat(500), &"x".repeat(500));
+        let lines = brief(&[long.clone(), long.clone(), long.clone(), long]);
+        assert_eq!(lines.len(), 3);
+        assert!(lines.iter().all(|line| line.chars().count() <= MOST_CHARACTERS), "{lines:?}");
+        assert!(lines[0].ends_with("[annotation-invalid]") && lines[2].contains("2 more"), "{lines:?}");
+    }
 }

@@ -1,5 +1,6 @@
 //! What dynamo-cache promises, one sentence a test.
 
+mod cases;
 mod config;
 mod inject;
 mod program;

@@ -1,0 +1,138 @@
+//! A case folder as the doors want it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dynamo_cache::admission::claim::{Access, Claim, Claims};
+use dynamo_cache::config::Config;
+use dynamo_cache::yaml;
+use serde_json::Value;
+
+/// A case folder.
+pub(super) struct Case {
+    /// The folder's name, a sentence.
+    pub(super) name: String,
+    /// The pod as it is created.
+    pub(super) object: Value,
+    folder: PathBuf,
+}
+
+/// All cases, by name.
+pub(super) fn all() -> Vec<Case> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases");
+    let mut folders: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    let case = |folder: PathBuf| Case {
+        name: folder.file_name().unwrap().to_str().unwrap().to_owned(),
+        object: document(&folder.join("object.yaml")).expect("every case has an object.yaml"),
+        folder,
+    };
+    folders.into_iter().map(case).collect()
+}
+
+impl Case {
+    /// The settings file, or the built-in settings.
+    pub(super) fn config(&self) -> Config {
+        let text = fs::read_to_string(self.folder.join("config.yaml"));
+        text.map_or_else(|_| Config::default(), |text| Config::read(&text).unwrap())
+    }
+
+    /// The namespace's annotations.
+    pub(super) fn namespace(&self) -> Vec<(String, String)> {
+        let namespace = document(&self.folder.join("namespace.yaml")).unwrap_or_default();
+        let annotations = namespace["metadata"]["annotations"].as_object().into_iter().flatten();
+        annotations.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
+    }
+
+    /// The claims that exist; none: all that are asked for.
+    pub(super) fn claims(&self) -> Option<Claims> {
+        let list = document(&self.folder.join("claims.yaml"))?;
+        let claim = |claim: &Value| {
+            let modes = claim["spec"]["accessModes"].as_array().unwrap();
+            let facts = Claim {
+                terminating: !claim["metadata"]["deletionTimestamp"].is_null(),
+                lost: claim["status"]["phase"] == "Lost",
+                block: claim["spec"]["volumeMode"] == "Block",
+                access: Access::of_modes(modes.iter().map(|mode| mode.as_str().unwrap())),
+            };
+            (claim["metadata"]["name"].as_str().unwrap().to_owned(), facts)
+        };
+        Some(list["items"].as_array().unwrap().iter().map(claim).collect())
+    }
+
+    /// The case as options of the program, its pod by the option named.
+    pub(super) fn options(&self, object: &str) -> Vec<String> {
+        let mut options = vec![format!("{object}={}", self.folder.join("object.yaml").display())];
+        options.extend(self.facts());
+        options
+    }
+
+    /// What the program would otherwise ask a cluster, as options.
+    pub(super) fn facts(&self) -> Vec<String> {
+        let files = [("--config", "config.yaml"), ("--namespace-file", "namespace.yaml"), ("--claims", "claims.yaml")];
+        let files = files.map(|(option, name)| (option, self.folder.join(name)));
+        files
+            .iter()
+            .filter(|(_, path)| path.exists())
+            .map(|(option, path)| format!("{option}={}", path.display()))
+            .collect()
+    }
+
+    /// Holds an answer against the expectations.
+    pub(super) fn agrees(&self, after: &Value, told: &Value) -> Result<(), String> {
+        self.agrees_on_the_pod(after)?;
+        same("told.yaml", &document(&self.folder.join("told.yaml")).unwrap_or_default(), told)
+    }
+
+    /// Holds a pod against the one expected.
+    pub(super) fn agrees_on_the_pod(&self, after: &Value) -> Result<(), String> {
+        let text =
+            fs::read_to_string(self.folder.join("expected.yaml")).map_err(|error| format!("expected.yaml: {error}"))?;
+        let expected = parse(&text.replace("VERSION", env!("CARGO_PKG_VERSION")));
+        same("expected.yaml", &expected, after)
+    }
+
+    /// The reason codes that the case expects to be told.
+    pub(super) fn reasons(&self) -> Vec<String> {
+        let told = document(&self.folder.join("told.yaml")).unwrap_or_default();
+        let reasons = told["reasons"].as_array().into_iter().flatten();
+        reasons.map(|reason| reason.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Writes an answer as the expectation.
+    pub(super) fn update(&self, after: &Value, told: &Value) {
+        if self.agrees(after, told).is_ok() {
+            return;
+        }
+        // A status that the pod came with keeps its version: only what we wrote has ours.
+        let text = yaml::write(after);
+        let came_with_it = yaml::write(&self.object).contains(&version(env!("CARGO_PKG_VERSION")));
+        let text =
+            if came_with_it { text } else { text.replace(&version(env!("CARGO_PKG_VERSION")), &version("VERSION")) };
+        if self.agrees_on_the_pod(after).is_err() {
+            fs::write(self.folder.join("expected.yaml"), text).unwrap();
+        }
+        fs::write(self.folder.join("told.yaml"), yaml::write(told)).unwrap();
+    }
+}
+
+fn version(version: &str) -> String {
+    format!("\"version\":\"{version}\"")
+}
+
+fn same(what: &str, expected: &Value, found: &Value) -> Result<(), String> {
+    if expected == found {
+        return Ok(());
+    }
+    let (expected, found) = (yaml::write(expected), yaml::write(found));
+    let diff = similar::TextDiff::from_lines(&expected, &found).unified_diff().header(what, "found").to_string();
+    Err(diff)
+}
+
+fn document(file: &Path) -> Option<Value> {
+    Some(parse(&fs::read_to_string(file).ok()?))
+}
+
+fn parse(text: &str) -> Value {
+    yaml::documents(text).unwrap().pop().unwrap().value
+}
