@@ -95,8 +95,8 @@ impl<'p> Consideration<'p> {
             Verdict::LeftAlone(_) => &[],
             Verdict::Component(chosen) => chosen.as_slice(),
         };
-        let caches_models = chosen.iter().any(|chosen| chosen.wants_model_cache());
-        let compiles = chosen.iter().any(|chosen| chosen.wants_compile_cache());
+        let caches_models = chosen.iter().any(component::Chosen::wants_model_cache);
+        let compiles = chosen.iter().any(component::Chosen::wants_compile_cache);
         let names = [caches_models.then_some(model), (compiles && compile != model).then_some(compile)];
         names.into_iter().flatten()
     }

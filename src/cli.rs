@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -34,6 +35,13 @@ pub enum Command {
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  dynamo-cache serve --standalone --listen 127.0.0.1:10250 --write-ca ca.crt
+  dynamo-cache serve --kubeconfig ~/.kube/config --cert-file tls.crt --key-file tls.key
+  dynamo-cache serve --config config.yaml --cert-file tls.crt --key-file tls.key   (inside a pod)
+
+RUST_LOG chooses what is logged, for example RUST_LOG=debug. SIGTERM drains and stops, a second one aborts.")]
 pub struct Serve {
     /// The settings file; the built-in settings apply without it.
     #[arg(long, value_name = "FILE")]
@@ -51,17 +59,44 @@ pub struct Serve {
     #[arg(long, value_name = "FILE", requires = "cert_file")]
     pub key_file: Option<PathBuf>,
     /// How to reach the cluster from outside; inside a pod its ServiceAccount is used.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "known")]
     pub kubeconfig: Option<PathBuf>,
-    /// Run without a cluster: a certificate minted for localhost and 127.0.0.1, every claim taken as present.
+    /// Run without a cluster: a certificate minted for localhost and 127.0.0.1; the options below say what a cluster
+    /// would know, and every claim is taken as present where they do not.
     #[arg(long, conflicts_with_all = ["kubeconfig", "cert_file"])]
     pub standalone: bool,
     /// Where --standalone writes the certificate of its CA, in PEM.
     #[arg(long, value_name = "FILE", requires = "standalone")]
     pub write_ca: Option<PathBuf>,
+    /// What the cluster would know, for --standalone.
+    #[command(flatten)]
+    pub known: Known,
     /// How log lines are written.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
+    /// How long each thing may take.
+    #[command(flatten)]
+    pub times: Times,
+}
+
+/// Times that tests shorten, hidden: what stands here is right for every cluster.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Times {
+    /// From the first signal to the end of accepting: a cluster needs about as long to send its calls elsewhere.
+    #[arg(long, value_name = "TIME", hide = true, default_value = "15s", value_parser = value::time)]
+    pub drain: Duration,
+    /// From there to the last answer; with `drain` it stays below the 30 s that a kubelet waits.
+    #[arg(long, value_name = "TIME", hide = true, default_value = "10s", value_parser = value::time)]
+    pub finish: Duration,
+    /// Between two requests of a connection; the API server keeps idle ones for 90 s and loses a call where we are first.
+    #[arg(long, value_name = "TIME", hide = true, default_value = "120s", value_parser = value::time)]
+    pub idle: Duration,
+    /// Between two readings of the settings file.
+    #[arg(long, value_name = "TIME", hide = true, default_value = "5s", value_parser = value::time)]
+    pub reread: Duration,
+    /// For a TLS handshake, for the first byte after it, and for the head of a request.
+    #[arg(long, value_name = "TIME", hide = true, default_value = "10s", value_parser = value::time)]
+    pub silent: Duration,
 }
 
 /// How log lines are written.
@@ -86,6 +121,18 @@ pub struct Inject {
     /// The settings file; the built-in settings apply without it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// What the cluster would know.
+    #[command(flatten)]
+    pub known: Known,
+    /// Where a kind that is not known has its pod template, as a JSON Pointer such as /spec/template.
+    #[arg(long, value_name = "POINTER", value_parser = value::pointer)]
+    pub pod_template: Vec<String>,
+}
+
+/// What a cluster would know, from files or in short.
+#[derive(Clone, Debug, Default, Args)]
+#[group(id = "known", multiple = true)]
+pub struct Known {
     /// The pods' namespace as `kubectl get namespace NAME -o yaml` prints it, for its annotations.
     #[arg(long, value_name = "FILE")]
     pub namespace_file: Option<PathBuf>,
@@ -100,9 +147,14 @@ pub struct Inject {
     /// Without --claim and --claims every claim exists.
     #[arg(long, value_name = "NAME[=MODE]", value_parser = value::claim)]
     pub claim: Vec<(String, Access)>,
-    /// Where a kind that is not known has its pod template, as a JSON Pointer such as /spec/template.
-    #[arg(long, value_name = "POINTER", value_parser = value::pointer)]
-    pub pod_template: Vec<String>,
+}
+
+impl Known {
+    /// Whether any of it was given.
+    pub fn says_something(&self) -> bool {
+        let Known { namespace_file, namespace_annotation, claims, claim } = self;
+        namespace_file.is_some() || claims.is_some() || !namespace_annotation.is_empty() || !claim.is_empty()
+    }
 }
 
 /// What `inject` prints.
@@ -120,6 +172,13 @@ pub enum InjectOutput {
 
 /// Options of `try`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  dynamo-cache try
+  dynamo-cache try -f manifests/examples/rolebasedgroup-sglang.yaml
+
+It starts `serve --standalone` on a free port of this machine, and sends it over HTTPS the review that an API
+server would send. Nothing is sent anywhere else, and nothing stays behind.")]
 pub struct Try {
     /// A pod or workload to try instead of the example worker; - for standard input.
     #[arg(short, long, value_name = "FILE")]

@@ -8,8 +8,12 @@ use crate::cli::{Cli, Command};
 
 mod config;
 mod diff;
+mod facts;
 mod inject;
 mod input;
+mod serve;
+mod template;
+mod try_it;
 
 /// Runs what was asked for.
 ///
@@ -19,7 +23,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Config(what) => config::run(&what),
         Command::Inject(options) => inject::run(&options),
-        Command::Serve(_) | Command::Try(_) => anyhow::bail!("this command is not here yet"),
+        Command::Serve(options) => serve::run(&options),
+        Command::Try(options) => try_it::run(&options),
     }
 }
 

@@ -10,13 +10,27 @@
 //! a person ─▶ cli ─▶ command/inject ───────────────────────▶ the same core ─────────────────────────────▶ YAML, patch or diff
 //! ```
 
+/// Serve HTTP/1.1 over TLS until told to stop, then drain.
+pub mod server;
+/// Our TLS identity: read it or mint it, and know when it ends.
+pub mod certificate;
+/// What is known of the cluster: the client, and the facts that decide.
+pub mod cluster;
 /// What happens to a pod: the pure core.
 pub mod admission;
+/// The file a person writes becomes a Config that cannot be wrong.
+pub mod config;
+/// The settings file, read again while running.
+pub mod settings_file;
+/// YAML as Kubernetes reads it.
+pub mod yaml;
 /// What a person may type.
 pub mod cli;
 /// What each command does.
 pub mod command;
-/// The file a person writes becomes a Config that cannot be wrong.
-pub mod config;
-/// YAML as Kubernetes reads it.
-pub mod yaml;
+/// What is counted, and the page that shows it.
+pub mod metrics;
+/// Log lines, as text or JSON.
+pub mod log;
+/// SIGTERM and SIGINT, as something to wait for.
+pub mod signal;

@@ -8,6 +8,7 @@ use super::pod::Container;
 
 /// What one command line shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself")]
 pub struct Shown {
     /// The first engine, and whether it shows in elements of its own rather than inside a script.
     pub engine: Option<(Engine, Whole)>,
@@ -48,7 +49,7 @@ pub enum Component {
 }
 
 /// Names of a Model Express server's program and image.
-pub fn is_model_express_server(name: &str) -> bool {
+pub(super) fn is_model_express_server(name: &str) -> bool {
     matches!(name, "modelexpress-server" | "model-express-server")
 }
 

@@ -126,7 +126,7 @@ pub fn judge<'p>(pod: &'p Pod<'p>) -> (Verdict<'p>, Vec<Warning>) {
     let names = annotations.names();
     let chosen = choose(pod, candidates, names.as_deref(), &mut warnings);
     let row_of_pod = row_of_type(pod.label("nvidia.com/dynamo-component-type"));
-    let chosen = chosen.into_iter().map(|candidate| assign(candidate, engine, row_of_pod));
+    let chosen = chosen.into_iter().map(|candidate| assign(&candidate, engine, row_of_pod));
     (Verdict::Component(chosen.collect()), warnings)
 }
 
@@ -276,8 +276,8 @@ fn row_of_type(component_type: Option<&str>) -> Row {
     }
 }
 
-fn assign<'p>(candidate: Candidate<'p>, annotated: Option<&str>, row_of_pod: Row) -> Chosen<'p> {
-    let Candidate { place, container, shown } = candidate;
+fn assign<'p>(candidate: &Candidate<'p>, annotated: Option<&str>, row_of_pod: Row) -> Chosen<'p> {
+    let Candidate { place, container, shown } = *candidate;
     let annotated = annotated.map(|name| Engine::named(name).map_or(Runs::None, Runs::Engine));
     let (row, engine) = match (shown.engine, shown.component) {
         (Some((engine, _)), _) => (Row::Engine, annotated.unwrap_or(Runs::Engine(engine))),

@@ -104,7 +104,7 @@ impl fmt::Display for Path<'_> {
 }
 
 /// Whether the text is an absolute path without a part `.` or `..`.
-pub fn is_absolute(text: &str) -> bool {
+pub(super) fn is_absolute(text: &str) -> bool {
     text.starts_with('/') && !text.split('/').any(|part| part == "." || part == "..")
 }
 

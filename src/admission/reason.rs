@@ -130,6 +130,7 @@ impl Reason {
         matches!(self, Reason::MirrorPod | Reason::NotAComponent | Reason::OptedOut)
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn words(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Reason::AnnotationIgnored => (

@@ -110,7 +110,7 @@ struct Wire<'a> {
     #[serde(borrow)]
     uid: Option<Text<'a>>,
     #[serde(borrow)]
-    kind: Option<Kind<'a>>,
+    kind: Option<GroupVersionKind<'a>>,
     #[serde(borrow)]
     sub_resource: Option<Text<'a>>,
     #[serde(borrow)]
@@ -123,7 +123,7 @@ struct Wire<'a> {
 }
 
 #[derive(Deserialize)]
-struct Kind<'a> {
+struct GroupVersionKind<'a> {
     #[serde(borrow)]
     group: Option<Text<'a>>,
     #[serde(borrow)]

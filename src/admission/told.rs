@@ -124,7 +124,7 @@ pub fn arrange(warnings: &mut Vec<Warning>) {
 
 /// The warnings of one answer: at most three, each at most 120 characters; when there are more, the third says how many.
 pub fn brief(warnings: &[Warning]) -> Vec<String> {
-    let mut lines: Vec<_> = warnings.iter().take(MOST_WARNINGS).map(|warning| fit(warning)).collect();
+    let mut lines: Vec<_> = warnings.iter().take(MOST_WARNINGS).map(fit).collect();
     if warnings.len() > MOST_WARNINGS {
         lines.truncate(MOST_WARNINGS - 1);
         let more = warnings.len() - lines.len();

@@ -1,5 +1,7 @@
 //! Values of options, from as typed to as meant.
 
+use std::time::Duration;
+
 use crate::admission::claim::Access;
 use crate::admission::settings::PREFIX;
 
@@ -32,6 +34,18 @@ pub(super) fn pointer(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(format!("a JSON Pointer begins with a slash, and a key follows each: /{}", text.trim_matches('/')))
+}
+
+/// A time as `15s` or `500ms`.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    let parse = |digits: &str, unit: fn(u64) -> Duration| digits.parse().ok().map(unit);
+    let (milliseconds, seconds) = (text.strip_suffix("ms"), text.strip_suffix('s'));
+    let parsed = match (milliseconds, seconds) {
+        (Some(digits), _) => parse(digits, Duration::from_millis),
+        (None, Some(digits)) => parse(digits, Duration::from_secs),
+        (None, None) => None,
+    };
+    parsed.ok_or_else(|| "a time is written like 15s or 500ms".to_owned())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ const BOLD: &str = "\u{1b}[1m";
 const RESET: &str = "\u{1b}[0m";
 
 /// Whether standard output is for eyes that want colour: a terminal, and no `NO_COLOR`.
+#[expect(clippy::disallowed_methods, reason = "how every terminal program is told")]
 pub(super) fn wants_colour() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");

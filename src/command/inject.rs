@@ -1,15 +1,17 @@
 //! Changes pods in files as the webhook would change them in the cluster.
 
 mod change;
-mod facts;
 mod print;
-mod template;
 mod told;
 
 use std::collections::BTreeSet;
 
+use change::World;
+
+use super::facts::Facts;
 use super::input::Input;
 use super::{print as print_text, tell};
+use crate::admission::settings::Settings;
 use crate::cli::Inject;
 use crate::yaml;
 
@@ -18,13 +20,21 @@ use crate::yaml;
 /// # Errors
 /// Which file cannot be read, and where in it.
 pub(super) fn run(options: &Inject) -> anyhow::Result<()> {
-    let facts = facts::Facts::gather(options)?;
+    let config = options.config.as_deref().map(Input::read).transpose()?;
+    let (settings, about_settings) = match &config {
+        None => (Settings::default(), Vec::new()),
+        Some(input) => {
+            let config = input.config()?;
+            (config.settings, config.warnings.iter().map(|warning| input.at(warning)).collect())
+        }
+    };
+    let world = World { settings, facts: Facts::gather(&options.known)? };
     let input = Input::read(&options.filename)?;
     let mut unused: BTreeSet<&str> = options.pod_template.iter().map(String::as_str).collect();
     let mut changed = Vec::new();
     for (index, document) in input.documents()?.into_iter().enumerate() {
         let at = document.at;
-        let change = change::change(document.value, &facts, &options.pod_template, &mut unused);
+        let change = change::change(document.value, &world, &options.pod_template, &mut unused);
         changed.push(change.map_err(|error| {
             let at = match &error {
                 change::Error::NotAPod { pointer, .. } => yaml::find(&input.text, index, pointer).unwrap_or(at),
@@ -37,7 +47,7 @@ pub(super) fn run(options: &Inject) -> anyhow::Result<()> {
     let about_pointers = unused
         .into_iter()
         .map(|pointer| format!("--pod-template {pointer}: no document of an unknown kind has a pod template there"));
-    for line in facts.told.iter().cloned().chain(about_documents).chain(about_pointers) {
+    for line in about_settings.into_iter().chain(about_documents).chain(about_pointers) {
         tell(&line);
     }
     print_text(&print::documents(changed, options.output))

@@ -1,5 +1,7 @@
 //! The compile cache of one container: the contract's section 5.
 
+use std::fmt::Write as _;
+
 use sha2::{Digest as _, Sha256};
 
 use super::super::component::{self, Runs};
@@ -186,7 +188,11 @@ fn short_hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
         }
         hash.update(part);
     }
-    hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize().iter().take(6).fold(String::with_capacity(12), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// The GPU that the container will run on, as far as the pod tells.

@@ -47,7 +47,7 @@ pub(super) enum Directory {
 }
 
 impl<'p, 'c> Draft<'p, 'c> {
-    pub fn of(chosen: &'c Chosen<'p>, volumes: &Volumes<'p>) -> Self {
+    pub(super) fn of(chosen: &'c Chosen<'p>, volumes: &Volumes<'p>) -> Self {
         let mounts = chosen.container.volume_mounts.iter().flatten();
         let mounts = mounts.map(|mount| {
             let volume = mount.name.as_deref().unwrap_or_default();
@@ -63,12 +63,12 @@ impl<'p, 'c> Draft<'p, 'c> {
         Draft { mounts: mounts.collect(), chosen, added: Vec::new() }
     }
 
-    pub fn container(&self) -> &'p Container<'p> {
+    pub(super) fn container(&self) -> &'p Container<'p> {
         self.chosen.container
     }
 
     /// What a variable says; none where the container lacks it. A name that is there twice counts by its last.
-    pub fn variable(&self, name: &str) -> Option<Value<'_>> {
+    pub(super) fn variable(&self, name: &str) -> Option<Value<'_>> {
         let added = self.added.iter().find_map(|(added, _)| match added {
             Added::Variable { name: of, value } if *of == name => Some(Value::Literal(value)),
             _ => None,
@@ -80,12 +80,12 @@ impl<'p, 'c> Draft<'p, 'c> {
     }
 
     /// Whether the container has a variable.
-    pub fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.variable(name).is_some()
     }
 
     /// Where a variable points, read as a directory.
-    pub fn directory(&self, name: &str) -> Directory {
+    pub(super) fn directory(&self, name: &str) -> Directory {
         match self.variable(name) {
             None => Directory::Unset,
             Some(Value::Literal(text)) if path::is_absolute(text) => Directory::At(Path::new(text).into_owned()),
@@ -94,7 +94,7 @@ impl<'p, 'c> Draft<'p, 'c> {
     }
 
     /// Where a variable points, where that can be told.
-    pub fn literal_directory(&self, name: &str) -> Option<Path<'static>> {
+    pub(super) fn literal_directory(&self, name: &str) -> Option<Path<'static>> {
         match self.directory(name) {
             Directory::At(path) => Some(path),
             Directory::NotLiteral | Directory::Unset => None,
@@ -102,36 +102,36 @@ impl<'p, 'c> Draft<'p, 'c> {
     }
 
     /// The deepest mount at or above a path.
-    pub fn cover(&self, path: &Path<'_>) -> Option<&Mounted<'p>> {
+    pub(super) fn cover(&self, path: &Path<'_>) -> Option<&Mounted<'p>> {
         let covering = self.mounts.iter().filter(|mount| mount.path.covers(path));
         covering.max_by_key(|mount| mount.path.as_str().len())
     }
 
     /// The first whole mount of a claim.
-    pub fn whole_mount(&self, volumes: &Volumes<'_>, claim: &str) -> Option<&Mounted<'p>> {
+    pub(super) fn whole_mount(&self, volumes: &Volumes<'_>, claim: &str) -> Option<&Mounted<'p>> {
         self.mounts.iter().find(|mount| mount.is_whole(volumes, claim))
     }
 
     /// Adds a variable, unless the container has one of that name.
-    pub fn set(&mut self, cache: Cache, name: &'static str, value: impl Into<Cow<'p, str>>) {
+    pub(super) fn set(&mut self, cache: Cache, name: &'static str, value: impl Into<Cow<'p, str>>) {
         if !self.has(name) {
             self.added.push((Added::Variable { name, value: value.into() }, cache));
         }
     }
 
     /// Adds a mount.
-    pub fn mount(&mut self, cache: Cache, mounted: Mounted<'p>, sub_path: Option<&'static str>) {
+    pub(super) fn mount(&mut self, cache: Cache, mounted: Mounted<'p>, sub_path: Option<&'static str>) {
         let Mounted { volume, path, read_only, .. } = mounted.clone();
         self.mounts.push(mounted);
         self.added.push((Added::Mount { volume, path, read_only, sub_path }, cache));
     }
 
     /// Appends arguments.
-    pub fn append_args(&mut self, cache: Cache, words: Vec<String>) {
+    pub(super) fn append_args(&mut self, cache: Cache, words: Vec<String>) {
         self.added.push((Added::Args(words), cache));
     }
 
-    pub fn into_changes(self) -> impl Iterator<Item = Change<'p>> {
+    pub(super) fn into_changes(self) -> impl Iterator<Item = Change<'p>> {
         let place = self.chosen.place;
         self.added.into_iter().map(move |(added, cache)| Change::Container { place, added, cache })
     }
@@ -139,7 +139,7 @@ impl<'p, 'c> Draft<'p, 'c> {
 
 impl Mounted<'_> {
     /// Whether this mounts the whole of a claim's volume.
-    pub fn is_whole(&self, volumes: &Volumes<'_>, claim: &str) -> bool {
+    pub(super) fn is_whole(&self, volumes: &Volumes<'_>, claim: &str) -> bool {
         self.sub_path.is_none() && volumes.is_of_claim(&self.volume, claim)
     }
 }

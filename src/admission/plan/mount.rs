@@ -29,7 +29,7 @@ impl Scene<'_> {
     }
 
     /// Whether a claim can only be read, whoever mounts it.
-    pub fn only_reads(&self, name: &str) -> bool {
+    pub(super) fn only_reads(&self, name: &str) -> bool {
         self.claim(name).is_some_and(|claim| claim.access == Access::ReadOnlyMany)
     }
 
@@ -73,7 +73,7 @@ impl Scene<'_> {
     ///
     /// # Errors
     /// `path-unsafe` below `/root` for a user who cannot enter it, and where the path cannot stand in a variable.
-    pub fn user_can_enter(&self, draft: &Draft<'_, '_>, path: &Path<'_>) -> Result<(), Reason> {
+    pub(super) fn user_can_enter(&self, draft: &Draft<'_, '_>, path: &Path<'_>) -> Result<(), Reason> {
         let below_root = Path::new("/root").covers(path) && !self.runs_as_root(draft);
         let text = path.as_str();
         let plain = path::is_absolute(text) && !text.contains("$(") && !text.contains("$$");
@@ -81,7 +81,7 @@ impl Scene<'_> {
     }
 
     /// Whether a mount of ours would hide what the container needs.
-    pub fn is_safe(&self, draft: &Draft<'_, '_>, path: &Path<'_>) -> Result<(), Reason> {
+    pub(super) fn is_safe(&self, draft: &Draft<'_, '_>, path: &Path<'_>) -> Result<(), Reason> {
         self.user_can_enter(draft, path)?;
         let working_dir = draft.container().working_dir.as_deref().filter(|dir| !dir.is_empty());
         let hides_working_dir = working_dir.is_some_and(|dir| path.covers(&Path::new(dir)));

@@ -23,12 +23,12 @@ pub(super) struct Volume<'p> {
 }
 
 impl<'p> Volumes<'p> {
-    pub fn of(pod: &'p Pod<'p>) -> Self {
+    pub(super) fn of(pod: &'p Pod<'p>) -> Self {
         Volumes { pod, added: Vec::new() }
     }
 
     /// The first volume of a claim.
-    pub fn of_claim(&self, claim: &str) -> Option<Volume<'p>> {
+    pub(super) fn of_claim(&self, claim: &str) -> Option<Volume<'p>> {
         let found = self.pod.volumes().iter().find(|volume| volume.claim.as_deref() == Some(claim));
         let found = found.map(|volume| Volume { name: Cow::Borrowed(&*volume.name), read_only: volume.read_only });
         found.or_else(|| {
@@ -38,7 +38,7 @@ impl<'p> Volumes<'p> {
     }
 
     /// Whether a volume is one of the claim.
-    pub fn is_of_claim(&self, name: &str, claim: &str) -> bool {
+    pub(super) fn is_of_claim(&self, name: &str, claim: &str) -> bool {
         let volume = self.pod.volumes().iter().find(|volume| &*volume.name == name);
         match volume {
             Some(volume) => volume.claim.as_deref() == Some(claim),
@@ -47,7 +47,7 @@ impl<'p> Volumes<'p> {
     }
 
     /// Whether what a volume holds can only be read, whatever a mount says.
-    pub fn is_read_only(&self, name: &str) -> bool {
+    pub(super) fn is_read_only(&self, name: &str) -> bool {
         let volume = self.pod.volumes().iter().find(|volume| &*volume.name == name);
         match volume {
             Some(volume) => volume.read_only,
@@ -59,7 +59,7 @@ impl<'p> Volumes<'p> {
     ///
     /// # Errors
     /// `volume-name-taken` where another volume has it.
-    pub fn is_free(&self, name: &str) -> Result<(), Reason> {
+    pub(super) fn is_free(&self, name: &str) -> Result<(), Reason> {
         let taken = self.pod.volumes().iter().any(|volume| &*volume.name == name)
             || self.pod.templates.iter().any(|template| template == name)
             || self.added.iter().any(|(added, _, _)| *added == name)
@@ -78,11 +78,11 @@ impl<'p> Volumes<'p> {
     }
 
     /// Adds a volume whose name is free.
-    pub fn add(&mut self, name: &'static str, claim: &str, read_only: bool) {
+    pub(super) fn add(&mut self, name: &'static str, claim: &str, read_only: bool) {
         self.added.push((name, claim.to_owned(), read_only));
     }
 
-    pub fn into_changes(self) -> Vec<Change<'p>> {
+    pub(super) fn into_changes(self) -> Vec<Change<'p>> {
         let change = |(name, claim, read_only)| Change::Volume { name, claim, read_only };
         self.added.into_iter().map(change).collect()
     }

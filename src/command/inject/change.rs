@@ -7,13 +7,22 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use serde_path_to_error::Segment;
 
-use super::facts::Facts;
-use super::template::{self, Template};
 use super::told;
 use crate::admission::Consideration;
 use crate::admission::claim::Claim;
 use crate::admission::pod::{Metadata, Pod, Strings, Text};
+use crate::admission::settings::Settings;
+use crate::command::facts::Facts;
+use crate::command::template::{self, Template};
 use crate::yaml;
+
+/// All that decisions depend on beside the pods.
+pub(super) struct World {
+    /// The settings without any annotation.
+    pub(super) settings: Settings,
+    /// What a cluster would know.
+    pub(super) facts: Facts,
+}
 
 /// A document before and after.
 pub(super) struct Changed {
@@ -59,7 +68,7 @@ pub(super) enum Error {
 /// What is in the place of a pod and is none.
 pub(super) fn change<'o>(
     document: Value,
-    facts: &Facts,
+    world: &World,
     pointers: &'o [String],
     unused: &mut BTreeSet<&'o str>,
 ) -> Result<Changed, Error> {
@@ -74,7 +83,7 @@ pub(super) fn change<'o>(
         changed.told.push(told::ignored(ignored));
     }
     for template in &templates.found {
-        decide(template, facts, &mut changed)?;
+        decide(template, world, &mut changed)?;
     }
     if !changed.operations.is_empty() {
         let patch: json_patch::Patch = serde_json::from_value(Value::Array(changed.operations.clone()))?;
@@ -84,7 +93,7 @@ pub(super) fn change<'o>(
 }
 
 /// Has the core decide about the pods of a template.
-fn decide(template: &Template, facts: &Facts, changed: &mut Changed) -> Result<(), Error> {
+fn decide(template: &Template, world: &World, changed: &mut Changed) -> Result<(), Error> {
     /// A pod out of parts of a document.
     #[derive(Serialize)]
     struct Parts<'d> {
@@ -103,8 +112,8 @@ fn decide(template: &Template, facts: &Facts, changed: &mut Changed) -> Result<(
             labels.0.push((Text(Cow::Borrowed(key)), Text(Cow::Borrowed(value))));
         }
     }
-    let consideration = Consideration::of(&pod, &facts.settings, &facts.namespace);
-    let claims = match &facts.claims {
+    let consideration = Consideration::of(&pod, &world.settings, &world.facts.namespace);
+    let claims = match &world.facts.claims {
         Some(claims) => Cow::Borrowed(claims),
         None => Cow::Owned(consideration.claims().map(|name| (name.to_owned(), Claim::default())).collect()),
     };

@@ -1,26 +1,20 @@
-//! What a cluster would know: settings, the namespace's annotations, which claims exist.
+//! What a cluster would know, from files: the namespace's annotations, which claims exist.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::Value;
 
 use crate::admission::claim::{Access, Claim, Claims};
-use crate::admission::settings::Settings;
-use crate::cli::Inject;
+use crate::cli::Known;
 use crate::command::input::Input;
-use crate::config::Config;
 
-/// What a cluster would know.
+/// What a cluster would know of the pods' namespace.
+#[derive(Debug)]
 pub(super) struct Facts {
-    /// The settings without any annotation.
-    pub(super) settings: Settings,
     /// The namespace's annotations.
     pub(super) namespace: Vec<(String, String)>,
     /// The claims that exist; none: all that are asked for.
     pub(super) claims: Option<Claims>,
-    /// What there is to tell of the files, a line each.
-    pub(super) told: Vec<String>,
 }
 
 impl Facts {
@@ -28,28 +22,18 @@ impl Facts {
     ///
     /// # Errors
     /// Which file cannot be read, and where in it.
-    pub(super) fn gather(options: &Inject) -> anyhow::Result<Facts> {
-        let mut told = Vec::new();
-        let config = match &options.config {
-            None => Config::default(),
-            Some(file) => {
-                let input = Input::read(file)?;
-                let config = input.config()?;
-                told.extend(config.warnings.iter().map(|warning| input.at(warning)));
-                config
-            }
-        };
-        let mut namespace = options.namespace_file.as_deref().map(annotations).transpose()?.unwrap_or_default();
-        for (key, value) in &options.namespace_annotation {
+    pub(super) fn gather(known: &Known) -> anyhow::Result<Facts> {
+        let mut namespace = known.namespace_file.as_deref().map(annotations).transpose()?.unwrap_or_default();
+        for (key, value) in &known.namespace_annotation {
             namespace.retain(|(known, _)| known != key);
             namespace.push((key.clone(), value.clone()));
         }
-        let mut known = options.claims.as_deref().map(claims).transpose()?;
-        for (name, access) in &options.claim {
+        let mut found = known.claims.as_deref().map(claims).transpose()?;
+        for (name, access) in &known.claim {
             let claim = Claim { access: *access, ..Claim::default() };
-            known.get_or_insert_with(BTreeMap::new).insert(name.clone(), claim);
+            found.get_or_insert_with(Claims::new).insert(name.clone(), claim);
         }
-        Ok(Facts { settings: config.settings, namespace, claims: known, told })
+        Ok(Facts { namespace, claims: found })
     }
 }
 

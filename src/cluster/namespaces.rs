@@ -1,0 +1,60 @@
+//! Our annotations on the namespaces that opted in; nothing else of a namespace is asked for.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::core::metadata::PartialObjectMeta;
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client};
+
+use super::live::Live;
+use super::store::Store;
+use crate::admission::settings::PREFIX;
+use crate::metrics::{Kind, Metrics};
+
+/// Whom the webhook is called for: the label that opts a namespace in.
+const OPTED_IN: &str = "dynamo-cache.io/inject=enabled";
+
+/// The annotations of namespaces.
+#[derive(Debug)]
+pub struct Namespaces {
+    /// Of metadata alone: the API server sends no more.
+    api: Api<PartialObjectMeta<Namespace>>,
+    store: Store<Arc<[(String, String)]>>,
+    live: Live<Arc<[(String, String)]>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Namespaces {
+    pub(super) fn of(client: &Client, metrics: &Arc<Metrics>) -> Self {
+        Namespaces {
+            api: Api::all(client.clone()),
+            store: Store::new(),
+            live: Live::new(Kind::Namespace, metrics),
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    /// Watches, for ever. `synced` is called whenever all of them are known.
+    pub async fn follow(&self, synced: impl Fn()) {
+        let events = watcher(self.api.clone(), watcher::Config::default().labels(OPTED_IN));
+        self.store.follow(events.default_backoff(), ours, (Kind::Namespace, &self.metrics), synced).await;
+    }
+
+    /// Our annotations on a namespace. One that opted in a moment ago, or never, is read.
+    pub(super) async fn annotations(&self, name: &str) -> Arc<[(String, String)]> {
+        if let Some(annotations) = self.store.find("", name) {
+            return annotations;
+        }
+        let (api, wanted) = (self.api.clone(), name.to_owned());
+        let fetch = || async move { Ok(api.get_opt(&wanted).await?.as_ref().map(ours)) };
+        self.live.read(name.to_owned(), fetch).await.unwrap_or_default()
+    }
+}
+
+/// Our annotations alone: others may be of any size.
+fn ours(namespace: &PartialObjectMeta<Namespace>) -> Arc<[(String, String)]> {
+    let annotations = namespace.metadata.annotations.iter().flatten();
+    let ours = annotations.filter(|(key, _)| key.starts_with(PREFIX));
+    ours.map(|(key, value)| (key.clone(), value.clone())).collect()
+}

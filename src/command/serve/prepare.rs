@@ -1,0 +1,96 @@
+//! Everything that was asked for, read and checked in full before a socket is bound.
+
+use std::fs;
+
+use anyhow::{Context as _, bail};
+
+use crate::certificate::{self, Identity};
+use crate::cli::Serve;
+use crate::cluster;
+use crate::command::facts::Facts as Told;
+use crate::settings_file::SettingsFile;
+
+const NO_CLUSTER: &str = "
+To try it without a cluster:
+  dynamo-cache try
+  dynamo-cache serve --standalone
+To serve a cluster from outside of it:
+  dynamo-cache serve --kubeconfig FILE --cert-file FILE --key-file FILE
+To install it in a cluster: README.md";
+
+const NO_CERTIFICATE: &str = "no certificate: the API server calls over TLS only.
+Make a pair with certs/dev (certs/README.md has the other ways), then give it by --cert-file and --key-file.
+Without a cluster, --standalone mints one in memory.";
+
+const ONLY_STANDALONE: &str = "--namespace-file, --namespace-annotation, --claims and --claim say what a cluster would know; \
+with a cluster it is asked. Add --standalone, or leave them out.";
+
+/// What is served, read and checked.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// The settings file; none: the built-in settings.
+    pub(super) settings: Option<SettingsFile>,
+    /// What is shown.
+    pub(super) identity: Identity,
+    /// The CA that signed it, where we minted it, in PEM.
+    pub(super) ca: Option<String>,
+    /// What is known of the world around the pods.
+    pub(super) world: World,
+}
+
+/// Where facts come from.
+#[derive(Debug)]
+pub(super) enum World {
+    /// A cluster.
+    Cluster(ClusterClient),
+    /// Files and options; there is no cluster.
+    Told(Told),
+}
+
+/// A client of the cluster, which prints nothing of itself.
+pub(super) struct ClusterClient(pub(super) kube::Client);
+
+impl std::fmt::Debug for ClusterClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClusterClient")
+    }
+}
+
+/// Reads everything. Nobody is called and nothing is bound.
+///
+/// # Errors
+/// What is wrong with the settings and the certificate, both at once, or that there is no cluster.
+pub(super) async fn prepare(options: &Serve) -> anyhow::Result<Prepared> {
+    let world = if options.standalone {
+        World::Told(Told::gather(&options.known)?)
+    } else if options.known.says_something() {
+        bail!(ONLY_STANDALONE)
+    } else {
+        let connected = cluster::connect(options.kubeconfig.as_deref()).await;
+        World::Cluster(ClusterClient(connected.map_err(|error| match error {
+            cluster::Error::NoCluster => anyhow::anyhow!("{error}{NO_CLUSTER}"),
+            error => error.into(),
+        })?))
+    };
+    let settings = options.config.as_deref().map(SettingsFile::read).transpose();
+    match (settings, identity(options)) {
+        (Ok(settings), Ok((identity, ca))) => Ok(Prepared { settings, identity, ca, world }),
+        (Err(error), Ok(_)) => Err(error.into()),
+        (Ok(_), Err(error)) => Err(error),
+        (Err(settings), Err(identity)) => bail!("{settings}\n{identity:#}"),
+    }
+}
+
+fn identity(options: &Serve) -> anyhow::Result<(Identity, Option<String>)> {
+    if options.standalone {
+        let minted = certificate::mint()?;
+        if let Some(file) = &options.write_ca {
+            fs::write(file, &minted.ca).with_context(|| format!("failed to write the CA to {}", file.display()))?;
+        }
+        return Ok((minted.identity, Some(minted.ca)));
+    }
+    match (&options.cert_file, &options.key_file) {
+        (Some(certificate), Some(key)) => Ok((certificate::read(certificate, key)?, None)),
+        _ => bail!(NO_CERTIFICATE),
+    }
+}

@@ -1,0 +1,180 @@
+//! The running webhook: every part of it, and how it is stopped.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use anyhow::{Context as _, bail};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::parts::Parts;
+use super::prepare::{Prepared, World, prepare};
+use crate::cli::Serve;
+use crate::cluster::Facts;
+use crate::config::Config;
+use crate::metrics::{Metrics, Reading};
+use crate::server::limit::Limits;
+use crate::server::probe::{self, Condition, Conditions, Source};
+use crate::server::route::Webhook;
+use crate::server::{self, Deadlines, Server};
+use crate::settings_file::{self, SettingsFile};
+
+/// The part that answers reviews.
+const WEBHOOK: &str = "the webhook's server";
+
+/// The part that answers probes.
+const ADMIN: &str = "the server of probes and metrics";
+
+/// A webhook that answers.
+#[derive(Debug)]
+pub(in crate::command) struct Running {
+    /// Where it answers.
+    pub(in crate::command) address: SocketAddr,
+    /// The CA by which it is to be trusted, where it minted one, in PEM.
+    pub(in crate::command) ca: Option<String>,
+    conditions: Arc<Conditions>,
+    parts: Parts,
+    draining: CancellationToken,
+    stop: CancellationToken,
+    stop_admin: CancellationToken,
+}
+
+impl Running {
+    /// Reads everything, binds both sockets and starts every part.
+    ///
+    /// # Errors
+    /// Something that was asked for is wrong, or a socket cannot be bound.
+    pub(in crate::command) async fn start(options: &Serve) -> anyhow::Result<Self> {
+        let Prepared { settings, identity, ca, world } = prepare(options).await?;
+        let (listener, address) = bind(options.listen, "--listen").await?;
+        let (admin_listener, admin_address) = bind(options.admin_listen, "--admin-listen").await?;
+
+        let metrics = Arc::new(Metrics::default());
+        metrics.certificate_ends(identity.ends);
+        if identity.ends < SystemTime::now() {
+            warn!("the certificate's time is over: the API server will refuse it");
+        }
+        let needed: &[_] = if matches!(world, World::Cluster(_)) {
+            &[Condition::Certificate, Condition::Claims, Condition::Namespaces]
+        } else {
+            &[Condition::Certificate]
+        };
+        let name = options.config.as_deref().map_or("built in".to_owned(), |path| path.display().to_string());
+        let source = Source { name, since: Instant::now(), refused: None };
+        let conditions = Arc::new(Conditions::new(needed, source));
+        conditions.meet(Condition::Certificate);
+        let facts = match world {
+            World::Cluster(client) => Facts::of(&client.0, &metrics),
+            World::Told(told) => Facts::Told { namespace: told.namespace.into(), claims: told.claims },
+        };
+
+        let [draining, stop, stop_admin] = std::array::from_fn(|_| CancellationToken::new());
+        let times = options.times;
+        let deadlines = Deadlines { silent: times.silent, idle: times.idle, finish: times.finish };
+        let webhook = Webhook {
+            config: settings.as_ref().map_or_else(|| watch::Sender::default().subscribe(), SettingsFile::current),
+            facts: facts.clone(),
+            limits: Limits::new(Arc::clone(&metrics)),
+            metrics: Arc::clone(&metrics),
+        };
+        let webhook = Server {
+            tls: Some(identity.tls),
+            routes: webhook.routes(),
+            deadlines,
+            draining: draining.clone(),
+            metrics: Some(Arc::clone(&metrics)),
+        };
+        let admin = Server {
+            tls: None,
+            routes: probe::routes(Arc::clone(&conditions), Arc::clone(&metrics)),
+            deadlines,
+            draining: draining.clone(),
+            metrics: None,
+        };
+
+        let mut parts = Parts::default();
+        parts.start(WEBHOOK, server::run(listener, webhook, stop.clone().cancelled_owned()));
+        parts.start(ADMIN, server::run(admin_listener, admin, stop_admin.clone().cancelled_owned()));
+        follow_cluster(&mut parts, facts, &conditions);
+        if let Some(file) = settings {
+            warn_of_settings(&file.current().borrow());
+            let (conditions, metrics) = (Arc::clone(&conditions), metrics);
+            let tell =
+                move |read: Result<&Config, &settings_file::Error>| tell_of_settings(read, &conditions, &metrics);
+            parts.start("the reading of the settings file", file.follow(times.reread, tell));
+        }
+        info!(part = "webhook", %address, "listening");
+        info!(part = "admin", address = %admin_address, "listening");
+        Ok(Running { address, ca, conditions, parts, draining, stop, stop_admin })
+    }
+
+    /// The name of a part that ended by itself, as none should.
+    pub(in crate::command) async fn ended(&mut self) -> &'static str {
+        self.parts.ended().await.unwrap_or("everything")
+    }
+
+    /// Not ready from now on, and every answer is the last on its connection.
+    pub(in crate::command) fn drain(&self) {
+        self.conditions.stop();
+        self.draining.cancel();
+    }
+
+    /// Accepts nothing more, finishes what is in flight, and ends every part: the probes after the webhook.
+    ///
+    /// # Errors
+    /// A part ended that should have lived longer.
+    pub(in crate::command) async fn stop(mut self) -> anyhow::Result<()> {
+        for (token, name) in [(&self.stop, WEBHOOK), (&self.stop_admin, ADMIN)] {
+            token.cancel();
+            match self.parts.ended().await {
+                Some(ended) if ended == name => {}
+                other => bail!("{} ended by itself", other.unwrap_or("everything")),
+            }
+        }
+        self.parts.end().await;
+        Ok(())
+    }
+}
+
+async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let failed = || format!("failed to listen on {address} ({option})");
+    let listener = TcpListener::bind(address).await.with_context(failed)?;
+    let bound = listener.local_addr().with_context(failed)?;
+    Ok((listener, bound))
+}
+
+fn follow_cluster(parts: &mut Parts, facts: Facts, conditions: &Arc<Conditions>) {
+    let Facts::Watched { namespaces, claims } = facts else { return };
+    let met = |condition| {
+        let conditions = Arc::clone(conditions);
+        move || conditions.meet(condition)
+    };
+    let (namespaces_known, claims_known) = (met(Condition::Namespaces), met(Condition::Claims));
+    parts.start("the watch of namespaces", async move { namespaces.follow(namespaces_known).await });
+    parts.start("the watch of claims", async move { claims.follow(claims_known).await });
+}
+
+fn warn_of_settings(config: &Config) {
+    for warning in &config.warnings {
+        warn!(%warning, "the settings file applies, and should be written differently");
+    }
+}
+
+fn tell_of_settings(read: Result<&Config, &settings_file::Error>, conditions: &Conditions, metrics: &Metrics) {
+    match read {
+        Ok(config) => {
+            warn_of_settings(config);
+            info!("the settings file has changed and applies");
+            metrics.read_settings(Reading::Accepted);
+            conditions.settings_accepted();
+        }
+        Err(wrong) => {
+            error!(%wrong, "the settings file has changed and is refused; the last good settings apply");
+            metrics.read_settings(Reading::Refused);
+            conditions.settings_refused(wrong.to_string().replace('\n', "; "));
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! See the webhook at work on this machine: a real server, a real call over HTTPS, and what came of it.
+
+use std::fmt::Write as _;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Parser as _;
+use serde_json::Value;
+
+use super::diff;
+use super::serve::{self, Running};
+use crate::admission::settings::STATUS;
+use crate::cli::{Cli, Command, Try};
+
+mod call;
+mod question;
+
+use call::{Answers, call};
+use question::Question;
+
+/// Runs `try`.
+///
+/// # Errors
+/// The file cannot be read, or the call did not come back as it should.
+pub(super) fn run(options: &Try) -> anyhow::Result<()> {
+    let question = Question::read(options.filename.as_deref())?;
+    let answers = serve::runtime().context("failed to start threads")?.block_on(ask(&question))?;
+    super::print(&report(&question, &answers)?)
+}
+
+/// Starts what `serve` would start, asks it, and stops it.
+async fn ask(question: &Question) -> anyhow::Result<Answers> {
+    let typed = ["dynamo-cache", "serve", "--standalone", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let Command::Serve(options) = Cli::try_parse_from(typed)?.command else {
+        anyhow::bail!("failed to read our own command line");
+    };
+    let running = Running::start(&options).await?;
+    let ca = running.ca.clone().context("the server minted no CA")?;
+    let answers = call(running.address, &ca, question.review()).await;
+    running.stop().await?;
+    answers
+}
+
+/// What came of it, for people.
+fn report(question: &Question, answers: &Answers) -> anyhow::Result<String> {
+    let response = answers.review.get("response").context("the answer has no response")?;
+    let mut patched = question.pod.clone();
+    if let Some(patch) = response.get("patch").and_then(Value::as_str) {
+        let patch: json_patch::Patch = serde_json::from_slice(&STANDARD.decode(patch)?)?;
+        json_patch::patch(&mut patched, &patch).context("failed to apply the patch")?;
+    }
+    let mut report = diff::unified(&question.name, &question.pod, &patched, diff::wants_colour());
+    if report.is_empty() {
+        report += "Nothing changes.\n";
+    }
+    report += "\nTold:\n";
+    for warning in response.get("warnings").and_then(Value::as_array).into_iter().flatten() {
+        writeln!(report, "  warning  {}", warning.as_str().unwrap_or_default())?;
+    }
+    for (key, value) in response.get("auditAnnotations").and_then(Value::as_object).into_iter().flatten() {
+        writeln!(report, "  audit    {key}: {}", value.as_str().unwrap_or_default())?;
+    }
+    let annotations = patched.pointer("/metadata/annotations");
+    if let Some(status) = annotations.and_then(|annotations| annotations.get(STATUS)?.as_str()) {
+        writeln!(report, "  status   {status}")?;
+    }
+    writeln!(report, "\nAsked over HTTPS at https://{}/mutate:", answers.address)?;
+    writeln!(report, "  first call   {:>10.3?}  with connection and TLS handshake", answers.first)?;
+    writeln!(report, "  second call  {:>10.3?}  on the same connection", answers.second)?;
+    Ok(report)
+}

@@ -1,0 +1,179 @@
+//! What is counted, and the page that shows it; labels are types, never text that came from outside.
+
+use std::time::{Duration, SystemTime};
+
+use axum::http::StatusCode;
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::admission::Outcome;
+use crate::admission::reason::Reason;
+
+mod label;
+mod process;
+
+use label::{Answer, Handshake, LeftOut, LiveRead, Review, SettingsFile, Shed, WatchError};
+pub use label::{Bound, Kind, Read, Reading, Shake};
+
+/// The media type of the page.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Bounds of the buckets of a review's duration in seconds: from the 50 µs that one costs to the second by which the
+/// API server has all but lost its patience.
+const SECONDS: [f64; 13] = [50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.3, 1.0];
+
+/// Everything that is counted.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    reviews: Family<Review, Counter>,
+    left_out: Family<LeftOut, Counter>,
+    answers: Family<Answer, Counter>,
+    duration: Histogram,
+    shed: Family<Shed, Counter>,
+    live_reads: Family<LiveRead, Counter>,
+    watch_errors: Family<WatchError, Counter>,
+    settings_file: Family<SettingsFile, Counter>,
+    certificate_ends: Gauge,
+    handshakes: Family<Handshake, Counter>,
+    /// Bytes of the bodies that are held at this moment.
+    pub bytes_in_flight: Gauge,
+    /// Connections that are open at this moment, those of the handshake included.
+    pub connections: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Metrics {
+            registry: Registry::default(),
+            reviews: Family::default(),
+            left_out: Family::default(),
+            answers: Family::default(),
+            duration: Histogram::new(SECONDS),
+            shed: Family::default(),
+            live_reads: Family::default(),
+            watch_errors: Family::default(),
+            settings_file: Family::default(),
+            certificate_ends: Gauge::default(),
+            bytes_in_flight: Gauge::default(),
+            connections: Gauge::default(),
+            handshakes: Family::default(),
+        };
+        metrics.register();
+        metrics.start_at_zero();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let ours = self.registry.sub_registry_with_prefix("dynamo_cache");
+        ours.register("reviews", "Reviews answered, by decision; dry runs apart", self.reviews.clone());
+        let help = "Pods of which something was left out, by reason; dry runs are not counted";
+        ours.register("left_out", help, self.left_out.clone());
+        ours.register("answers", "HTTP answers of the webhook, by status", self.answers.clone());
+        let help = "From the head of a request to its answer, the reading of its body included";
+        ours.register_with_unit("review_duration", help, Unit::Seconds, self.duration.clone());
+        ours.register("shed", "Reviews that were turned away for overload, by the bound", self.shed.clone());
+        let help = "Bytes of the request bodies that are held at this moment";
+        ours.register("in_flight_bytes", help, self.bytes_in_flight.clone());
+        ours.register("connections", "Connections to the webhook that are open", self.connections.clone());
+        ours.register("handshakes", "TLS handshakes, by result", self.handshakes.clone());
+        let help = "Reads of what a watch did not have yet, by kind and result";
+        ours.register("live_reads", help, self.live_reads.clone());
+        ours.register("watch_errors", "Errors of the watches, by kind", self.watch_errors.clone());
+        let help = "Readings of a settings file whose content was new, by result";
+        ours.register("settings_file", help, self.settings_file.clone());
+        let help = "When the served certificate ends, in Unix time";
+        ours.register_with_unit("certificate_end", help, Unit::Seconds, self.certificate_ends.clone());
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        ours.register("build", "What is running", version);
+        self.registry.register_collector(Box::new(process::Process));
+    }
+
+    /// A counter that appears only with its first event hides that event from `rate`.
+    fn start_at_zero(&self) {
+        for decision in ["patched", "untouched"] {
+            for dry_run in [false, true] {
+                self.reviews.get_or_create(&Review { decision, dry_run }).inc_by(0);
+            }
+        }
+        for reason in Reason::ALL {
+            self.left_out.get_or_create(&LeftOut { reason }).inc_by(0);
+        }
+        for bound in [Bound::Bytes, Bound::Reviews] {
+            self.shed.get_or_create(&Shed { bound }).inc_by(0);
+        }
+        for kind in [Kind::Claim, Kind::Namespace] {
+            self.watch_errors.get_or_create(&WatchError { kind }).inc_by(0);
+            for result in [Read::Absent, Read::Failed, Read::Found, Read::Late, Read::Refused] {
+                self.live_reads.get_or_create(&LiveRead { kind, result }).inc_by(0);
+            }
+        }
+        for result in [Reading::Accepted, Reading::Refused] {
+            self.settings_file.get_or_create(&SettingsFile { result }).inc_by(0);
+        }
+        for result in [Shake::Done, Shake::Failed, Shake::Late] {
+            self.handshakes.get_or_create(&Handshake { result }).inc_by(0);
+        }
+    }
+
+    /// Counts a decision. A dry run stands apart, and its reasons are not counted: nothing came of it.
+    pub fn decided(&self, outcome: Option<&Outcome<'_>>, dry_run: bool) {
+        let decision = outcome.map_or("untouched", Outcome::decision);
+        self.reviews.get_or_create(&Review { decision, dry_run }).inc();
+        for reason in outcome.filter(|_| !dry_run).map(Outcome::reasons).unwrap_or_default() {
+            self.left_out.get_or_create(&LeftOut { reason }).inc();
+        }
+    }
+
+    /// Counts an answer of the webhook.
+    pub fn answered(&self, status: StatusCode, took: Duration) {
+        self.answers.get_or_create(&Answer { status: status.as_u16().into() }).inc();
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts a review that was turned away.
+    pub fn shed(&self, bound: Bound) {
+        self.shed.get_or_create(&Shed { bound }).inc();
+    }
+
+    /// Counts a TLS handshake that came to an end.
+    pub fn shook_hands(&self, result: Shake) {
+        self.handshakes.get_or_create(&Handshake { result }).inc();
+    }
+
+    /// Counts a live read.
+    pub fn read_live(&self, kind: Kind, result: Read) {
+        self.live_reads.get_or_create(&LiveRead { kind, result }).inc();
+    }
+
+    /// Counts an error of a watch.
+    pub fn watch_failed(&self, kind: Kind) {
+        self.watch_errors.get_or_create(&WatchError { kind }).inc();
+    }
+
+    /// Counts a settings file whose content was new.
+    pub fn read_settings(&self, result: Reading) {
+        self.settings_file.get_or_create(&SettingsFile { result }).inc();
+    }
+
+    /// Remembers when the served certificate ends.
+    pub fn certificate_ends(&self, when: SystemTime) {
+        let since_epoch = when.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.certificate_ends.set(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX));
+    }
+
+    /// The page, in the text form of `OpenMetrics`.
+    pub fn page(&self) -> String {
+        let mut page = String::new();
+        // Writing to a string does not fail, and no metric of ours refuses to be written.
+        let _ = text::encode(&mut page, &self.registry);
+        page
+    }
+}

@@ -1,0 +1,151 @@
+//! The labels of the metrics, each a type, so that nothing that came from outside can become one.
+
+use std::fmt::{self, Debug, Write as _};
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+
+use crate::admission::reason::Reason;
+
+/// The labels of `reviews`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Review {
+    pub(super) decision: &'static str,
+    pub(super) dry_run: bool,
+}
+
+/// The label of `left_out`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct LeftOut {
+    pub(super) reason: Reason,
+}
+
+/// The label of `answers`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Answer {
+    pub(super) status: u32,
+}
+
+/// The label of `shed`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Shed {
+    pub(super) bound: Bound,
+}
+
+/// The labels of `live_reads`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct LiveRead {
+    pub(super) kind: Kind,
+    pub(super) result: Read,
+}
+
+/// The label of `watch_errors`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct WatchError {
+    pub(super) kind: Kind,
+}
+
+/// The label of `settings_file`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct SettingsFile {
+    pub(super) result: Reading,
+}
+
+/// The label of `handshakes`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Handshake {
+    pub(super) result: Shake,
+}
+
+/// Which bound an overload went over.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum Bound {
+    /// That of all bodies together.
+    Bytes,
+    /// The number of reviews.
+    Reviews,
+}
+
+/// What is watched.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum Kind {
+    /// `PersistentVolumeClaim`s.
+    Claim,
+    /// Namespaces that opted in.
+    Namespace,
+}
+
+/// How a live read went.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum Read {
+    /// The object is not there.
+    Absent,
+    /// The API server refused or could not be reached.
+    Failed,
+    /// The object is there.
+    Found,
+    /// The deadline came first.
+    Late,
+    /// So many reads are remembered that this one was not made.
+    Refused,
+}
+
+/// What became of a changed settings file.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum Reading {
+    /// It applies.
+    Accepted,
+    /// The last good one applies.
+    Refused,
+}
+
+/// How a TLS handshake went.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum Shake {
+    /// Well.
+    Done,
+    /// The two did not agree, or the connection broke.
+    Failed,
+    /// The deadline came first.
+    Late,
+}
+
+/// The name of a variant in lower case; each is one word.
+fn word(variant: &impl Debug, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+    encoder.write_str(&format!("{variant:?}").to_lowercase())
+}
+
+impl EncodeLabelValue for Bound {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        word(self, encoder)
+    }
+}
+
+impl EncodeLabelValue for Kind {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        word(self, encoder)
+    }
+}
+
+impl EncodeLabelValue for Read {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        word(self, encoder)
+    }
+}
+
+impl EncodeLabelValue for Reading {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        word(self, encoder)
+    }
+}
+
+impl EncodeLabelValue for Reason {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        encoder.write_str(self.code())
+    }
+}
+
+impl EncodeLabelValue for Shake {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        word(self, encoder)
+    }
+}

@@ -1,0 +1,137 @@
+//! A stream that gives up where its peer is silent for too long, by what is being waited for.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::Deadlines;
+
+/// Nothing came yet.
+const FRESH: u8 = 0;
+/// A request began, and its head is not whole.
+const HEAD: u8 = 1;
+/// A request is being answered: its body and its reads have deadlines of their own.
+const BUSY: u8 = 2;
+/// An answer is being written, or the next request waited for.
+const IDLE: u8 = 3;
+
+/// What a connection waits for, shared by the stream and whoever answers.
+#[derive(Debug, Default)]
+pub(super) struct Stage(AtomicU8);
+
+impl Stage {
+    /// The head of a request is here.
+    pub(super) fn asked(&self) {
+        self.0.store(BUSY, Ordering::Relaxed);
+    }
+
+    /// The request has its answer, which is yet to be written.
+    pub(super) fn answered(&self) {
+        self.0.store(IDLE, Ordering::Relaxed);
+    }
+}
+
+/// A stream with deadlines; all that goes through it is as it was.
+#[derive(Debug)]
+pub(super) struct Deadlined<S> {
+    stream: S,
+    stage: Arc<Stage>,
+    /// The stage that `deadline` belongs to.
+    seen: u8,
+    deadline: Option<Instant>,
+    deadlines: Deadlines,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<S> Deadlined<S> {
+    pub(super) fn new(stream: S, stage: Arc<Stage>, deadlines: Deadlines) -> Self {
+        let deadline = Instant::now() + deadlines.silent;
+        let timer = Box::pin(sleep_until(deadline));
+        Deadlined { stream, stage, seen: FRESH, deadline: Some(deadline), deadlines, timer }
+    }
+
+    /// Bytes came.
+    fn heard(&mut self) {
+        if matches!(self.stage.0.load(Ordering::Relaxed), FRESH | IDLE) {
+            self.stage.0.store(HEAD, Ordering::Relaxed);
+        }
+        self.look();
+    }
+
+    /// Takes note of a stage that others have changed.
+    fn look(&mut self) {
+        let stage = self.stage.0.load(Ordering::Relaxed);
+        if stage != self.seen {
+            self.seen = stage;
+            let wait = match stage {
+                BUSY => None,
+                IDLE => Some(self.deadlines.idle),
+                _ => Some(self.deadlines.silent),
+            };
+            self.deadline = wait.map(|wait| Instant::now() + wait);
+        }
+    }
+
+    /// What became of a read or write, where a deadline may have passed.
+    fn bounded<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            return polled;
+        }
+        self.look();
+        let Some(deadline) = self.deadline else { return Poll::Pending };
+        if self.timer.deadline() != deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        self.timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Deadlined<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.heard();
+        }
+        self.bounded(polled, context)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.bounded(polled, context)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_flush(context);
+        self.bounded(polled, context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.bounded(polled, context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.bounded(polled, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,191 @@
+//! How much we take on at once: the size of a body, the bytes of all bodies, the number of reviews.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody as _};
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use crate::metrics::{Bound, Metrics};
+
+/// Largest body. The API server takes pods of 3 MiB and escapes `<`, `>` and `&`: one of 3 MB was seen to arrive as a
+/// review of 18 MB.
+const LARGEST_BODY: usize = 20 * 1024 * 1024;
+
+/// Bytes of all larger bodies in flight: three of the largest.
+const ALL_BODIES: usize = 64 * 1024 * 1024;
+
+/// Bodies up to this size do not count against the budget, so that a few slow large ones never shut out the usual
+/// ones, which are below 10 kB; the number of reviews bounds them.
+const SMALL_BODY: usize = 32 * 1024;
+
+/// Reviews in flight. An API server has at most 200 mutating requests in flight by default (`--max-mutating-requests-
+/// inflight`), and three replicas of it are usual.
+const ALL_REVIEWS: usize = 1024;
+
+/// From a request's head to the end of its body: the most that `timeoutSeconds` of a webhook can be. Who asked has
+/// given up by then.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How much of a refused body is read and dropped. A client that is still writing when we close may never see why.
+const MOST_DROPPED: usize = 64 * 1024 * 1024;
+
+/// What is in flight, and how much may be.
+#[derive(Debug)]
+pub struct Limits {
+    reviews: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+}
+
+/// A whole body, and its share of the limits until it is dropped.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// The bytes.
+    pub(super) body: Bytes,
+    budget: Option<OwnedSemaphorePermit>,
+    counted: usize,
+    metrics: Arc<Metrics>,
+    _review: OwnedSemaphorePermit,
+}
+
+/// Why a body was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// The connection broke, or what came is no body.
+    #[error("failed to read the body: {0}")]
+    Broken(#[source] axum::Error),
+    /// Too much is in flight.
+    #[error("too many reviews are in flight, try again")]
+    Overloaded,
+    /// The body did not arrive in time.
+    #[error("the body did not arrive within {} s", BODY_DEADLINE.as_secs())]
+    Slow,
+    /// The body is larger than we take.
+    #[error("the body is larger than {} MiB", LARGEST_BODY / 1024 / 1024)]
+    TooLarge,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let text = format!("{self}\n");
+        let close = (header::CONNECTION, "close");
+        match self {
+            Refusal::Broken(_) => (StatusCode::BAD_REQUEST, [close], text).into_response(),
+            // On a new connection the next try may reach another replica.
+            Refusal::Overloaded => {
+                (StatusCode::SERVICE_UNAVAILABLE, [close, (header::RETRY_AFTER, "1")], text).into_response()
+            }
+            Refusal::Slow => (StatusCode::REQUEST_TIMEOUT, [close], text).into_response(),
+            Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, text).into_response(),
+        }
+    }
+}
+
+impl Limits {
+    /// Nothing is in flight.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        let semaphore = |most| Arc::new(Semaphore::new(most));
+        Limits { reviews: semaphore(ALL_REVIEWS), bytes: semaphore(ALL_BODIES), metrics }
+    }
+
+    /// Reads the body of a request within all limits.
+    ///
+    /// # Errors
+    /// A limit was reached, or the body did not come; what of it is still to come was read and dropped, within limits.
+    pub(super) async fn take(&self, request: Request) -> Result<Held, Refusal> {
+        let (head, mut body) = request.into_parts();
+        let taken = match timeout(BODY_DEADLINE, self.read(&mut body)).await {
+            Ok(taken) => taken,
+            Err(_) => Err(Refusal::Slow),
+        };
+        if matches!(taken, Err(Refusal::Overloaded | Refusal::TooLarge)) && !waits_for_word(&head.headers) {
+            // Whether it came to its end or not, the answer is the same.
+            let _ = timeout(BODY_DEADLINE, forget(body)).await;
+        }
+        taken
+    }
+
+    async fn read(&self, body: &mut Body) -> Result<Held, Refusal> {
+        let review = Arc::clone(&self.reviews).try_acquire_owned().map_err(|_| self.shed(Bound::Reviews))?;
+        let (metrics, none) = (Arc::clone(&self.metrics), Bytes::new());
+        let mut held = Held { body: none, budget: None, counted: 0, metrics, _review: review };
+        let announced = body.size_hint().exact().map(|size| usize::try_from(size).unwrap_or(usize::MAX));
+        self.grow(&mut held, announced.unwrap_or_default())?;
+        let mut whole = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            // What is not data is a trailer, of which we have no use.
+            let Ok(data) = frame.map_err(Refusal::Broken)?.into_data() else { continue };
+            if Some(data.len()) == announced {
+                held.body = data;
+                return Ok(held);
+            }
+            self.grow(&mut held, whole.len() + data.len())?;
+            if whole.is_empty() {
+                whole.reserve(announced.unwrap_or_default());
+            }
+            whole.extend_from_slice(&data);
+        }
+        held.body = whole.freeze();
+        Ok(held)
+    }
+
+    /// Takes a larger share for a body that is larger than known so far.
+    fn grow(&self, held: &mut Held, size: usize) -> Result<(), Refusal> {
+        if size > LARGEST_BODY {
+            return Err(Refusal::TooLarge);
+        }
+        let has = held.budget.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        if size > SMALL_BODY && size > has {
+            let more = u32::try_from(size - has).map_err(|_| Refusal::TooLarge)?;
+            let more = Arc::clone(&self.bytes).try_acquire_many_owned(more).map_err(|_| self.shed(Bound::Bytes))?;
+            match &mut held.budget {
+                Some(budget) => budget.merge(more),
+                None => held.budget = Some(more),
+            }
+        }
+        held.count(size);
+        Ok(())
+    }
+
+    fn shed(&self, bound: Bound) -> Refusal {
+        self.metrics.shed(bound);
+        Refusal::Overloaded
+    }
+}
+
+impl Held {
+    /// Counts this body with a size that is larger than before, if it is.
+    fn count(&mut self, size: usize) {
+        let more = size.saturating_sub(self.counted);
+        self.counted += more;
+        self.metrics.bytes_in_flight.inc_by(i64::try_from(more).unwrap_or_default());
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.metrics.bytes_in_flight.dec_by(i64::try_from(self.counted).unwrap_or_default());
+    }
+}
+
+/// Whether a client sends its body only when we ask for it.
+fn waits_for_word(headers: &HeaderMap) -> bool {
+    headers.get(header::EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Reads a body and keeps nothing of it.
+async fn forget(mut body: Body) {
+    let mut dropped = 0;
+    while dropped < MOST_DROPPED
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        dropped += frame.data_ref().map_or(0, Bytes::len);
+    }
+}

@@ -1,0 +1,137 @@
+//! What a kubelet and a Prometheus ask: whether we live, whether we are ready and why not, and the metrics.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use crate::metrics::{self, Metrics};
+
+/// What has to be so before we are ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Condition {
+    /// A certificate is served.
+    Certificate,
+    /// The claims of the cluster are known.
+    Claims,
+    /// The settings of the namespaces are known.
+    Namespaces,
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Condition::Certificate => "certificate",
+            Condition::Claims => "claims",
+            Condition::Namespaces => "namespaces",
+        })
+    }
+}
+
+/// Where the settings come from, and whether a newer file was refused.
+#[derive(Debug)]
+pub struct Source {
+    /// The file, or that they are built in.
+    pub name: String,
+    /// When it was last read and good.
+    pub since: Instant,
+    /// What is wrong with what the file says now, where it is.
+    pub refused: Option<String>,
+}
+
+/// How things stand, for whoever asks.
+///
+/// What was once met stays met: a cluster that cannot be reached for a while makes no replica unready.
+#[derive(Debug)]
+pub struct Conditions(Mutex<Standing>);
+
+#[derive(Debug)]
+struct Standing {
+    met: BTreeMap<Condition, bool>,
+    stopping: bool,
+    settings: Source,
+}
+
+impl Conditions {
+    /// Nothing is met yet.
+    pub fn new(needed: &[Condition], settings: Source) -> Self {
+        let met = needed.iter().map(|&condition| (condition, false)).collect();
+        Conditions(Mutex::new(Standing { met, stopping: false, settings }))
+    }
+
+    /// A condition is met from now on.
+    pub fn meet(&self, condition: Condition) {
+        self.change(|standing| _ = standing.met.insert(condition, true));
+    }
+
+    /// We are not ready from now on, whatever else is so.
+    pub fn stop(&self) {
+        self.change(|standing| standing.stopping = true);
+    }
+
+    /// The settings are what the file says now.
+    pub fn settings_accepted(&self) {
+        self.change(|standing| (standing.settings.since, standing.settings.refused) = (Instant::now(), None));
+    }
+
+    /// The settings stay what they are, although the file says something else now.
+    pub fn settings_refused(&self, why: String) {
+        self.change(|standing| standing.settings.refused = Some(why));
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Standing)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Whether we are ready, and how each thing stands, a line each.
+    fn report(&self) -> (bool, String) {
+        let standing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = String::new();
+        let mut line = |good: bool, text: fmt::Arguments<'_>| {
+            // Writing to a string does not fail.
+            let _ = writeln!(lines, "[{}]{text}", if good { '+' } else { '-' });
+        };
+        for (condition, &met) in &standing.met {
+            line(met, format_args!("{condition}: {}", if met { "ok" } else { "not yet" }));
+        }
+        line(
+            !standing.stopping,
+            format_args!("stop: {}", if standing.stopping { "stopping" } else { "not asked for" }),
+        );
+        let Source { name, since, refused } = &standing.settings;
+        match refused {
+            None => line(true, format_args!("settings: {name}")),
+            // It tells, and makes nobody unready: the last good ones are good.
+            Some(why) => {
+                let age = since.elapsed().as_secs();
+                line(false, format_args!("settings: last good from {name}, read {age} s ago; new file refused: {why}"));
+            }
+        }
+        (!standing.stopping && standing.met.values().all(|&met| met), lines)
+    }
+}
+
+/// `/livez`, `/readyz`, `/readyz?verbose` and `/metrics`.
+pub fn routes(conditions: Arc<Conditions>, metrics: Arc<Metrics>) -> Router {
+    let ready = |State(conditions): State<Arc<Conditions>>, RawQuery(query): RawQuery| async move {
+        let (ready, lines) = conditions.report();
+        let verbose = query.is_some_and(|query| query.split('&').any(|word| word.split('=').next() == Some("verbose")));
+        match (ready, verbose) {
+            (true, false) => (StatusCode::OK, "ok\n".to_owned()),
+            (true, true) => (StatusCode::OK, lines + "ready\n"),
+            (false, _) => (StatusCode::SERVICE_UNAVAILABLE, lines + "not ready\n"),
+        }
+    };
+    let page = move || async move { ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.page()).into_response() };
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .with_state(conditions)
+        .route("/metrics", get(page))
+}

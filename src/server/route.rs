@@ -1,0 +1,131 @@
+//! The journey of a review: from the body of `POST /mutate` to its answer.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use futures::FutureExt as _;
+use tokio::sync::watch;
+use tracing::{Level, debug, enabled, info};
+
+use super::limit::{Limits, Refusal};
+use crate::admission::pod::Pod;
+use crate::admission::{Consideration, Outcome, review};
+use crate::cluster::Facts;
+use crate::config::Config;
+use crate::metrics::Metrics;
+
+/// Who answers reviews.
+#[derive(Debug)]
+pub struct Webhook {
+    /// The settings that apply now.
+    pub config: watch::Receiver<Arc<Config>>,
+    /// What is known of the cluster.
+    pub facts: Facts,
+    /// How much is taken on at once.
+    pub limits: Limits,
+    /// Where it is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Why a review was not answered with a review.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the body is announced as something else than application/json")]
+    MediaType,
+    #[error("dynamo-cache failed; its log says more")]
+    Ours,
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    #[error("{0}")]
+    Review(#[from] review::Error),
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let text = format!("{self}\n");
+        match self {
+            Failure::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response(),
+            Failure::Ours => (StatusCode::INTERNAL_SERVER_ERROR, text).into_response(),
+            Failure::Refused(refusal) => refusal.into_response(),
+            Failure::Review(_) => (StatusCode::BAD_REQUEST, text).into_response(),
+        }
+    }
+}
+
+impl Webhook {
+    /// `POST /mutate`; anything else is 404 or 405.
+    pub fn routes(self) -> Router {
+        Router::new().route("/mutate", post(mutate)).with_state(Arc::new(self))
+    }
+
+    async fn review(&self, request: Request) -> Result<Vec<u8>, Failure> {
+        // The body is read first in any case: an answer before it ends would cut off whoever is still sending it.
+        let announced = says_json(request.headers());
+        let held = self.limits.take(request).await?;
+        announced?;
+        let review = review::Request::read(&held.body)?;
+        let Some(pod) = review.pod()? else {
+            self.metrics.decided(None, review.dry_run);
+            return Ok(review.answer(None));
+        };
+        let config = Arc::clone(&self.config.borrow());
+        let namespace = self.facts.namespace(&review.namespace).await;
+        let consideration = Consideration::of(&pod, &config.settings, &namespace);
+        let claims = self.facts.claims(&review.namespace, consideration.claims().collect()).await;
+        let outcome = consideration.decide(&claims);
+        self.metrics.decided(Some(&outcome), review.dry_run);
+        tell(&review, &pod, &outcome);
+        Ok(review.answer(Some(&outcome)))
+    }
+}
+
+async fn mutate(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
+    let began = Instant::now();
+    // Nothing outlives a review but counters, so nothing can be left half done.
+    let answer = match AssertUnwindSafe(webhook.review(request)).catch_unwind().await {
+        Ok(Ok(review)) => ([(header::CONTENT_TYPE, "application/json")], review).into_response(),
+        Ok(Err(failure)) => {
+            debug!(reason = %failure, "a request was not answered with a review");
+            failure.into_response()
+        }
+        // The log has it already, with its place: `log` sees to it.
+        Err(_) => Failure::Ours.into_response(),
+    };
+    webhook.metrics.answered(answer.status(), began.elapsed());
+    answer
+}
+
+/// A body without a media type is taken for what it has to be.
+fn says_json(headers: &HeaderMap) -> Result<(), Failure> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let media_type = value.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    if media_type.eq_ignore_ascii_case(b"application/json") { Ok(()) } else { Err(Failure::MediaType) }
+}
+
+/// One line about a review: at info where something was left out, else at debug. Nothing of a pod's content.
+fn tell(review: &review::Request<'_>, pod: &Pod<'_>, outcome: &Outcome<'_>) {
+    let notable = outcome.left_alone.is_none() && !(outcome.skipped.is_empty() && outcome.warnings.is_empty());
+    if !(if notable { enabled!(Level::INFO) } else { enabled!(Level::DEBUG) }) {
+        return;
+    }
+    let metadata = pod.metadata.as_ref();
+    let name = metadata.and_then(|metadata| {
+        let given = metadata.name.as_deref().filter(|name| !name.is_empty());
+        given.or(metadata.generate_name.as_deref())
+    });
+    let (uid, namespace, name) = (&*review.uid, &*review.namespace, name.unwrap_or_default());
+    let (decision, dry_run) = (outcome.decision(), review.dry_run);
+    let reasons = outcome.reasons().into_iter().map(crate::admission::reason::Reason::code).collect::<Vec<_>>();
+    let reasons = reasons.join(",");
+    if notable {
+        info!(uid, namespace, name, decision, reasons, dry_run, "something was left out");
+    } else {
+        debug!(uid, namespace, name, decision, reasons, dry_run, "reviewed");
+    }
+}
