@@ -1,15 +1,18 @@
 //! The case folders, each put through three doors with equal answers: the library, `inject`, and HTTPS.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use dynamo_cache::admission::Consideration;
-use dynamo_cache::admission::claim::Claims;
+use dynamo_cache::admission::claim::{Claim, Claims};
+use dynamo_cache::admission::reason::Reason;
 use dynamo_cache::admission::told;
 use dynamo_cache::yaml;
 use serde_json::{Value, json};
 
 use self::case::Case;
 use super::program;
+use super::webhook::Webhook;
 
 mod case;
 
@@ -37,7 +40,7 @@ fn by_the_library(case: &Case) -> (Value, Value) {
     let mut after = case.object.clone();
     let patch = serde_json::from_value(serde_json::to_value(&outcome.operations).unwrap()).unwrap();
     json_patch::patch(&mut after, &json_patch::Patch(patch)).unwrap();
-    let reasons: Vec<_> = outcome.reasons().into_iter().map(|reason| reason.code()).collect();
+    let reasons: Vec<_> = outcome.reasons().into_iter().map(Reason::code).collect();
     let mut told = json!({"decision": outcome.decision(), "reasons": reasons});
     if !outcome.warnings.is_empty() {
         told["warnings"] = json!(told::brief(&outcome.warnings));
@@ -46,14 +49,14 @@ fn by_the_library(case: &Case) -> (Value, Value) {
 }
 
 fn all_that_are_asked_for(consideration: &Consideration<'_>) -> Claims {
-    consideration.claims().map(|name| (name.to_owned(), dynamo_cache::admission::claim::Claim::default())).collect()
+    consideration.claims().map(|name| (name.to_owned(), Claim::default())).collect()
 }
 
 #[test]
 fn every_case_is_decided_as_it_says() {
     every_case(|case| {
         let (after, told) = by_the_library(case);
-        if std::env::var_os("UPDATE").is_some() {
+        if program::updates() {
             case.update(&after, &told);
             return Ok(());
         }
@@ -76,6 +79,27 @@ fn every_case_is_the_same_through_inject() {
             if told { Ok(()) } else { Err(format!("nothing about {reason} in {:?}", run.errors)) }
         })
     });
+}
+
+#[test]
+fn every_case_is_the_same_over_https() {
+    let mut rooms: BTreeMap<Vec<String>, Vec<&Case>> = BTreeMap::new();
+    let cases = case::all();
+    for case in &cases {
+        rooms.entry(case.same_facts()).or_default().push(case);
+    }
+    let mut differ = String::new();
+    for cases in rooms.values() {
+        let webhook = Webhook::standalone("cases", &strings(&cases[0].facts()));
+        let mut caller = webhook.caller();
+        for case in cases {
+            let answer = caller.review(case.review().to_string().as_bytes());
+            if let Err(difference) = case.answered(&answer) {
+                writeln!(differ, "\n== {}\n{difference}", case.name).unwrap();
+            }
+        }
+    }
+    assert!(differ.is_empty(), "{differ}");
 }
 
 fn strings(options: &[String]) -> Vec<&str> {

@@ -1,8 +1,20 @@
-//! What dynamo-cache promises, one sentence a test.
+//! What dynamo-cache promises, each promise a test whose name says it.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a promise that is broken ends its test")]
 
+mod architecture;
 mod cases;
+mod cases_on_cluster;
+mod cluster;
 mod config;
+mod control_plane;
 mod inject;
+mod install;
+mod pair;
 mod program;
 mod property;
 mod readme;
+mod second_webhook;
+mod server;
+mod stop;
+mod stored;
+mod webhook;

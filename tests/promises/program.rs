@@ -22,11 +22,11 @@ pub(crate) fn run(arguments: &[&str], input: &str) -> Run {
         .spawn()
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_owned();
     // The program may print before it has read everything, so the two go on at once.
-    let writer = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || drop(stdin.write_all(input.as_bytes())));
+        child.wait_with_output().unwrap()
+    });
     Run {
         code: output.status.code(),
         output: String::from_utf8(output.stdout).unwrap(),
@@ -39,4 +39,10 @@ pub(crate) fn file(name: &str, text: &str) -> String {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::write(&path, text).unwrap();
     path.display().to_string()
+}
+
+/// Whether expectations are to be written anew instead of held against what is found.
+#[expect(clippy::disallowed_methods, reason = "tests have no options of their own")]
+pub(crate) fn updates() -> bool {
+    std::env::var_os("UPDATE").is_some()
 }

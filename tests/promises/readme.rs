@@ -1,10 +1,12 @@
 //! The README's tables are those of the code. `UPDATE=1` writes them anew.
 
 use std::fmt::Write as _;
-use std::{env, fs};
+use std::fs;
 
 use dynamo_cache::admission::reason::Reason;
 use dynamo_cache::admission::settings;
+
+use super::program;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 
@@ -40,7 +42,7 @@ fn agrees(name: &str, table: &str) {
     let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
     let (before, rest) = readme.split_once(&begin).expect("the README has the mark where the table begins");
     let (written, after) = rest.split_once(&end).expect("the README has the mark where the table ends");
-    if env::var_os("UPDATE").is_some() {
+    if program::updates() {
         fs::write(README, format!("{before}{begin}{table}{end}{after}")).unwrap();
     } else {
         assert!(written == table, "README.md is out of date: UPDATE=1 tests/run the_readme");

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use dynamo_cache::admission::claim::{Access, Claim, Claims};
 use dynamo_cache::config::Config;
 use dynamo_cache::yaml;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::webhook::{self, Answer};
 
 /// A case folder.
 pub(super) struct Case {
@@ -76,6 +78,41 @@ impl Case {
             .filter(|(_, path)| path.exists())
             .map(|(option, path)| format!("{option}={}", path.display()))
             .collect()
+    }
+
+    /// The content of those files: cases that agree on it can share a server.
+    pub(super) fn same_facts(&self) -> Vec<String> {
+        let read = |name| fs::read_to_string(self.folder.join(name)).unwrap_or_default();
+        ["config.yaml", "namespace.yaml", "claims.yaml"].map(read).to_vec()
+    }
+
+    /// The question of an API server.
+    pub(super) fn review(&self) -> Value {
+        let kind = json!({"group": "", "version": "v1", "kind": "Pod"});
+        let request = json!({
+            "uid": self.name, "kind": kind, "namespace": "cases", "operation": "CREATE", "object": self.object,
+        });
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
+    }
+
+    /// Holds the answer to that question against the expectations.
+    pub(super) fn answered(&self, answer: &Answer) -> Result<(), String> {
+        let response = &answer.json()["response"];
+        if answer.status != 200 || response["uid"] != *self.name || response["allowed"] != true {
+            return Err(format!("{answer:?}"));
+        }
+        let mut after = self.object.clone();
+        if response["patchType"] == "JSONPatch" {
+            let patch: json_patch::Patch = serde_json::from_str(&webhook::patch(answer)).unwrap();
+            json_patch::patch(&mut after, &patch).unwrap();
+        }
+        let audit = &response["auditAnnotations"];
+        let reasons = audit["reasons"].as_str().map_or_else(Vec::new, |reasons| reasons.split(',').collect());
+        let mut told = json!({"decision": audit["decision"], "reasons": reasons});
+        if let Some(warnings) = response.get("warnings") {
+            told["warnings"] = warnings.clone();
+        }
+        self.agrees(&after, &told)
     }
 
     /// Holds an answer against the expectations.

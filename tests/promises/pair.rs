@@ -1,0 +1,117 @@
+//! What certificates and keys the server takes, and how it refuses the others.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_RSA_SHA256};
+
+use crate::program::{file, run};
+use crate::server::kubeconfig;
+use crate::webhook::{Webhook, worker};
+
+/// Files of a pair, and the CA by which it is trusted.
+pub(crate) struct Pair {
+    certificate: String,
+    key: String,
+    ca: String,
+}
+
+/// A webhook that serves a pair, with a cluster that cannot be reached, and the pair's own CA.
+pub(crate) fn served(name: &str, pair: &Pair) -> (Webhook, String) {
+    let kubeconfig = kubeconfig(name);
+    let files = ["--kubeconfig", &kubeconfig, "--cert-file", &pair.certificate, "--key-file", &pair.key];
+    (Webhook::start(&files, || pair.ca.clone()), pair.ca.clone())
+}
+
+/// A usual pair: ECDSA, PKCS#8.
+pub(crate) fn elliptic(name: &str) -> Pair {
+    pair(name, &KeyPair::generate().unwrap(), KeyPair::serialize_pem)
+}
+
+fn ca(name: &str) -> (CertificateParams, KeyPair) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    (params, KeyPair::generate().unwrap())
+}
+
+fn leaf() -> CertificateParams {
+    CertificateParams::new(vec!["localhost".to_owned()]).unwrap()
+}
+
+fn pair(name: &str, key: &KeyPair, write: impl Fn(&KeyPair) -> String) -> Pair {
+    let (params, ca_key) = ca("root");
+    let root = CertifiedIssuer::self_signed(params, ca_key).unwrap();
+    let certificate = leaf().signed_by(key, &root).unwrap().pem();
+    Pair {
+        certificate: file(&format!("{name}.crt"), &certificate),
+        key: file(&format!("{name}.key"), &write(key)),
+        ca: root.pem(),
+    }
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+}
+
+fn answers(name: &str, pair: &Pair) {
+    let (webhook, _) = served(name, pair);
+    assert_eq!(webhook.caller().review(&worker("x")).status, 200);
+}
+
+#[test]
+fn an_rsa_key_in_pkcs1_is_served() {
+    let key = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
+    // What PKCS#8 wraps around a PKCS#1 key of 2,048 bits is 26 bytes long.
+    answers("rsa", &pair("rsa", &key, |key| pem("RSA PRIVATE KEY", &key.serialize_der()[26..])));
+    answers("rsa-pkcs8", &pair("rsa-pkcs8", &key, KeyPair::serialize_pem));
+}
+
+#[test]
+fn an_elliptic_key_in_sec1_is_served() {
+    let key = KeyPair::generate().unwrap();
+    // Likewise around a SEC1 key of P-256: 27 bytes.
+    answers("sec1", &pair("sec1", &key, |key| pem("EC PRIVATE KEY", sec1(&key.serialize_der()))));
+}
+
+/// The octets in a PKCS#8 key: a sequence of a version, an algorithm, and these.
+fn sec1(der: &[u8]) -> &[u8] {
+    let start = der.windows(4).position(|window| window[0] == 0x04 && window[2] == 0x30).unwrap() + 2;
+    &der[start..]
+}
+
+#[test]
+fn a_chain_with_an_intermediate_is_served() {
+    let (params, key) = ca("root");
+    let root = CertifiedIssuer::self_signed(params, key).unwrap();
+    let (params, key) = ca("intermediate");
+    let intermediate = CertifiedIssuer::signed_by(params, key, &root).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate = leaf().signed_by(&key, &intermediate).unwrap().pem();
+    let chain = Pair {
+        certificate: file("chain.crt", &(certificate + &intermediate.pem())),
+        key: file("chain.key", &key.serialize_pem()),
+        ca: root.pem(),
+    };
+    answers("chain", &chain);
+}
+
+#[test]
+fn a_pair_that_cannot_be_served_is_refused_by_file_and_reason() {
+    let (one, other) = (elliptic("one"), elliptic("other"));
+    let (empty, garbage) = (file("empty.pem", ""), file("garbage.key", "-----BEGIN PRIVATE KEY-----\n!\n"));
+    let kubeconfig = kubeconfig("refused");
+    for (certificate, key, words) in [
+        (&one.certificate, &other.key, "does not belong to"),
+        (&empty, &one.key, "holds no certificate"),
+        (&one.certificate, &one.certificate, "failed to read a private key"),
+        (&one.certificate, &garbage, "failed to read a private key"),
+        (&"/nowhere/tls.crt".to_owned(), &one.key, "No such file"),
+    ] {
+        let arguments = ["serve", "--kubeconfig", &kubeconfig, "--cert-file", certificate, "--key-file", key];
+        let refused = run(&arguments, "");
+        assert_eq!(refused.code, Some(1), "{words}");
+        assert!(refused.errors.contains(words), "{words} is not in {}", refused.errors);
+        let names_a_file = refused.errors.contains(certificate.as_str()) || refused.errors.contains(key.as_str());
+        assert!(names_a_file, "{}", refused.errors);
+    }
+}

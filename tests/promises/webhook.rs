@@ -1,0 +1,244 @@
+//! A running webhook, and a caller that speaks to it as an API server does.
+
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{JoinHandle, spawn};
+use std::time::{Duration, Instant};
+
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use serde_json::Value;
+
+use crate::program::file;
+
+/// For anything that is waited for; far more than it takes.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Both versions that are served.
+pub(crate) const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+
+/// A webhook as a process of its own. Dropped, it is killed.
+pub(crate) struct Webhook {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    ca: String,
+    lines: Receiver<Value>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Webhook {
+    /// Starts one without a cluster; `name` is the test's own.
+    pub(crate) fn standalone(name: &str, more: &[&str]) -> Self {
+        let ca = file(&format!("{name}-ca.crt"), "");
+        let arguments = [&["--standalone", "--write-ca", &ca], more].concat();
+        Self::start(&arguments, || std::fs::read_to_string(&ca).unwrap())
+    }
+
+    /// Starts one on free ports, and waits until it listens.
+    pub(crate) fn start(more: &[&str], ca: impl FnOnce() -> String) -> Self {
+        let ports = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"];
+        let mut child = Command::new(env!("CARGO_BIN_EXE_dynamo-cache"))
+            .args(ports)
+            .args(more)
+            .env_remove("RUST_LOG")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, lines) = channel();
+        let errors = BufReader::new(child.stderr.take().unwrap());
+        #[expect(clippy::disallowed_methods, reason = "joined when the webhook is dropped")]
+        let reader = spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                // What is not JSON is the last word of a process that failed.
+                let line = serde_json::from_str(&line).unwrap_or_else(|_| Value::String(line));
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let nowhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let mut webhook =
+            Webhook { child, address: nowhere, admin: nowhere, ca: String::new(), lines, reader: Some(reader) };
+        for _ in 0..2 {
+            let line = webhook.line("listening");
+            let address = line["address"].as_str().unwrap().parse().unwrap();
+            if line["part"] == "webhook" { webhook.address = address } else { webhook.admin = address }
+        }
+        webhook.ca = ca();
+        webhook
+    }
+
+    /// Waits for a line of the log whose message has these words.
+    pub(crate) fn line(&self, words: &str) -> Value {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let line = self.lines.recv_timeout(until.saturating_duration_since(Instant::now()));
+            let line = line.unwrap_or_else(|error| panic!("no line with {words:?} in the log: {error}"));
+            if line["message"].as_str().is_some_and(|message| message.contains(words)) {
+                return line;
+            }
+        }
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Waits for its end, and says its exit code.
+    pub(crate) fn code(&mut self) -> Option<i32> {
+        // The log ends with the process.
+        let until = Instant::now() + DEADLINE;
+        while self.lines.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
+        assert!(Instant::now() < until, "the process did not end");
+        self.child.wait().unwrap().code()
+    }
+
+    /// A new connection, as the API server would make it.
+    pub(crate) fn caller(&self) -> Caller<Tls> {
+        self.caller_with(BOTH, &[b"http/1.1"])
+    }
+
+    /// A new connection with other versions and protocols.
+    pub(crate) fn caller_with(&self, versions: &[&'static SupportedProtocolVersion], alpn: &[&[u8]]) -> Caller<Tls> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.ca.as_bytes()).unwrap()).unwrap();
+        let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        let name = ServerName::try_from("localhost").unwrap();
+        let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+        Caller(StreamOwned::new(connection, self.tcp()))
+    }
+
+    /// A connection to which nothing was said yet.
+    pub(crate) fn tcp(&self) -> TcpStream {
+        connect(self.address)
+    }
+
+    /// Asks for a page of the admin port.
+    pub(crate) fn page(&self, path: &str) -> Answer {
+        let mut caller = Caller(connect(self.admin));
+        caller.ask(&format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"), b"")
+    }
+}
+
+impl Drop for Webhook {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+    }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// A connection with TLS.
+pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
+
+/// A connection on which questions are asked.
+pub(crate) struct Caller<S>(pub(crate) S);
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// The answer as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+impl<S: Read + Write> Caller<S> {
+    /// Posts a body to `/mutate`.
+    pub(crate) fn review(&mut self, body: &[u8]) -> Answer {
+        self.ask(&post(body.len()), body)
+    }
+
+    /// Sends a request whose head is given whole, and reads its answer.
+    pub(crate) fn ask(&mut self, head: &str, body: &[u8]) -> Answer {
+        self.0.write_all(head.as_bytes()).unwrap();
+        self.0.write_all(body).unwrap();
+        self.0.flush().unwrap();
+        self.answer()
+    }
+
+    /// Reads an answer.
+    pub(crate) fn answer(&mut self) -> Answer {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        let head = String::from_utf8(head).unwrap().to_lowercase();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        self.0.read_exact(&mut body).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head, body: String::from_utf8(body).unwrap() }
+    }
+
+    /// Waits until the other side has closed the connection.
+    pub(crate) fn closed(&mut self) {
+        let mut rest = Vec::new();
+        match self.0.read_to_end(&mut rest) {
+            Ok(_) => {}
+            Err(error) => {
+                let kind = error.kind();
+                assert!(!matches!(kind, std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut), "still open");
+            }
+        }
+    }
+}
+
+/// The head of a review, as the API server writes it.
+pub(crate) fn post(length: usize) -> String {
+    format!(
+        "POST /mutate?timeout=3s HTTP/1.1\r\nHost: dynamo-cache.dynamo-cache.svc\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    )
+}
+
+/// A review of a vLLM worker; `filler` is the value of one of its variables, in JSON.
+pub(crate) fn worker(filler: &str) -> Vec<u8> {
+    format!(
+        r#"{{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{{"uid":"u-1","namespace":"team",
+        "kind":{{"group":"","version":"v1","kind":"Pod"}},"operation":"CREATE","object":{{"metadata":{{"name":"w"}},
+        "spec":{{"containers":[{{"name":"main","image":"vllm-runtime","command":["python3","-m","dynamo.vllm"],
+        "env":[{{"name":"FILLER","value":"{filler}"}}]}}]}}}}}}}}"#
+    )
+    .into_bytes()
+}
+
+/// The patch in an answer, in text.
+pub(crate) fn patch(answer: &Answer) -> String {
+    use base64::Engine as _;
+    let review = answer.json();
+    let patch = review["response"]["patch"].as_str().unwrap_or_default();
+    String::from_utf8(base64::engine::general_purpose::STANDARD.decode(patch).unwrap()).unwrap()
+}
