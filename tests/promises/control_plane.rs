@@ -1,0 +1,146 @@
+//! A real control plane for the promises that need one: etcd, an API server and a controller manager.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use self::program::Program;
+
+pub(crate) mod audit;
+pub(crate) mod namespace;
+pub(crate) mod program;
+pub(crate) mod webhook;
+
+/// The checkout.
+pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Long enough for a busy machine, short enough for a person who waits: nothing here takes a tenth of it.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A control plane on free ports of 127.0.0.1, with a folder of its own. It has no node: pods stay `Pending`.
+pub(crate) struct ControlPlane {
+    folder: PathBuf,
+    kubeconfig: PathBuf,
+    audit_log: PathBuf,
+    programs: PathBuf,
+    files: AtomicUsize,
+    _up: Program,
+}
+
+/// What a command said when it succeeded.
+pub(crate) struct Said {
+    /// Its standard output.
+    pub(crate) out: String,
+    /// Its standard error: warnings.
+    pub(crate) err: String,
+}
+
+/// The control plane that the tests of this process share; it ends with the process, however that ends.
+pub(crate) fn shared() -> &'static ControlPlane {
+    static SHARED: LazyLock<Result<ControlPlane, String>> = LazyLock::new(ControlPlane::start);
+    SHARED.as_ref().unwrap_or_else(|why| panic!("{why}"))
+}
+
+impl ControlPlane {
+    /// One more control plane, for a test that needs it to itself. What is missing is built, progress shown.
+    pub(crate) fn start() -> Result<Self, String> {
+        let mut command = Command::new(format!("{ROOT}/tests/control-plane/up"));
+        command.arg("--until-stdin-closes").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut up = Program::start(&mut command)?;
+        let lines: Vec<_> = BufReader::new(up.stdout()?).lines().map_while(Result::ok).take(3).collect();
+        let path = |name: &str| {
+            let value = lines.iter().find_map(|line| line.strip_prefix(&format!("export {name}=")));
+            value.map(|value| PathBuf::from(value.trim_matches('\''))).ok_or_else(|| {
+                format!("the control plane did not start: run tests/control-plane/up and read what it says (no {name})")
+            })
+        };
+        let kubeconfig = path("KUBECONFIG")?;
+        let folder = kubeconfig.parent().map(Path::to_owned).ok_or("KUBECONFIG is in no folder")?;
+        let (audit_log, programs) = (path("DYNAMO_CACHE_AUDIT_LOG")?, path("DYNAMO_CACHE_CONTROL_PLANE_BIN")?);
+        Ok(ControlPlane { folder, kubeconfig, audit_log, programs, files: AtomicUsize::new(0), _up: up })
+    }
+
+    /// Runs kubectl.
+    ///
+    /// # Errors
+    /// What it said, where it failed.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<Said, String> {
+        self.run(Command::new(self.programs.join("kubectl")).args(arguments))
+    }
+
+    /// Runs Helm.
+    ///
+    /// # Errors
+    /// What it said, where it failed.
+    pub(crate) fn helm(&self, arguments: &[&str]) -> Result<Said, String> {
+        self.run(Command::new(self.programs.join("helm")).args(arguments))
+    }
+
+    /// Runs a script as a person would paste it, in the checkout, with kubectl and helm at hand.
+    ///
+    /// # Errors
+    /// What it said, where it failed.
+    pub(crate) fn bash(&self, script: &str) -> Result<Said, String> {
+        let script = format!("set -euo pipefail; PATH=$DYNAMO_CACHE_CONTROL_PLANE_BIN:$PATH\n{script}");
+        self.run(Command::new("bash").args(["-c", &script]).current_dir(ROOT))
+    }
+
+    /// What `kubectl get … -o json` prints.
+    pub(crate) fn read(&self, arguments: &[&str]) -> Value {
+        let said = self.kubectl(&[&["get", "--output=json"], arguments].concat()).unwrap();
+        serde_json::from_str(&said.out).unwrap()
+    }
+
+    /// Writes a file that ends with the control plane, and says where it is.
+    pub(crate) fn file(&self, content: &str) -> String {
+        let number = self.files.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder.join(format!("test-{number}.yaml"));
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    }
+
+    /// A folder inside the control plane's that is not there yet.
+    pub(crate) fn folder(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    fn run(&self, command: &mut Command) -> Result<Said, String> {
+        command.env("KUBECONFIG", &self.kubeconfig).env("DYNAMO_CACHE_CONTROL_PLANE_BIN", &self.programs);
+        for (variable, folder) in [
+            ("KUBECACHEDIR", "kubectl"),
+            ("HELM_CACHE_HOME", "helm/cache"),
+            ("HELM_CONFIG_HOME", "helm/config"),
+            ("HELM_DATA_HOME", "helm/data"),
+        ] {
+            command.env(variable, self.folder.join(folder));
+        }
+        let ended = command.stdin(Stdio::null()).output().map_err(|why| {
+            format!("failed to run {}: {why}; tests/run installs what the tests need", command.get_program().display())
+        })?;
+        let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+        if ended.status.success() {
+            return Ok(Said { out: out.into_owned(), err: err.into_owned() });
+        }
+        Err(format!("{command:?} failed with {}:\n{out}{err}", ended.status))
+    }
+}
+
+/// Waits until `look` sees what it looks for; what it last saw instead is in the message when the deadline has passed.
+#[track_caller]
+pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let begun = Instant::now();
+    loop {
+        match look() {
+            Ok(seen) => return seen,
+            Err(why) => assert!(begun.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain for {what}: {why}"),
+        }
+        #[allow(clippy::disallowed_methods, reason = "the one place where the tests pause, between two looks")]
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

@@ -1,0 +1,161 @@
+//! The webhook as a person installs it: the chart by Helm, the certificate by its README, the program by itself.
+//!
+//! Two things differ from a cluster with nodes. The Service is an `ExternalName` to a loopback address, so the API server
+//! calls the program there under the Service's name; and the program runs beside the control plane, with a token of the
+//! chart's own ServiceAccount and the settings of the chart's own ConfigMap.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::{LazyLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use serde_json::json;
+
+use super::namespace::Namespace;
+use super::program::Program;
+use super::{ControlPlane, DEADLINE, ROOT, shared, wait_for};
+use crate::stored;
+
+/// Where the Service leads, an address that nothing else here listens on.
+const ADDRESS: &str = "127.0.0.5";
+
+/// The installed webhook.
+pub(crate) struct Webhook {
+    arguments: Vec<String>,
+    admin: SocketAddr,
+    log: PathBuf,
+    program: Option<Program>,
+}
+
+static INSTALLED: LazyLock<RwLock<Webhook>> = LazyLock::new(|| RwLock::new(Webhook::install(shared())));
+
+/// The webhook, running for as long as the answer is held.
+pub(crate) fn running() -> RwLockReadGuard<'static, Webhook> {
+    INSTALLED.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// No webhook for as long as the answer is held: every test that needs one waits.
+pub(crate) fn stopped() -> Stopped {
+    let mut webhook = INSTALLED.write().unwrap_or_else(PoisonError::into_inner);
+    webhook.program = None;
+    Stopped(webhook)
+}
+
+/// Whoever holds this has stopped the webhook.
+pub(crate) struct Stopped(RwLockWriteGuard<'static, Webhook>);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.0.start();
+    }
+}
+
+impl Webhook {
+    /// What the program has logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What the admin listener answers, head and body.
+    ///
+    /// # Errors
+    /// Why it did not.
+    pub(crate) fn admin(&self, path: &str) -> Result<String, String> {
+        let ask = || -> std::io::Result<String> {
+            let mut connection = TcpStream::connect_timeout(&self.admin, DEADLINE)?;
+            connection.set_read_timeout(Some(DEADLINE))?;
+            write!(connection, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin)?;
+            let mut answer = String::new();
+            connection.read_to_string(&mut answer)?;
+            Ok(answer)
+        };
+        ask().map_err(|why| format!("failed to ask {} for {path}: {why}", self.admin))
+    }
+
+    fn install(plane: &'static ControlPlane) -> Self {
+        let [listen, admin] = free_ports();
+        let (chart, port) = (format!("{ROOT}/manifests/chart"), format!("service.port={}", listen.port()));
+        let install = ["install", "dynamo-cache", &chart, "--namespace=dynamo-cache", "--create-namespace"];
+        plane.helm(&[&install, ["--set", &port].as_slice()].concat()).unwrap();
+
+        let service = plane.file(&external_name().to_string());
+        plane.kubectl(&["replace", "--force", "-f", &service]).unwrap();
+
+        let folder = plane.folder("webhook");
+        plane.bash(&development_pair(&folder.display().to_string())).unwrap();
+        let token = ["create", "token", "dynamo-cache", "--namespace=dynamo-cache", "--duration=24h"];
+        let token = plane.kubectl(&token).unwrap().out;
+        fs::write(folder.join("kubeconfig"), kubeconfig(plane, token.trim())).unwrap();
+        let settings = plane.read(&["configmap", "dynamo-cache", "--namespace=dynamo-cache"]);
+        fs::write(folder.join("config.yaml"), settings["data"]["config.yaml"].as_str().unwrap()).unwrap();
+
+        let file = |name: &str| folder.join(name).display().to_string();
+        let arguments = vec![
+            "serve".to_owned(),
+            format!("--cert-file={}", file("tls.crt")),
+            format!("--key-file={}", file("tls.key")),
+            format!("--kubeconfig={}", file("kubeconfig")),
+            format!("--config={}", file("config.yaml")),
+            format!("--listen={listen}"),
+            format!("--admin-listen={admin}"),
+            // Nobody has to be sent elsewhere first: who stops it here waits for it.
+            "--drain=0s".to_owned(),
+        ];
+        let mut webhook = Webhook { arguments, admin, log: folder.join("log"), program: None };
+        webhook.start();
+        webhook.wait_to_be_called(plane);
+        webhook
+    }
+
+    fn start(&mut self) {
+        let mut program = Program::keep(env!("CARGO_BIN_EXE_dynamo-cache"), &self.arguments, &self.log).unwrap();
+        wait_for("the webhook to be ready", || {
+            if let Err(why) = program.is_alive() {
+                panic!("{why}:\n{}", self.log());
+            }
+            let answer = self.admin("/readyz")?;
+            answer.starts_with("HTTP/1.1 200").then_some(()).ok_or(format!("{answer}\n{}", self.log()))
+        });
+        self.program = Some(program);
+    }
+
+    /// The API server takes a moment to see a new configuration or a new Service.
+    fn wait_to_be_called(&self, plane: &'static ControlPlane) {
+        let namespace = Namespace::opted_in(plane, &[]);
+        wait_for("the API server to call the webhook", || {
+            let pod = namespace.dry_run(&stored::worker("canary").to_string());
+            let status = pod.pointer("/metadata/annotations/dynamo-cache.io~1status");
+            status.map(drop).ok_or_else(|| format!("no status on the pod; the webhook's log:\n{}", self.log()))
+        });
+    }
+}
+
+/// Two ports that were free a moment ago. Nothing else binds this address, and connections from it there are none.
+fn free_ports() -> [SocketAddr; 2] {
+    let sockets = [(); 2].map(|()| TcpListener::bind((ADDRESS, 0)).unwrap());
+    sockets.map(|socket| socket.local_addr().unwrap())
+}
+
+fn external_name() -> serde_json::Value {
+    let metadata = json!({"name": "dynamo-cache", "namespace": "dynamo-cache"});
+    let spec = json!({"type": "ExternalName", "externalName": ADDRESS});
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+}
+
+/// The commands of certs/README.md that make a development pair and set `caBundle`, but for where the pair is kept.
+fn development_pair(folder: &str) -> String {
+    let readme = fs::read_to_string(format!("{ROOT}/certs/README.md")).unwrap();
+    let block = readme.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next());
+    let block = block.expect("certs/README.md begins with the commands for a development pair");
+    assert!(block.contains("kubectl patch mutatingwebhookconfiguration"), "no kubectl patch in: {block}");
+    block.replace("/tmp/dynamo-cache-certs", folder)
+}
+
+/// The way into the cluster for the chart's own ServiceAccount, so that the program may do what the chart allows it.
+fn kubeconfig(plane: &ControlPlane, token: &str) -> String {
+    let view = plane.kubectl(&["config", "view", "--raw", "--flatten", "--minify", "--output=json"]).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&view.out).unwrap();
+    config["users"][0]["user"] = json!({"token": token});
+    config.to_string()
+}
