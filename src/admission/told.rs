@@ -91,9 +91,9 @@ impl Warning {
         Some(Self::new(skipped.reason, &text))
     }
 
-    /// A load format that has to be asked for by hand.
-    pub fn shell_wrapped(container: &str, flag: &str) -> Self {
-        Self::new(Reason::ShellWrapped, &format!("{}: add {flag}", cut(container, 16)))
+    /// A load format that has to be asked for by hand. The longest flag leaves no room for the container's name.
+    pub fn shell_wrapped(flag: &str) -> Self {
+        Self::new(Reason::ShellWrapped, &format!("add {flag}"))
     }
 
     /// A status that has no room.

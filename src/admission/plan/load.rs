@@ -46,7 +46,7 @@ pub(super) fn plan(scene: &Scene<'_>, draft: &mut Draft<'_, '_>) -> Load {
     };
     let shown = draft.chosen.shown;
     if shown.shell || shown.engine != Some((engine, Whole::Yes)) {
-        let told = Warning::shell_wrapped(draft.container().name(), &words);
+        let told = Warning::shell_wrapped(&words);
         return Load { result: Err(Reason::ShellWrapped), warning: warning.or(Some(told)) };
     }
     draft.append_args(Cache::LoadFormat, words.split(' ').map(str::to_owned).collect());
