@@ -96,7 +96,7 @@ impl Facts {
     pub async fn namespace(&self, name: &str) -> Arc<[(String, String)]> {
         match self {
             Facts::Told { namespace, .. } => Arc::clone(namespace),
-            Facts::Watched { namespaces, .. } if !name.is_empty() => namespaces.annotations(name).await,
+            Facts::Watched { namespaces, .. } if is_namespace(name) => namespaces.annotations(name).await,
             Facts::Watched { .. } => Arc::default(),
         }
     }
@@ -106,10 +106,19 @@ impl Facts {
         let found = match self {
             Facts::Told { claims: Some(claims), .. } => return claims.clone(),
             Facts::Told { claims: None, .. } => names.into_iter().map(|name| (name, Some(Claim::default()))).collect(),
+            Facts::Watched { .. } if !is_namespace(namespace) => return Claims::new(),
             Facts::Watched { claims, .. } => {
                 join_all(names.into_iter().map(async |name| (name, claims.find(namespace, name).await))).await
             }
         };
         found.into_iter().filter_map(|(name, claim)| Some((name.to_owned(), claim?))).collect()
     }
+}
+
+/// Whether a namespace may be called so: a DNS label. It becomes a part of a path at the API server, and a review need
+/// not come from there.
+fn is_namespace(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 63
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }

@@ -107,13 +107,10 @@ pub fn operations<'p>(pod: &Pod<'_>, changes: &[Change<'p>]) -> Vec<Operation<'p
             operations.extend(fs_group(pod, *group));
         }
     }
-    let mut places: Vec<Place> = Vec::new();
-    for change in changes {
-        if let Change::Container { place, .. } = change
-            && !places.contains(place)
-        {
-            places.push(*place);
-            container(&mut operations, pod, *place, changes);
+    // A plan goes from one container to the next, so the changes of each stand together.
+    for changes in changes.chunk_by(|one, next| one.place() == next.place()) {
+        if let Some(place) = changes.first().and_then(Change::place) {
+            container(&mut operations, pod, place, changes);
         }
     }
     for change in changes {
@@ -151,18 +148,16 @@ fn container<'p>(operations: &mut Vec<Operation<'p>>, pod: &Pod<'_>, place: Plac
     let path = format!("/spec/{list}/{}", place.index);
     let (mut mounts, mut variables, mut args) = (Vec::new(), Vec::new(), Vec::new());
     for change in changes {
-        match change {
-            Change::Container { place: at, added, .. } if *at == place => match added {
-                Added::Args(words) => args.extend(words.iter().map(|word| Value::Text(Cow::Owned(word.clone())))),
-                Added::Mount { volume, path, read_only, sub_path } => mounts.push(Value::Mount {
-                    name: volume.clone(),
-                    mount_path: path.to_string(),
-                    read_only: *read_only,
-                    sub_path: *sub_path,
-                }),
-                Added::Variable { name, value } => variables.push(Value::Variable { name, value: value.clone() }),
-            },
-            _ => {}
+        let Change::Container { added, .. } = change else { continue };
+        match added {
+            Added::Args(words) => args.extend(words.iter().map(|word| Value::Text(Cow::Owned(word.clone())))),
+            Added::Mount { volume, path, read_only, sub_path } => mounts.push(Value::Mount {
+                name: volume.clone(),
+                mount_path: path.to_string(),
+                read_only: *read_only,
+                sub_path: *sub_path,
+            }),
+            Added::Variable { name, value } => variables.push(Value::Variable { name, value: value.clone() }),
         }
     }
     let Container { volume_mounts, env, args: has_args, .. } = container;

@@ -10,6 +10,14 @@ use serde_json::value::RawValue;
 use super::pod::{Pod, Text};
 use super::{Outcome, told};
 
+/// Most commas in a pod, which bound the elements of all its lists together. A part of three bytes may take three
+/// hundred of memory, and this is asked before the API server has validated anything; a pod with ten containers of a
+/// hundred variables each has about 5,000.
+const MOST_COMMAS: usize = 100_000;
+
+/// Most containers, init containers included. What we answer grows with them; a kubelet runs some hundred pods.
+const MOST_CONTAINERS: usize = 1_000;
+
 /// Why a body cannot be answered.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -22,6 +30,9 @@ pub enum Error {
     /// There is nothing to answer to.
     #[error("the AdmissionReview has no request with a uid")]
     NoRequest,
+    /// The pod is larger than any that could run.
+    #[error("the pod has more than {MOST_CONTAINERS} containers or {MOST_COMMAS} parts, and is left as it is")]
+    TooManyParts,
     /// The object is not a pod as the API server would send it.
     #[error("the object of the review cannot be read as a Pod: {0}")]
     Pod(#[source] serde_json::Error),
@@ -75,17 +86,25 @@ impl<'a> Request<'a> {
     /// The pod that is to be created; none where the question is about something else.
     ///
     /// # Errors
-    /// The object has not the shape of a pod.
+    /// The object has not the shape of a pod, or has more parts than are looked at.
     pub fn pod(&self) -> Result<Option<Pod<'a>>, Error> {
-        self.pod.map(|raw| serde_json::from_str(raw.get()).map_err(Error::Pod)).transpose()
+        let Some(object) = self.pod.map(RawValue::get) else { return Ok(None) };
+        if object.bytes().filter(|byte| *byte == b',').count() > MOST_COMMAS {
+            return Err(Error::TooManyParts);
+        }
+        let pod: Pod<'a> = serde_json::from_str(object).map_err(Error::Pod)?;
+        if pod.containers().len() + pod.init_containers().len() > MOST_CONTAINERS {
+            return Err(Error::TooManyParts);
+        }
+        Ok(Some(pod))
     }
 
     /// The answer, which always allows.
     pub fn answer(&self, outcome: Option<&Outcome<'_>>) -> Vec<u8> {
         let operations = outcome.map(|outcome| &*outcome.operations).unwrap_or_default();
         let patch = (!operations.is_empty()).then(|| {
-            // Text, numbers and lists of them: there is nothing in it that cannot be written.
-            STANDARD.encode(serde_json::to_vec(operations).unwrap_or_default())
+            let operations = serde_json::to_vec(operations);
+            STANDARD.encode(operations.expect("text, numbers and lists of them can be written"))
         });
         let answer = Answer {
             api_version: "admission.k8s.io/v1",
@@ -99,7 +118,7 @@ impl<'a> Request<'a> {
                 audit_annotations: outcome.map(Audit::of),
             },
         };
-        serde_json::to_vec(&answer).unwrap_or_default()
+        serde_json::to_vec(&answer).expect("text and maps of text can be written")
     }
 }
 

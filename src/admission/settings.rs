@@ -183,6 +183,9 @@ impl LoadFormat {
     }
 }
 
+/// Of more annotations than this, those that are not known are no longer told one by one.
+const MOST_LOOKED_UP: usize = 32;
+
 /// What applies to a pod in a namespace, and the warnings about annotations of ours on either.
 ///
 /// The namespace's come first, each in the order received.
@@ -213,7 +216,10 @@ pub fn resolve<'s>(
 fn apply(settings: &mut Cow<'_, Settings>, short: &str, value: &str, warnings: &mut Vec<Warning>) {
     let text = value.trim();
     let Some(setting) = ALL.iter().find(|setting| setting.annotation == Some(short)) else {
-        warnings.push(Warning::annotation_unknown(short, nearest(short)));
+        // Looking for the nearest name takes time, and the API server has not checked names yet.
+        if warnings.len() < MOST_LOOKED_UP {
+            warnings.push(Warning::annotation_unknown(short, nearest(short)));
+        }
         return;
     };
     if let Err(reason) = setting.apply(settings.to_mut(), text) {
@@ -223,11 +229,12 @@ fn apply(settings: &mut Cow<'_, Settings>, short: &str, value: &str, warnings: &
 
 /// The known annotation that is most like this one.
 fn nearest(short: &str) -> &'static str {
-    // Annotation names are at most 63 characters after the prefix, so this is bounded.
+    // A valid name has at most 63 characters after the prefix; what is longer is not compared to its end.
+    let short: String = short.chars().take(63).collect();
     let known = ALL.iter().filter_map(|setting| setting.annotation).chain(POD_ONLY);
     known
         .filter(|name| *name != "status")
-        .min_by_key(|name| strsim::damerau_levenshtein(short, name))
+        .min_by_key(|name| strsim::damerau_levenshtein(&short, name))
         .unwrap_or_default()
 }
 

@@ -29,9 +29,8 @@ const SMALL_BODY: usize = 32 * 1024;
 /// inflight`), and three replicas of it are usual.
 const ALL_REVIEWS: usize = 1024;
 
-/// From a request's head to the end of its body: the most that `timeoutSeconds` of a webhook can be. Who asked has
-/// given up by then.
-const BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// From a request's head to the end of its body. The chart's `timeoutSeconds` is 3: who asked has given up by then.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How much of a refused body is read and dropped. A client that is still writing when we close may never see why.
 const MOST_DROPPED: usize = 64 * 1024 * 1024;
@@ -52,7 +51,7 @@ pub(super) struct Held {
     budget: Option<OwnedSemaphorePermit>,
     counted: usize,
     metrics: Arc<Metrics>,
-    _review: OwnedSemaphorePermit,
+    review: Option<OwnedSemaphorePermit>,
 }
 
 /// Why a body was not taken.
@@ -113,9 +112,8 @@ impl Limits {
     }
 
     async fn read(&self, body: &mut Body) -> Result<Held, Refusal> {
-        let review = Arc::clone(&self.reviews).try_acquire_owned().map_err(|_| self.shed(Bound::Reviews))?;
         let (metrics, none) = (Arc::clone(&self.metrics), Bytes::new());
-        let mut held = Held { body: none, budget: None, counted: 0, metrics, _review: review };
+        let mut held = Held { body: none, budget: None, counted: 0, metrics, review: None };
         let announced = body.size_hint().exact().map(|size| usize::try_from(size).unwrap_or(usize::MAX));
         self.grow(&mut held, announced.unwrap_or_default())?;
         let mut whole = BytesMut::new();
@@ -124,7 +122,7 @@ impl Limits {
             let Ok(data) = frame.map_err(Refusal::Broken)?.into_data() else { continue };
             if Some(data.len()) == announced {
                 held.body = data;
-                return Ok(held);
+                return self.admit(held);
             }
             self.grow(&mut held, whole.len() + data.len())?;
             if whole.is_empty() {
@@ -133,6 +131,14 @@ impl Limits {
             whole.extend_from_slice(&data);
         }
         held.body = whole.freeze();
+        self.admit(held)
+    }
+
+    /// Lets a whole body through to its review. One that is still on its way holds no place, so that slow clients keep
+    /// nobody out.
+    fn admit(&self, mut held: Held) -> Result<Held, Refusal> {
+        let review = Arc::clone(&self.reviews).try_acquire_owned().map_err(|_| self.shed(Bound::Reviews))?;
+        held.review = Some(review);
         Ok(held)
     }
 

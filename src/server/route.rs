@@ -11,10 +11,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use futures::FutureExt as _;
 use tokio::sync::watch;
-use tracing::{Level, debug, enabled, info};
+use tracing::{Level, debug, enabled, info, warn};
 
 use super::limit::{Limits, Refusal};
 use crate::admission::pod::Pod;
+use crate::admission::reason::Reason;
 use crate::admission::{Consideration, Outcome, review};
 use crate::cluster::Facts;
 use crate::config::Config;
@@ -70,7 +71,7 @@ impl Webhook {
         let held = self.limits.take(request).await?;
         announced?;
         let review = review::Request::read(&held.body)?;
-        let Some(pod) = review.pod()? else {
+        let Some(pod) = pod(&review)? else {
             self.metrics.decided(None, review.dry_run);
             return Ok(review.answer(None));
         };
@@ -101,6 +102,17 @@ async fn mutate(State(webhook): State<Arc<Webhook>>, request: Request) -> Respon
     answer
 }
 
+/// The pod of a review; none where there is none for us, or one so large that looking at it would cost others theirs.
+fn pod<'a>(review: &review::Request<'a>) -> Result<Option<Pod<'a>>, review::Error> {
+    match review.pod() {
+        Err(error @ review::Error::TooManyParts) => {
+            warn!(uid = &*review.uid, namespace = &*review.namespace, %error, "a pod was not looked at");
+            Ok(None)
+        }
+        read => read,
+    }
+}
+
 /// A body without a media type is taken for what it has to be.
 fn says_json(headers: &HeaderMap) -> Result<(), Failure> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
@@ -110,7 +122,9 @@ fn says_json(headers: &HeaderMap) -> Result<(), Failure> {
 
 /// One line about a review: at info where something was left out, else at debug. Nothing of a pod's content.
 fn tell(review: &review::Request<'_>, pod: &Pod<'_>, outcome: &Outcome<'_>) {
-    let notable = outcome.left_alone.is_none() && !(outcome.skipped.is_empty() && outcome.warnings.is_empty());
+    let has_no_status = outcome.left_alone.is_some_and(Reason::leaves_no_status);
+    let left_out = !outcome.skipped.is_empty() || (outcome.left_alone.is_some() && !has_no_status);
+    let notable = left_out || !outcome.warnings.is_empty();
     if !(if notable { enabled!(Level::INFO) } else { enabled!(Level::DEBUG) }) {
         return;
     }
@@ -121,7 +135,7 @@ fn tell(review: &review::Request<'_>, pod: &Pod<'_>, outcome: &Outcome<'_>) {
     });
     let (uid, namespace, name) = (&*review.uid, &*review.namespace, name.unwrap_or_default());
     let (decision, dry_run) = (outcome.decision(), review.dry_run);
-    let reasons = outcome.reasons().into_iter().map(crate::admission::reason::Reason::code).collect::<Vec<_>>();
+    let reasons = outcome.reasons().into_iter().map(Reason::code).collect::<Vec<_>>();
     let reasons = reasons.join(",");
     if notable {
         info!(uid, namespace, name, decision, reasons, dry_run, "something was left out");

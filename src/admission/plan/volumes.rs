@@ -1,8 +1,9 @@
 //! The volumes of a pod, those included that we add.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
-use super::super::pod::Pod;
+use super::super::pod::{self, Pod};
 use super::super::reason::Reason;
 use super::Change;
 
@@ -10,21 +11,32 @@ use super::Change;
 #[derive(Debug)]
 pub(super) struct Volumes<'p> {
     pod: &'p Pod<'p>,
-    added: Vec<(&'static str, String, bool)>,
+    /// The pod's own, by name: every mount asks, and nothing has bounded their number yet.
+    named: HashMap<&'p str, &'p pod::Volume<'p>>,
+    added: Vec<Added>,
+}
+
+/// A volume of ours.
+#[derive(Debug)]
+struct Added {
+    name: &'static str,
+    claim: String,
+    read_only: bool,
 }
 
 /// One volume.
 #[derive(Clone, Debug)]
 pub(super) struct Volume<'p> {
     /// Its name.
-    pub name: Cow<'p, str>,
+    pub(super) name: Cow<'p, str>,
     /// Whether its source can only be read.
-    pub read_only: bool,
+    pub(super) read_only: bool,
 }
 
 impl<'p> Volumes<'p> {
     pub(super) fn of(pod: &'p Pod<'p>) -> Self {
-        Volumes { pod, added: Vec::new() }
+        let named = pod.volumes().iter().map(|volume| (&*volume.name, volume)).collect();
+        Volumes { pod, named, added: Vec::new() }
     }
 
     /// The first volume of a claim.
@@ -32,26 +44,24 @@ impl<'p> Volumes<'p> {
         let found = self.pod.volumes().iter().find(|volume| volume.claim.as_deref() == Some(claim));
         let found = found.map(|volume| Volume { name: Cow::Borrowed(&*volume.name), read_only: volume.read_only });
         found.or_else(|| {
-            let added = self.added.iter().find(|(_, of, _)| of == claim);
-            added.map(|(name, _, read_only)| Volume { name: Cow::Borrowed(*name), read_only: *read_only })
+            let added = self.added.iter().find(|added| added.claim == claim);
+            added.map(|added| Volume { name: Cow::Borrowed(added.name), read_only: added.read_only })
         })
     }
 
     /// Whether a volume is one of the claim.
     pub(super) fn is_of_claim(&self, name: &str, claim: &str) -> bool {
-        let volume = self.pod.volumes().iter().find(|volume| &*volume.name == name);
-        match volume {
+        match self.named.get(name) {
             Some(volume) => volume.claim.as_deref() == Some(claim),
-            None => self.added.iter().any(|(added, of, _)| *added == name && of == claim),
+            None => self.added.iter().any(|added| added.name == name && added.claim == claim),
         }
     }
 
     /// Whether what a volume holds can only be read, whatever a mount says.
     pub(super) fn is_read_only(&self, name: &str) -> bool {
-        let volume = self.pod.volumes().iter().find(|volume| &*volume.name == name);
-        match volume {
+        match self.named.get(name) {
             Some(volume) => volume.read_only,
-            None => self.added.iter().any(|(added, _, read_only)| *added == name && *read_only),
+            None => self.added.iter().any(|added| added.name == name && added.read_only),
         }
     }
 
@@ -60,9 +70,9 @@ impl<'p> Volumes<'p> {
     /// # Errors
     /// `volume-name-taken` where another volume has it.
     pub(super) fn is_free(&self, name: &str) -> Result<(), Reason> {
-        let taken = self.pod.volumes().iter().any(|volume| &*volume.name == name)
+        let taken = self.named.contains_key(name)
             || self.pod.templates.iter().any(|template| template == name)
-            || self.added.iter().any(|(added, _, _)| *added == name)
+            || self.added.iter().any(|added| added.name == name)
             || self.is_meant(name);
         if taken { Err(Reason::VolumeNameTaken) } else { Ok(()) }
     }
@@ -79,11 +89,11 @@ impl<'p> Volumes<'p> {
 
     /// Adds a volume whose name is free.
     pub(super) fn add(&mut self, name: &'static str, claim: &str, read_only: bool) {
-        self.added.push((name, claim.to_owned(), read_only));
+        self.added.push(Added { name, claim: claim.to_owned(), read_only });
     }
 
     pub(super) fn into_changes(self) -> Vec<Change<'p>> {
-        let change = |(name, claim, read_only)| Change::Volume { name, claim, read_only };
+        let change = |Added { name, claim, read_only }| Change::Volume { name, claim, read_only };
         self.added.into_iter().map(change).collect()
     }
 }
