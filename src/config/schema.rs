@@ -5,8 +5,20 @@ use serde_json::{Map, Value, json};
 use super::{API_VERSION, EVENTS, EVENTS_MEANING, KIND};
 use crate::admission::settings::{ALL, MAX_GROUP, Setting, Takes};
 
-/// One part of a claim's name or of a host's, at most 63 characters.
-const LABEL: &str = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?";
+/// One part of a claim's name.
+const NAME: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+
+/// One part of a host's name, at most 63 characters.
+const LABEL: &str = "[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?";
+
+/// A port, from 1 to 65535.
+const PORT: &str = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})";
+
+/// Absolute, without a part `.` or `..` and without `:`, `$` and control characters.
+const PATH: &str = "^/(?!(.*/)?\\.{1,2}(/|$))[^:$\\u0000-\\u001f\\u007f]*$";
+
+/// A path where a mount would hide system files, the same that `Path::hides_system_files` knows.
+const HIDES: &str = "^/+((home(/+dynamo)?|opt|root|tmp|var|workspace)?/*$|(bin|boot|dev|etc|lib[^/]*|proc|run|sbin|sys|usr|var/+run)(/|$))";
 
 /// A JSON Schema (draft 2020-12) of the settings file. It cannot say that the two mount paths lie apart; the rest it can.
 pub fn schema() -> Value {
@@ -53,18 +65,16 @@ fn property(setting: &Setting) -> Value {
     };
     property.extend(match setting.takes {
         Takes::Bool => of_type("boolean", json!({})),
-        Takes::Claim => of_type("string", json!({ "maxLength": 253, "pattern": format!("^{LABEL}(\\.{LABEL})*$") })),
+        Takes::Claim => of_type("string", json!({ "maxLength": 253, "pattern": format!("^{NAME}(\\.{NAME})*$") })),
         Takes::HostPort => {
-            let pattern = format!("^(none|(http://)?(\\[[0-9a-fA-F:.]+\\]|{LABEL}(\\.{LABEL})*\\.?):[0-9]{{1,5}})$");
-            of_type("string", json!({ "pattern": pattern.replace("a-z", "a-zA-Z") }))
+            let pattern = format!("^(none|(http://)?(\\[[0-9a-fA-F:.]+\\]|{LABEL}(\\.{LABEL})*\\.?):{PORT})$");
+            of_type("string", json!({ "pattern": pattern }))
         }
         Takes::List(words) => of_type("string", json!({ "pattern": list(words) })),
         Takes::Number => of_type("integer", json!({ "minimum": 0, "maximum": MAX_GROUP })),
         Takes::OneOf(words) => of_type("string", json!({ "enum": words })),
-        // Absolute, without a part . or .. and without : or $.
-        Takes::MountPath | Takes::Path => {
-            of_type("string", json!({ "pattern": "^/(?!(.*/)?\\.{1,2}(/|$))[^:$\\u0000-\\u001f\\u007f]*$" }))
-        }
+        Takes::MountPath => of_type("string", json!({ "pattern": PATH, "not": { "pattern": HIDES } })),
+        Takes::Path => of_type("string", json!({ "pattern": PATH })),
     });
     if !setting.default.is_empty() {
         let default =
