@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::admission::claim::{Access, Claim, Claims};
+use crate::admission::claim::{Claim, Claims};
 use crate::cli::Known;
 use crate::command::input::Input;
 
@@ -78,12 +78,9 @@ fn claims(file: &Path) -> anyhow::Result<Claims> {
 fn claim(object: &Value) -> Claim {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     let modes = object.pointer("/spec/accessModes").and_then(Value::as_array);
-    Claim {
-        terminating: text("/metadata/deletionTimestamp").is_some(),
-        lost: text("/status/phase") == Some("Lost"),
-        block: text("/spec/volumeMode") == Some("Block"),
-        access: Access::of_modes(modes.into_iter().flatten().filter_map(Value::as_str)),
-    }
+    let modes = modes.into_iter().flatten().filter_map(Value::as_str);
+    let deleted = text("/metadata/deletionTimestamp").is_some();
+    Claim::of(deleted, text("/status/phase"), text("/spec/volumeMode"), modes)
 }
 
 fn kind(object: &Value) -> &str {

@@ -47,8 +47,8 @@ pub(super) fn name(object: &Value) -> String {
 /// `pointers` are tried on objects of kinds that are not known; those that were of use leave `unused`.
 pub(super) fn templates<'o>(document: &Value, pointers: &'o [String], unused: &mut BTreeSet<&'o str>) -> Templates {
     let mut templates = Templates::default();
-    objects(document, String::new(), &mut |object, at| {
-        let mut search = Search { object, at, found: Vec::new() };
+    objects(document, Type::of(document), String::new(), &mut |object, is, at| {
+        let mut search = Search { object, is, at, found: Vec::new() };
         if !search.known_kind() {
             for pointer in pointers {
                 if search.template(pointer) {
@@ -68,16 +68,34 @@ pub(super) fn templates<'o>(document: &Value, pointers: &'o [String], unused: &m
     templates
 }
 
-/// Hands on every object, and where it is; an object of a kind that ends in `List` is those of its items.
-fn objects(object: &Value, at: String, then: &mut impl FnMut(&Value, String)) {
-    let is_list = object.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
-    match object.get("items").and_then(Value::as_array) {
-        Some(items) if is_list => {
+/// What an object is.
+#[derive(Clone, Copy)]
+struct Type<'d> {
+    kind: &'d str,
+    /// The API group; none where nothing tells.
+    group: Option<&'d str>,
+}
+
+impl<'d> Type<'d> {
+    fn of(object: &'d Value) -> Self {
+        let text = |key: &str| object.get(key).and_then(Value::as_str);
+        let group = |version: &'d str| version.rsplit_once('/').map_or("", |(group, _)| group);
+        Type { kind: text("kind").unwrap_or_default(), group: text("apiVersion").map(group) }
+    }
+}
+
+/// Hands on every object, what it is, and where; an object of a kind that ends in `List` is those of its items.
+fn objects<'d>(object: &'d Value, is: Type<'d>, at: String, then: &mut impl FnMut(&'d Value, Type<'d>, String)) {
+    match (object.get("items").and_then(Value::as_array), is.kind.strip_suffix("List")) {
+        (Some(items), Some(kind)) => {
             for (index, item) in items.iter().enumerate() {
-                objects(item, format!("{at}/items/{index}"), then);
+                // The items of a DeploymentList, as the API server answers it, do not repeat what they are.
+                let own = Type::of(item);
+                let is = if own.kind.is_empty() { Type { kind, group: is.group } } else { own };
+                objects(item, is, format!("{at}/items/{index}"), then);
             }
         }
-        _ => then(object, at),
+        _ => then(object, is, at),
     }
 }
 
@@ -95,6 +113,7 @@ fn ignored(search: &Search<'_>) -> Vec<(String, String)> {
 /// The search for pods in one object.
 struct Search<'d> {
     object: &'d Value,
+    is: Type<'d>,
     /// The object's pointer in the document.
     at: String,
     found: Vec<Template>,
@@ -103,10 +122,8 @@ struct Search<'d> {
 impl Search<'_> {
     /// Finds the pods of an object of a kind that is known; whether it is.
     fn known_kind(&mut self) -> bool {
-        let text = |key: &str| self.object.get(key).and_then(Value::as_str);
-        let kind = text("kind").unwrap_or_default();
+        let Type { kind, group } = self.is;
         // The group tells kinds of one name apart. Without a version there is nothing to tell apart by.
-        let group = text("apiVersion").map(|version| version.rsplit_once('/').map_or("", |(group, _)| group));
         let is = |wanted: &str| group.is_none_or(|group| group == wanted);
         match kind {
             "Pod" if is("") => {

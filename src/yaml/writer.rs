@@ -9,8 +9,7 @@ pub fn write(value: &Value) -> String {
     let mut options = SerializerOptions::default();
     // Long lines stay whole: commands and JSON are no prose to be folded.
     options.folded_wrap_chars = usize::MAX;
-    // Text is written to memory and JSON has no value that YAML lacks: there is nothing to fail.
-    serde_saphyr::to_string_with_options(&Written(value), options).unwrap_or_default()
+    serde_saphyr::to_string_with_options(&Written(value), options).expect("JSON has no value that YAML lacks")
 }
 
 /// A value as it is written: JSON inside text in single quotes, where it needs no escapes.

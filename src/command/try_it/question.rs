@@ -83,8 +83,8 @@ fn pod(document: &Value, template: &Template) -> Value {
             metadata[key] = value.clone();
         }
     }
+    let owner = template.name.rsplit('/').next().unwrap_or_default();
     if metadata.get("name").is_none() {
-        let owner = template.name.rsplit('/').next().unwrap_or_default();
         metadata["generateName"] = format!("{owner}-").into();
     }
     metadata["namespace"] = NAMESPACE.into();
@@ -97,7 +97,7 @@ fn pod(document: &Value, template: &Template) -> Value {
             template
                 .volumes
                 .iter()
-                .map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": format!("{name}-0")}})),
+                .map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": format!("{name}-{owner}-0")}})),
         );
         spec["volumes"] = volumes.into();
     }
