@@ -34,6 +34,23 @@ pub enum Access {
     ReadWriteOncePod,
 }
 
+impl Claim {
+    /// What decides of a claim: whether it has a deletion timestamp, its phase, volume mode and access modes.
+    pub fn of<'a>(
+        deleted: bool,
+        phase: Option<&str>,
+        volume_mode: Option<&str>,
+        access_modes: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        Claim {
+            terminating: deleted,
+            lost: phase == Some("Lost"),
+            block: volume_mode == Some("Block"),
+            access: Access::of_modes(access_modes),
+        }
+    }
+}
+
 impl Access {
     /// An access mode by its name in Kubernetes.
     pub fn named(name: &str) -> Option<Access> {
@@ -47,7 +64,7 @@ impl Access {
     }
 
     /// What several modes allow together; modes that we do not know, and no modes at all, hold nothing back.
-    pub fn of_modes<'a>(modes: impl IntoIterator<Item = &'a str>) -> Access {
+    fn of_modes<'a>(modes: impl IntoIterator<Item = &'a str>) -> Access {
         let rank = |access: &Access| match access {
             Access::ReadWriteMany => 0,
             Access::ReadWriteOnce => 1,

@@ -199,15 +199,20 @@ fn read_line<'a>(line: &'a str, expects_program: &mut bool, words: &mut Vec<Word
     while let Some(start) = rest.find(|c: char| !ends_word(c)) {
         *expects_program |= rest[..start].contains(ends_command);
         rest = &rest[start..];
-        let mut end = rest.find(ends_word).unwrap_or(rest.len());
-        let assigns = is_assignment(&rest[..end]);
-        if assigns {
-            end = end_of_assignment(rest, end);
+        let end = rest.find(ends_word).unwrap_or(rest.len());
+        if let Some((_, value)) = split_assignment(&rest[..end]) {
+            // What a variable holds may be run later, so it counts; the program is still to come.
+            let quoted = quoted(&rest[end..]).filter(|_| value.is_empty());
+            let value = quoted.map_or(value, |quoted| quoted.trim_matches(['"', '\'']));
+            let parts = value.split(ends_word).filter(|part| !part.is_empty());
+            words.extend(parts.map(|text| Word { text, whole: Whole::No, program: false }));
+            rest = &rest[end + quoted.map_or(0, str::len)..];
+            continue;
         }
         let text = &rest[..end];
-        let program = *expects_program && !assigns && text != "exec";
+        let program = *expects_program && text != "exec";
         *expects_program &= !program;
-        words.push(Word { text: if assigns { "" } else { text }, whole: Whole::No, program });
+        words.push(Word { text, whole: Whole::No, program });
         rest = &rest[end..];
     }
     *expects_program |= rest.contains(ends_command);
@@ -221,24 +226,20 @@ fn ends_command(c: char) -> bool {
     matches!(c, ';' | '&' | '|' | '(' | ')' | '{' | '}' | '`')
 }
 
-/// `NAME=…`, as it may stand before a program.
-fn is_assignment(word: &str) -> bool {
-    word.split_once('=').is_some_and(|(name, _)| {
+/// `NAME=VALUE`, as it may stand before a program.
+fn split_assignment(word: &str) -> Option<(&str, &str)> {
+    word.split_once('=').filter(|(name, _)| {
         !name.is_empty()
             && !name.starts_with(|c: char| c.is_ascii_digit())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     })
 }
 
-/// Where an assignment ends whose value, from `end` on, may be quoted.
-fn end_of_assignment(rest: &str, end: usize) -> usize {
-    match rest[end..].chars().next() {
-        Some(quote @ ('"' | '\'')) => match rest[end + 1..].find(quote) {
-            Some(length) => end + 1 + length + 1,
-            None => end,
-        },
-        _ => end,
-    }
+/// The quoted text that a line begins with, its quotes included.
+fn quoted(line: &str) -> Option<&str> {
+    let quote = line.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let length = line[1..].find(quote)?;
+    Some(&line[..length + 2])
 }
 
 #[cfg(test)]
@@ -276,6 +277,7 @@ mod tests {
             (&["vllm", "bench"], None),
             (&["python3", "-m", "dynamo_other.vllm"], None),
             (&["sh", "-c", "# python3 -m dynamo.vllm"], None),
+            (&["sh", "-c", "RUN='python3 -m dynamo.vllm'; exec $RUN"], script(Engine::Vllm)),
         ] {
             assert_eq!(shown(elements).engine, engine, "{elements:?}");
         }
@@ -307,6 +309,8 @@ mod tests {
     #[test]
     fn flags_and_shells_show() {
         assert!(shown(&["x", "--nnodes=2"]).spans_nodes && shown(&["sh", "-c", "x --headless"]).spans_nodes);
+        assert!(shown(&["sh", "-c", "ARGS=\"--nnodes 2\" python3 $ARGS"]).spans_nodes);
+        assert!(shown(&["sh", "-c", "A=--headless; x $A"]).spans_nodes);
         assert!(shown(&["x", "--load_format", "auto"]).load_format && !shown(&["x", "--load-formats"]).load_format);
         assert!(shown(&["/bin/bash", "-c", "x"]).shell && !shown(&["x", "sh y"]).shell);
     }

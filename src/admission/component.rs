@@ -228,7 +228,7 @@ fn choose<'p>(
         }
         Box::new(move |candidate| names.contains(&candidate.container.name()))
     } else {
-        let fallback = fallback(pod, &candidates);
+        let fallback = fallback(pod, &candidates, &before);
         Box::new(move |candidate| shows_dynamo(candidate) || fallback.contains(&candidate.place))
     };
     let chosen = |candidate: &Candidate<'_>| {
@@ -243,7 +243,7 @@ fn shows_dynamo(candidate: &Candidate<'_>) -> bool {
 }
 
 /// The containers that are meant where no command line shows an engine.
-fn fallback<'p>(pod: &'p Pod<'p>, candidates: &[Candidate<'p>]) -> Vec<Place> {
+fn fallback<'p>(pod: &'p Pod<'p>, candidates: &[Candidate<'p>], before: &[String]) -> Vec<Place> {
     let shown = |candidate: &&Candidate<'_>| shows_dynamo(candidate);
     if candidates.iter().filter(shown).any(|candidate| candidate.shown.engine.is_some()) {
         return Vec::new();
@@ -255,7 +255,9 @@ fn fallback<'p>(pod: &'p Pod<'p>, candidates: &[Candidate<'p>]) -> Vec<Place> {
     }
     let engines = containers().filter(|candidate| is_numbered_engine(candidate.container.name()));
     let engines: Vec<_> = engines.map(|candidate| candidate.place).collect();
-    if !engines.is_empty() || candidates.iter().any(|candidate| shown(&candidate)) {
+    // The last resort stays what it was on an earlier pass, also where another webhook put a container first.
+    let was_chosen = containers().any(|candidate| before.iter().any(|name| name == candidate.container.name()));
+    if was_chosen || !engines.is_empty() || candidates.iter().any(|candidate| shown(&candidate)) {
         return engines;
     }
     let default = pod.annotation("kubectl.kubernetes.io/default-container").and_then(named);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::claim::Claims;
 use super::component::{Chosen, Place};
@@ -64,6 +64,16 @@ pub enum Change<'p> {
     },
 }
 
+impl Change<'_> {
+    /// The container that changes; none where the pod itself does.
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            Change::Container { place, .. } => Some(*place),
+            Change::FsGroup(_) | Change::Status(_) | Change::Volume { .. } => None,
+        }
+    }
+}
+
 /// What is added to a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Added<'p> {
@@ -90,8 +100,7 @@ pub enum Added<'p> {
 }
 
 /// What is cached, or how it is loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cache {
     /// What the engine compiles.
     Compile,
@@ -125,6 +134,12 @@ impl Cache {
             Cache::Model => "model",
             Cache::ModelExpress => "model-express",
         }
+    }
+}
+
+impl Serialize for Cache {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
     }
 }
 
@@ -165,15 +180,15 @@ pub fn plan<'p>(pod: &'p Pod<'p>, chosen: &[Chosen<'p>], settings: &Settings, cl
             let compile = compile::plan(&scene, &mut volumes, &mut draft, model);
             settle(&mut plan, Cache::Compile, Some(&settings.compile.claim), compile);
         }
-        if settings.express.url.is_some() {
-            let address = express::plan(&scene, &mut draft);
+        if let Some(url) = &settings.express.url {
+            let address = express::plan(&scene, &mut draft, url);
             settle(&mut plan, Cache::ModelExpress, None, address);
             if address.is_ok() {
                 if let Err(reason) = express::plan_stream(&scene, &volumes, &mut draft, model) {
                     plan.leave_out(name, Cache::ModelExpress, reason, None);
                 }
                 let load = load::plan(&scene, &mut draft);
-                plan.warnings.extend(load.warning);
+                plan.warnings.extend(load.warnings);
                 if let Err(reason) = load.result {
                     plan.leave_out(name, Cache::LoadFormat, reason, None);
                 }

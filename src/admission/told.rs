@@ -200,8 +200,7 @@ impl<'a> Status<'a> {
     /// # Errors
     /// `status-too-large` where the pod's annotations have no room for it.
     pub fn replaces(&self, pod: &Pod<'_>) -> Result<Option<String>, Warning> {
-        // Maps of text, lists and words: there is nothing in it that cannot be written.
-        let text = serde_json::to_string(self).unwrap_or_default();
+        let text = serde_json::to_string(self).expect("text, lists and maps of text can be written");
         let old = pod.annotation(STATUS);
         if old.is_some_and(|old| same_but_for_version(old, &text)) {
             return Ok(None);

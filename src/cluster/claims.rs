@@ -9,7 +9,7 @@ use kube::{Api, Client};
 
 use super::live::Live;
 use super::store::Store;
-use crate::admission::claim::{Access, Claim};
+use crate::admission::claim::Claim;
 use crate::metrics::{Kind, Metrics};
 
 /// The claims. Ten thousand of them take a few megabytes at most.
@@ -58,10 +58,8 @@ impl fmt::Debug for Claims {
 fn reduce(claim: &PersistentVolumeClaim) -> Claim {
     let spec = claim.spec.as_ref();
     let modes = spec.and_then(|spec| spec.access_modes.as_deref()).unwrap_or_default();
-    Claim {
-        terminating: claim.metadata.deletion_timestamp.is_some(),
-        lost: claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Lost"),
-        block: spec.and_then(|spec| spec.volume_mode.as_deref()) == Some("Block"),
-        access: Access::of_modes(modes.iter().map(String::as_str)),
-    }
+    let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+    let volume_mode = spec.and_then(|spec| spec.volume_mode.as_deref());
+    let deleted = claim.metadata.deletion_timestamp.is_some();
+    Claim::of(deleted, phase, volume_mode, modes.iter().map(String::as_str))
 }

@@ -9,7 +9,7 @@ use super::super::engine::{CacheVariable, Engine};
 use super::super::path::Path;
 use super::super::pod::{Container, Pod};
 use super::super::reason::Reason;
-use super::draft::{Directory, Draft};
+use super::draft::Draft;
 use super::mount::{self, Wish};
 use super::volumes::Volumes;
 use super::{Cache, Scene};
@@ -129,14 +129,11 @@ fn user_has_a_cache(draft: &Draft<'_, '_>, path: &Path<'_>, engine: &str) -> boo
 /// Whether one cache would hide the other, or land in it.
 fn meets_the_model_cache(scene: &Scene<'_>, volumes: &Volumes<'_>, draft: &Draft<'_, '_>, path: &Path<'_>) -> bool {
     let model = &scene.settings.model;
-    let variables = [draft.directory("HF_HOME"), draft.directory("HF_HUB_CACHE")];
+    let variables = ["HF_HOME", "HF_HUB_CACHE"];
     let mounted = draft.whole_mount(volumes, &model.claim).map(|mount| mount.path.clone().into_owned());
-    let none_is_set = variables.iter().all(|variable| *variable == Directory::Unset);
+    let none_is_set = !variables.iter().any(|name| draft.has(name));
     let usual = mounted.or_else(|| none_is_set.then(|| model.mount_path.clone()));
-    let literal = variables.into_iter().filter_map(|variable| match variable {
-        Directory::At(path) => Some(path),
-        Directory::NotLiteral | Directory::Unset => None,
-    });
+    let literal = variables.iter().filter_map(|name| draft.literal_directory(name));
     let mut models = usual.into_iter().chain(literal);
     let caches = ["/.cache", "/.cache/huggingface", "/.cache/huggingface/hub"];
     models.any(|model| model.covers(path) || path.covers(&model))

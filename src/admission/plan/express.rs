@@ -17,12 +17,12 @@ const NO_SHARED_STORAGE: &str = "MODEL_EXPRESS_NO_SHARED_STORAGE";
 ///
 /// # Errors
 /// Why it is not.
-pub(super) fn plan(scene: &Scene<'_>, draft: &mut Draft<'_, '_>) -> Result<(), Reason> {
+pub(super) fn plan(scene: &Scene<'_>, draft: &mut Draft<'_, '_>, url: &str) -> Result<(), Reason> {
     if scene.settings.skip.express {
         return Err(Reason::SkippedByUser);
     }
     let address = match [draft.variable(URL), draft.variable(ADDRESS)] {
-        [None, None] => scene.settings.express.url.clone().unwrap_or_default(),
+        [None, None] => url.to_owned(),
         [Some(Value::Literal(address)), None | Some(Value::Literal(_))] | [None, Some(Value::Literal(address))] => {
             address.to_owned()
         }

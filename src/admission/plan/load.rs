@@ -16,11 +16,11 @@ const ASKS: &str = "VLLM_LOAD_FORMAT";
 pub(super) struct Load {
     /// Why the engine does not load this way although it was asked for.
     pub result: Result<(), Reason>,
-    pub warning: Option<Warning>,
+    pub warnings: Vec<Warning>,
 }
 
 impl Load {
-    const DONE: Load = Load { result: Ok(()), warning: None };
+    const DONE: Load = Load { result: Ok(()), warnings: Vec::new() };
 }
 
 /// Adds the engine's flag or variable where the format is asked for and an address is in place.
@@ -33,24 +33,25 @@ pub(super) fn plan(scene: &Scene<'_>, draft: &mut Draft<'_, '_>) -> Load {
         None => (scene.settings.express.load_format, None),
         Some(value) => asked_by(&value),
     };
-    let Some(format) = format else { return Load { result: Ok(()), warning } };
+    let mut warnings: Vec<_> = warning.into_iter().collect();
+    let Some(format) = format else { return Load { result: Ok(()), warnings } };
     let words = match engine {
         Engine::Sglang => {
             "--load-format remote_instance --remote-instance-weight-loader-backend modelexpress".to_owned()
         }
         Engine::Trtllm => {
             draft.set(Cache::LoadFormat, "DYN_TRTLLM_LOAD_FORMAT", format.word());
-            return Load { result: Ok(()), warning };
+            return Load { result: Ok(()), warnings };
         }
         Engine::Vllm => format!("--load-format {}", format.word()),
     };
     let shown = draft.chosen.shown;
     if shown.shell || shown.engine != Some((engine, Whole::Yes)) {
-        let told = Warning::shell_wrapped(&words);
-        return Load { result: Err(Reason::ShellWrapped), warning: warning.or(Some(told)) };
+        warnings.push(Warning::shell_wrapped(&words));
+        return Load { result: Err(Reason::ShellWrapped), warnings };
     }
     draft.append_args(Cache::LoadFormat, words.split(' ').map(str::to_owned).collect());
-    Load { result: Ok(()), warning }
+    Load { result: Ok(()), warnings }
 }
 
 fn asked_by(value: &Value<'_>) -> (Option<LoadFormat>, Option<Warning>) {

@@ -134,7 +134,6 @@ fn place_freely(scene: &Scene<'_>, volumes: &Volumes<'_>, draft: &Draft<'_, '_>)
     let mounted = draft.whole_mount(volumes, &settings.claim).map(|mount| mount.path.clone().into_owned());
     let (at, home) = match &mounted {
         Some(at) => {
-            scene.user_can_enter(draft, at)?;
             let home = match xdg {
                 Some(xdg) if at.covers(&xdg) => Some(xdg.join("huggingface")),
                 _ if at.ends_with("/hub") || settings.layout == Layout::Hub => None,
@@ -148,6 +147,9 @@ fn place_freely(scene: &Scene<'_>, volumes: &Volumes<'_>, draft: &Draft<'_, '_>)
     let hub = home.as_ref().map_or_else(|| at.clone(), |home| home.join("hub"));
     if covered_by_another(&hub) || (mounted.is_none() && covered_by_another(at)) {
         return Err(Reason::UserCache);
+    }
+    if let Some(mounted) = &mounted {
+        scene.user_can_enter(draft, mounted)?;
     }
     Ok(Placement { mount_at: mounted.is_none().then(|| at.clone()), home, hub: Some(hub) })
 }

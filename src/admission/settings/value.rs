@@ -18,14 +18,19 @@ pub(super) fn policy(text: &str) -> Result<Policy, Reason> {
 
 /// A DNS subdomain, as Kubernetes wants the names of claims.
 pub(super) fn claim(text: &str) -> Result<String, Reason> {
-    let valid = text.len() <= 253 && text.split('.').all(is_dns_label);
+    let valid = text.len() <= 253 && text.split('.').all(is_dns_name);
     if valid { Ok(text.to_owned()) } else { Err(Reason::AnnotationInvalid) }
 }
 
+/// A part of a host's name.
 fn is_dns_label(text: &str) -> bool {
+    text.len() <= 63 && is_dns_name(text)
+}
+
+/// A part of an object's name, of which Kubernetes bounds only the whole.
+fn is_dns_name(text: &str) -> bool {
     let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    text.len() <= 63
-        && text.bytes().next().is_some_and(alphanumeric)
+    text.bytes().next().is_some_and(alphanumeric)
         && text.bytes().last().is_some_and(alphanumeric)
         && text.bytes().all(|byte| alphanumeric(byte) || byte == b'-')
 }
