@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::control_plane::namespace::{Namespace, claim};
 use super::control_plane::{ROOT, shared, wait_for, webhook};
+use super::pair;
 use super::second_webhook::SecondWebhook;
 use super::stored::{assert_untouched, claims, container, environment, mounts, status, worker};
 
@@ -164,6 +165,25 @@ fn pods_that_opt_out_and_mirror_pods_are_not_sent() {
     for pod in ["opted-out", "mirror"] {
         assert_untouched(&namespace.pod(pod));
     }
+}
+
+#[test]
+fn a_namespace_that_no_watch_knows_is_read() {
+    let installed = webhook::running();
+    // Without the label it is in no watch of ours, as one that got the label a moment ago.
+    let namespace = Namespace::annotated(shared(), &[("skip", "model,compile")]);
+    let webhook = pair::served_for(&pair::elliptic("namespace-read"), installed.kubeconfig());
+    let question = String::from_utf8(super::webhook::worker("x"))
+        .unwrap()
+        .replace(r#""namespace":"team""#, &format!(r#""namespace":"{}""#, namespace.name));
+    wait_for("the watches of the webhook", || {
+        let ready = webhook.page("/readyz");
+        if ready.status == 200 { Ok(()) } else { Err(ready.body) }
+    });
+    let answer = webhook.caller().review(question.as_bytes());
+    assert_eq!(answer.json()["response"]["auditAnnotations"]["reasons"], "skipped-by-user", "{answer:?}");
+    let page = webhook.page("/metrics").body;
+    assert!(page.contains("dynamo_cache_live_reads_total{kind=\"namespace\",result=\"found\"} 1\n"), "{page}");
 }
 
 #[test]

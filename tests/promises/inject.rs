@@ -1,7 +1,6 @@
 //! `dynamo-cache inject`.
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use dynamo_cache::yaml;
 use serde_json::Value;
@@ -257,13 +256,10 @@ fn nasty_text_survives() {
 #[test]
 fn ten_thousand_documents_are_fine() {
     let text = vec![POD; 10_000].join("---\n");
-    let begin = Instant::now();
     let run = inject(&["--claim", "model-cache"], &text);
     assert_eq!(run.code, Some(0));
     assert_eq!(run.output.matches("claimName: model-cache").count(), 10_000);
     assert_eq!(run.errors.lines().count(), 10_000);
-    // It takes about 10 seconds without optimisation; something that grows with the square would take minutes.
-    assert!(begin.elapsed() < Duration::from_secs(120), "{:?}", begin.elapsed());
 }
 
 #[test]

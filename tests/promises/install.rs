@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use dynamo_cache::config::Config;
 use serde_json::json;
 
 use super::control_plane::{ControlPlane, ROOT, wait_for};
@@ -39,6 +40,14 @@ fn the_rendered_manifests_install_with_kubectl_alone_and_the_examples_apply() {
             assert!(unknown, "{said}");
         }
     }
+}
+
+#[test]
+fn the_settings_of_the_chart_are_the_built_in_ones() {
+    let _webhook = super::control_plane::webhook::running();
+    let settings = super::control_plane::shared().read(&["configmap", "dynamo-cache", "--namespace=dynamo-cache"]);
+    let config = Config::read(settings["data"]["config.yaml"].as_str().unwrap()).unwrap();
+    assert_eq!((config.settings, config.events), (Config::default().settings, false));
 }
 
 #[test]

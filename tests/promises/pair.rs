@@ -17,9 +17,13 @@ pub(crate) struct Pair {
 
 /// A webhook that serves a pair, with a cluster that cannot be reached, and the pair's own CA.
 pub(crate) fn served(name: &str, pair: &Pair) -> (Webhook, String) {
-    let kubeconfig = kubeconfig(name);
-    let files = ["--kubeconfig", &kubeconfig, "--cert-file", &pair.certificate, "--key-file", &pair.key];
-    (Webhook::start(&files, || pair.ca.clone()), pair.ca.clone())
+    (served_for(pair, &kubeconfig(name)), pair.ca.clone())
+}
+
+/// A webhook that serves a pair, with the cluster of a kubeconfig.
+pub(crate) fn served_for(pair: &Pair, kubeconfig: &str) -> Webhook {
+    let files = ["--kubeconfig", kubeconfig, "--cert-file", &pair.certificate, "--key-file", &pair.key];
+    Webhook::start(&files, || pair.ca.clone())
 }
 
 /// A usual pair: ECDSA, PKCS#8.

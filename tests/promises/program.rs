@@ -15,6 +15,7 @@ pub(crate) struct Run {
 pub(crate) fn run(arguments: &[&str], input: &str) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_dynamo-cache"))
         .args(arguments)
+        .env_remove("KUBERNETES_SERVICE_HOST")
         .env_remove("NO_COLOR")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

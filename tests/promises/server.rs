@@ -112,7 +112,7 @@ fn one_connection_carries_many_reviews_over_both_versions_of_tls() {
 
 #[test]
 fn silent_connections_are_closed_and_idle_ones_kept() {
-    let webhook = Webhook::standalone("silent", &["--silent", "300ms"]);
+    let webhook = Webhook::standalone("silent", &["--silent", "2s"]);
     let mut idle = webhook.caller();
     assert_eq!(idle.review(&worker("x")).status, 200);
 
@@ -177,6 +177,20 @@ fn the_metrics_page_can_be_read_by_a_machine() {
 }
 
 #[test]
+fn a_pod_that_nobody_could_run_is_left_as_it_is() {
+    let webhook = Webhook::standalone("enormous", &[]);
+    let containers = vec![r#"{"name":"c","args":["-mdynamo.vllm"]}"#; 30_000].join(",");
+    let review = String::from_utf8(worker("x"))
+        .unwrap()
+        .replace(r#"{"name":"main""#, &format!(r#"{containers},{{"name":"main""#));
+    let answer = webhook.caller().review(review.as_bytes());
+    assert_eq!(answer.status, 200);
+    let response = &answer.json()["response"];
+    assert!(response["allowed"] == true && response.get("patch").is_none(), "{answer:?}");
+    webhook.line("was not looked at");
+}
+
+#[test]
 fn without_a_cluster_serve_says_how_to_go_on() {
     let alone = run(&["serve"], "");
     assert_eq!(alone.code, Some(1));
@@ -220,6 +234,14 @@ fn try_shows_what_changes_what_is_told_and_how_long_it_took() {
     let tried = run(&["try"], "");
     assert_eq!(tried.code, Some(0), "{}", tried.errors);
     for words in ["+    - name: HF_HOME", "claimName: model-cache", "decision: patched", "first call", "second call"] {
+        assert!(tried.output.contains(words), "{words} is not in {}", tried.output);
+    }
+    let set = "{kind: StatefulSet, apiVersion: apps/v1, metadata: {name: set}, spec: {template: {metadata: {labels: {app: x}}, \
+        spec: {containers: [{name: main, image: x, command: [python3, -m, dynamo.frontend]}]}}, \
+        volumeClaimTemplates: [{metadata: {name: dynamo-cache-model}}]}}";
+    let tried = run(&["try", "-f", "-"], set);
+    assert_eq!(tried.code, Some(0), "{}", tried.errors);
+    for words in ["generateName: set-", "volume-name-taken", "audit    decision: patched"] {
         assert!(tried.output.contains(words), "{words} is not in {}", tried.output);
     }
     let other = run(&["try", "-f", "-"], "kind: ConfigMap\nmetadata: {name: x}\n");

@@ -44,7 +44,7 @@ fn a_changed_settings_file_applies_and_a_bad_one_leaves_the_last_good_one() {
 
 #[test]
 fn sigterm_drains_and_ends_with_success() {
-    let mut webhook = Webhook::standalone("drain", &["--drain", "3s"]);
+    let mut webhook = Webhook::standalone("drain", &["--drain", "10s"]);
     let mut kept = webhook.caller();
     assert!(!kept.review(&worker("x")).head.contains("connection: close"));
     assert_eq!(webhook.page("/readyz").body, "ok\n");

@@ -46,6 +46,7 @@ impl Webhook {
         let mut child = Command::new(env!("CARGO_BIN_EXE_dynamo-cache"))
             .args(ports)
             .args(more)
+            .env_remove("KUBERNETES_SERVICE_HOST")
             .env_remove("RUST_LOG")
             .stderr(Stdio::piped())
             .spawn()

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dynamo_cache::admission::claim::{Access, Claim, Claims};
+use dynamo_cache::admission::claim::{Claim, Claims};
 use dynamo_cache::config::Config;
 use dynamo_cache::yaml;
 use serde_json::{Value, json};
@@ -51,12 +51,9 @@ impl Case {
         let list = document(&self.folder.join("claims.yaml"))?;
         let claim = |claim: &Value| {
             let modes = claim["spec"]["accessModes"].as_array().unwrap();
-            let facts = Claim {
-                terminating: !claim["metadata"]["deletionTimestamp"].is_null(),
-                lost: claim["status"]["phase"] == "Lost",
-                block: claim["spec"]["volumeMode"] == "Block",
-                access: Access::of_modes(modes.iter().map(|mode| mode.as_str().unwrap())),
-            };
+            let deleted = !claim["metadata"]["deletionTimestamp"].is_null();
+            let (phase, volume_mode) = (claim["status"]["phase"].as_str(), claim["spec"]["volumeMode"].as_str());
+            let facts = Claim::of(deleted, phase, volume_mode, modes.iter().map(|mode| mode.as_str().unwrap()));
             (claim["metadata"]["name"].as_str().unwrap().to_owned(), facts)
         };
         Some(list["items"].as_array().unwrap().iter().map(claim).collect())

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use dynamo_cache::admission::settings;
+use serde_json::{Map, Value, json};
 
 /// The claims of the settings' defaults.
 const CLAIMS: [&str; 2] = ["model-cache", "compilation-cache"];
@@ -45,11 +46,16 @@ impl Case {
                 }
             }
         }
-        // The webhook here has the chart's own settings. Where a case has others, what they lead to is created, in a
-        // namespace that asks for nothing: the API server has to accept it all the same.
-        let opted_in = yaml(&folder.join("config.yaml")).is_none();
         let namespace = yaml(&folder.join("namespace.yaml"));
-        let annotations = namespace.map_or(Value::Null, |mut namespace| namespace["metadata"]["annotations"].take());
+        let own = namespace.map_or(Value::Null, |mut namespace| namespace["metadata"]["annotations"].take());
+        // The webhook here has the chart's own settings. Those of a case become annotations of its namespace. Where one
+        // has no annotation, what it leads to is created, in a namespace that asks for nothing: the API server has to
+        // accept it all the same.
+        let settings = annotations_of(&yaml(&folder.join("config.yaml")).unwrap_or_default());
+        let opted_in = settings.is_some();
+        let mut annotations = settings.unwrap_or_default();
+        annotations.extend(own.as_object().cloned().unwrap_or_default());
+        let annotations = Value::Object(annotations);
         let claims = match yaml(&folder.join("claims.yaml")) {
             _ if !opted_in => Vec::new(),
             // All exist that anybody names.
@@ -113,6 +119,27 @@ impl Room {
         let lost = self.claims.iter().filter(|claim| claim["status"]["phase"] == "Lost");
         lost.filter_map(|claim| claim["metadata"]["name"].as_str())
     }
+}
+
+/// A settings file as annotations of a namespace; none where one of the settings has no annotation.
+fn annotations_of(config: &Value) -> Option<Map<String, Value>> {
+    let mut annotations = Map::new();
+    let text = |value: &Value| json!(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    let mut add = |key: &str, value: &Value| {
+        let setting = settings::ALL.iter().find(|setting| setting.key == Some(key))?;
+        annotations.insert(format!("{}{}", settings::PREFIX, setting.annotation?), text(value));
+        Some(())
+    };
+    for (name, value) in config.as_object().into_iter().flatten() {
+        match value {
+            _ if name == "apiVersion" || name == "kind" => {}
+            Value::Object(section) => {
+                section.iter().try_for_each(|(key, value)| add(&format!("{name}.{key}"), value))?;
+            }
+            value => add(name, value)?,
+        }
+    }
+    Some(annotations)
 }
 
 /// The claims of the settings' defaults, and those that a pod's volumes and annotations name.

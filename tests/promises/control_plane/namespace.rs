@@ -20,6 +20,12 @@ impl Namespace {
         Self::new(plane, &json!({"dynamo-cache.io/inject": "enabled"}), &annotations.collect())
     }
 
+    /// A namespace that asks for nothing, with these annotations after `dynamo-cache.io/` all the same.
+    pub(crate) fn annotated(plane: &'static ControlPlane, annotations: &[(&str, &str)]) -> Self {
+        let annotations = annotations.iter().map(|(name, value)| (format!("dynamo-cache.io/{name}"), json!(value)));
+        Self::new(plane, &json!({}), &annotations.collect())
+    }
+
     /// A namespace that asks for nothing.
     pub(crate) fn plain(plane: &'static ControlPlane) -> Self {
         Self::new(plane, &json!({}), &Map::new())

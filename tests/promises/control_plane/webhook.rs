@@ -57,6 +57,12 @@ impl Webhook {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// The way into the cluster that the program has: a token of the chart's ServiceAccount.
+    pub(crate) fn kubeconfig(&self) -> &str {
+        let option = self.arguments.iter().find_map(|argument| argument.strip_prefix("--kubeconfig="));
+        option.expect("the program is given a kubeconfig")
+    }
+
     /// What the admin listener answers, head and body.
     ///
     /// # Errors
