@@ -8,10 +8,11 @@
 //	layout.go      what lies where in its directory
 //	components.go  their flags
 //	credentials.go certificates, keys, tokens, kubeconfigs
-//	process.go     one child: start it, see it end, stop it
 //	wait.go        poll until ready, or know why not
 //	port.go        a free port that stays ours
 //	sweep.go       directories that killed supervisors left
+//
+// One running program is package internal/child.
 package main
 
 import (

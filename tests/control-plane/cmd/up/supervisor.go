@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
+
+	"dynamo-cache/tests/control-plane/internal/child"
 )
 
 // supervisor runs the three programs. A program that is not running, or not
@@ -17,7 +20,7 @@ type supervisor struct {
 	stdin    chan struct{}
 	deadline time.Time
 
-	etcd, apiserver, manager         *child
+	etcd, apiserver, manager         *child.Child
 	clientPort, peerPort, securePort port
 }
 
@@ -44,7 +47,7 @@ func (s *supervisor) start() (err error) {
 		return err
 	}
 
-	if s.etcd, err = launch(s.layout, s.bin, "etcd", 5*time.Second, s.etcdFlags()...); err != nil {
+	if s.etcd, err = child.Start(s.layout.dir, filepath.Join(s.bin, "etcd"), 5*time.Second, s.etcdFlags()...); err != nil {
 		return err
 	}
 	plain := newClient(nil)
@@ -60,7 +63,7 @@ func (s *supervisor) start() (err error) {
 		return err
 	}
 
-	if s.manager, err = launch(s.layout, s.bin, "kube-controller-manager", 5*time.Second, s.managerFlags()...); err != nil {
+	if s.manager, err = child.Start(s.layout.dir, filepath.Join(s.bin, "kube-controller-manager"), 5*time.Second, s.managerFlags()...); err != nil {
 		return err
 	}
 	// Made by the controller manager: without it no pod can be created. It is
@@ -76,12 +79,12 @@ func (s *supervisor) startAPIServer() (err error) {
 	if s.apiserver != nil {
 		return nil
 	}
-	s.apiserver, err = launch(s.layout, s.bin, "kube-apiserver", 10*time.Second, s.apiserverFlags()...)
+	s.apiserver, err = child.Start(s.layout.dir, filepath.Join(s.bin, "kube-apiserver"), 10*time.Second, s.apiserverFlags()...)
 	return err
 }
 
 func (s *supervisor) stopAPIServer(hurry <-chan struct{}) {
-	s.apiserver.stop(hurry)
+	s.apiserver.Stop(hurry)
 	s.apiserver = nil
 }
 
@@ -95,6 +98,6 @@ func (s *supervisor) stopAll() {
 		close(hurry)
 	}()
 	s.stopAPIServer(hurry)
-	s.manager.stop(hurry)
-	s.etcd.stop(hurry)
+	s.manager.Stop(hurry)
+	s.etcd.Stop(hurry)
 }

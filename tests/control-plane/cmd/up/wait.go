@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"dynamo-cache/tests/control-plane/internal/child"
 )
 
 // toldToStop is not a failure: a signal came, or standard input ended.
@@ -51,7 +53,7 @@ func ask(client *http.Client, url, token string) error {
 
 // await asks until there is no problem. It gives up when its time is over, when
 // a child ends, or when we are told to stop. The log of c explains a delay.
-func (s *supervisor) await(c *child, problem func() error) error {
+func (s *supervisor) await(c *child.Child, problem func() error) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -60,7 +62,7 @@ func (s *supervisor) await(c *child, problem func() error) error {
 			return nil
 		}
 		if time.Now().After(s.deadline) {
-			return fmt.Errorf("%s is not ready after %s: %w%s", c.name, s.timeout, err, c.tail())
+			return fmt.Errorf("%s is not ready after %s: %w%s", c.Name, s.timeout, err, c.Tail())
 		}
 		if err := s.next(tick.C); err != nil {
 			return err
@@ -82,12 +84,12 @@ func (s *supervisor) next(tick <-chan time.Time) error {
 	select {
 	case <-tick:
 		return nil
-	case <-s.etcd.gone():
-		return s.etcd.endedError()
-	case <-s.apiserver.gone():
-		return s.apiserver.endedError()
-	case <-s.manager.gone():
-		return s.manager.endedError()
+	case <-s.etcd.Gone():
+		return s.etcd.Ended()
+	case <-s.apiserver.Gone():
+		return s.apiserver.Ended()
+	case <-s.manager.Gone():
+		return s.manager.Ended()
 	case <-s.stdin:
 		return toldToStop("standard input has ended")
 	case signal := <-s.signals:

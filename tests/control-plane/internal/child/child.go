@@ -1,4 +1,6 @@
-package main
+// Package child runs one program: starts it, sees it end, stops it, and tells
+// what it said last. The control plane and the node share it.
+package child
 
 import (
 	"bytes"
@@ -12,9 +14,9 @@ import (
 	"time"
 )
 
-// child is one running program.
-type child struct {
-	name    string
+// Child is one running program.
+type Child struct {
+	Name    string
 	log     string
 	pidFile string
 	command *exec.Cmd
@@ -24,14 +26,17 @@ type child struct {
 	ended chan struct{}
 }
 
-// launch starts a program of the control plane. Its log is appended to, since
-// it may have run before.
-func launch(l *layout, bin, name string, patience time.Duration, args ...string) (*child, error) {
-	c := &child{
-		name:     name,
-		log:      l.file(name + ".log"),
-		pidFile:  l.file(name + ".pid"),
-		command:  exec.Command(filepath.Join(bin, name), args...),
+// Start starts a program that keeps NAME.pid and NAME.log in a folder, which is
+// its working directory too. Its log is appended to, since it may have run
+// before. To be called by the main thread alone, which has to be locked: the
+// program dies with the thread that started it.
+func Start(dir, program string, patience time.Duration, args ...string) (*Child, error) {
+	name := filepath.Base(program)
+	c := &Child{
+		Name:     name,
+		log:      filepath.Join(dir, name+".log"),
+		pidFile:  filepath.Join(dir, name+".pid"),
+		command:  exec.Command(program, args...),
 		patience: patience,
 		ended:    make(chan struct{}),
 	}
@@ -40,7 +45,7 @@ func launch(l *layout, bin, name string, patience time.Duration, args ...string)
 		return nil, err
 	}
 	defer log.Close()
-	c.command.Dir = l.dir
+	c.command.Dir = dir
 	c.command.Stdout, c.command.Stderr = log, log
 	c.command.SysProcAttr = &syscall.SysProcAttr{
 		// However we end, it ends.
@@ -59,9 +64,9 @@ func launch(l *layout, bin, name string, patience time.Duration, args ...string)
 	return c, os.WriteFile(c.pidFile, []byte(strconv.Itoa(c.command.Process.Pid)+"\n"), 0o600)
 }
 
-// stop ends the process and waits until it is gone. It is killed when its time
+// Stop ends the process and waits until it is gone. It is killed when its time
 // is up or when someone is in a hurry.
-func (c *child) stop(hurry <-chan struct{}) {
+func (c *Child) Stop(hurry <-chan struct{}) {
 	if c == nil {
 		return
 	}
@@ -70,30 +75,30 @@ func (c *child) stop(hurry <-chan struct{}) {
 	case <-c.ended:
 	case <-hurry:
 	case <-time.After(c.patience):
-		fmt.Fprintf(os.Stderr, "%s did not end within %s and is killed.\n", c.name, c.patience)
+		fmt.Fprintf(os.Stderr, "%s did not end within %s and is killed.\n", c.Name, c.patience)
 	}
 	c.command.Process.Kill()
 	<-c.ended
 	os.Remove(c.pidFile)
 }
 
-// gone is closed when the process is gone. A program that is not meant to run
+// Gone is closed when the process is gone. A program that is not meant to run
 // cannot go: to wait for it takes for ever.
-func (c *child) gone() <-chan struct{} {
+func (c *Child) Gone() <-chan struct{} {
 	if c == nil {
 		return nil
 	}
 	return c.ended
 }
 
-// endedError is for a process that nobody told to end.
-func (c *child) endedError() error {
-	return fmt.Errorf("%s ended by itself (%s)%s", c.name, c.command.ProcessState, c.tail())
+// Ended is the error for a process that nobody told to end.
+func (c *Child) Ended() error {
+	return fmt.Errorf("%s ended by itself (%s)%s", c.Name, c.command.ProcessState, c.Tail())
 }
 
-// tail is the end of the log, for a person who has only our output: the
+// Tail is the end of the log, for a person who has only our output: the
 // directory may be gone in a moment.
-func (c *child) tail() string {
+func (c *Child) Tail() string {
 	const lines, most = 25, 64 << 10
 	file, err := os.Open(c.log)
 	if err != nil {
@@ -106,3 +111,6 @@ func (c *child) tail() string {
 	all := strings.Split(string(bytes.TrimRight(content[:n], "\n")), "\n")
 	return fmt.Sprintf("; the end of its log:\n  %s", strings.Join(all[max(0, len(all)-lines):], "\n  "))
 }
+
+// Log is the file that has all it said.
+func (c *Child) Log() string { return c.log }
