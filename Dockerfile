@@ -1,0 +1,26 @@
+# The image is one file, /dynamo-cache, linked statically.
+#
+#   docker build --tag ghcr.io/dynamo-cache/dynamo-cache:0.1.0 .
+#
+# Where the program is built already, its folder takes the place of the stage "build", and no base
+# image is needed; tests/node/image does that:
+#
+#   buildah build --build-context build=FOLDER .
+
+FROM docker.io/library/rust:1-bookworm AS build
+WORKDIR /src
+COPY Cargo.toml Cargo.lock ./
+COPY src src
+# `try` shows one of them.
+COPY manifests/examples manifests/examples
+# The target is named so that the flags are for the program alone, and not for what cargo runs to
+# build it, which cannot be static.
+RUN target=$(rustc -vV | sed -n 's/^host: //p') \
+    && RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$target" \
+    && cp "target/$target/release/dynamo-cache" /dynamo-cache
+
+FROM scratch
+COPY --from=build /dynamo-cache /dynamo-cache
+# Of nobody, and the number is in no user list of any node.
+USER 65532:65532
+ENTRYPOINT ["/dynamo-cache"]
