@@ -17,6 +17,8 @@ use crate::cli::LogFormat;
 pub fn start(format: LogFormat) -> Result<(), TryInitError> {
     let (filter, refused) = filter();
     let lines = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(io::stderr);
+    // A reader that has gone away must not end us: the library would tell on the same standard error, and panic.
+    let lines = lines.log_internal_errors(false);
     match format {
         LogFormat::Json => {
             lines.json().flatten_event(true).with_current_span(false).finish().with(filter).try_init()?;

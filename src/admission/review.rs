@@ -27,6 +27,9 @@ pub enum Error {
     /// The body is JSON of another kind.
     #[error("the body is {0}, not an AdmissionReview of admission.k8s.io/v1")]
     OtherKind(String),
+    /// The body is no JSON object.
+    #[error("the body is no AdmissionReview: a JSON object is expected")]
+    NoObject,
     /// There is nothing to answer to.
     #[error("the AdmissionReview has no request with a uid")]
     NoRequest,
@@ -67,11 +70,15 @@ impl<'a> Request<'a> {
             #[serde(borrow)]
             request: Option<Wire<'a>>,
         }
+        // serde would take a list of the fields for the object.
+        if body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Error::NoObject);
+        }
         let review: Review<'a> = serde_json::from_slice(body)?;
         let (version, kind) = (review.api_version.as_deref(), review.kind.as_deref());
         if (version, kind) != (Some("admission.k8s.io/v1"), Some("AdmissionReview")) {
-            let words = [kind.unwrap_or("an object without a kind"), version.unwrap_or("no apiVersion")];
-            return Err(Error::OtherKind(words.join(" of ").chars().take(200).collect()));
+            let words = format!("kind {:?} of apiVersion {:?}", kind.unwrap_or_default(), version.unwrap_or_default());
+            return Err(Error::OtherKind(words.chars().take(200).collect()));
         }
         let wire = review.request.ok_or(Error::NoRequest)?;
         let uid = wire.uid.as_ref().filter(|uid| !uid.is_empty()).ok_or(Error::NoRequest)?.0.clone();

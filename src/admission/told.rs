@@ -128,7 +128,9 @@ pub fn brief(warnings: &[Warning]) -> Vec<String> {
     if warnings.len() > MOST_WARNINGS {
         lines.truncate(MOST_WARNINGS - 1);
         let more = warnings.len() - lines.len();
-        lines.push(format!("dynamo-cache: {more} more warnings; `dynamo-cache inject -f` with this pod shows all"));
+        lines.push(format!(
+            "dynamo-cache: {more} more warnings; the webhook's log and the audit log have their reasons"
+        ));
     }
     lines
 }

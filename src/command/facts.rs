@@ -1,5 +1,6 @@
 //! What a cluster would know, from files: the namespace's annotations, which claims exist.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
@@ -58,7 +59,7 @@ fn annotations(file: &Path) -> anyhow::Result<Vec<(String, String)>> {
 /// The claims in a file.
 fn claims(file: &Path) -> anyhow::Result<Claims> {
     let input = Input::read(file)?;
-    let mut claims = Claims::new();
+    let (mut claims, mut namespaces) = (Claims::new(), BTreeSet::new());
     for document in input.documents()? {
         let whole = &document.value;
         let items = whole.get("items").and_then(Value::as_array).filter(|_| kind(whole).ends_with("List"));
@@ -66,11 +67,20 @@ fn claims(file: &Path) -> anyhow::Result<Claims> {
         let in_typed_list = kind(whole) == "PersistentVolumeClaimList";
         for object in items.map_or(std::slice::from_ref(whole), Vec::as_slice) {
             let is_claim = kind(object) == "PersistentVolumeClaim" || (in_typed_list && kind(object).is_empty());
+            let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
+            namespaces.extend(namespace.map(str::to_owned));
             match object.pointer("/metadata/name").and_then(Value::as_str) {
                 Some(name) if is_claim => claims.insert(name.to_owned(), claim(object)),
                 _ => return Err(input.wrong([format!("{}: only PersistentVolumeClaims are expected", document.at)])),
             };
         }
+    }
+    if namespaces.len() > 1 {
+        let namespaces = namespaces.into_iter().collect::<Vec<_>>().join(", ");
+        anyhow::bail!(
+            "{}: claims of several namespaces ({namespaces}); give those of the pods' own: kubectl get pvc -n NAMESPACE -o yaml",
+            input.name
+        );
     }
     Ok(claims)
 }

@@ -44,10 +44,11 @@ pub(super) fn run(options: &Inject) -> anyhow::Result<()> {
         })?);
     }
     let about_documents = changed.iter().flat_map(|changed| &changed.told).cloned();
+    let nothing = changed.is_empty().then(|| format!("{}: there is no document in it", input.name));
     let about_pointers = unused
         .into_iter()
         .map(|pointer| format!("--pod-template {pointer}: no document of an unknown kind has a pod template there"));
-    for line in about_settings.into_iter().chain(about_documents).chain(about_pointers) {
+    for line in about_settings.into_iter().chain(about_documents).chain(nothing).chain(about_pointers) {
         tell(&line);
     }
     print_text(&print::documents(changed, options.output))

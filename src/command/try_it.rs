@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::diff;
 use super::serve::{self, Running};
+use crate::admission::reason::Reason;
 use crate::admission::settings::STATUS;
 use crate::cli::{Cli, Command, Try};
 
@@ -50,13 +51,22 @@ fn report(question: &Question, answers: &Answers) -> anyhow::Result<String> {
         let patch: json_patch::Patch = serde_json::from_slice(&STANDARD.decode(patch)?)?;
         json_patch::patch(&mut patched, &patch).context("failed to apply the patch")?;
     }
-    let mut report = diff::unified(&question.name, &question.pod, &patched, diff::wants_colour());
-    if report.is_empty() {
+    let mut report = String::new();
+    if question.of > 1 {
+        writeln!(report, "The first of {} pods; `dynamo-cache inject -f` shows all.\n", question.of)?;
+    }
+    let difference = diff::unified(&question.name, &question.pod, &patched, diff::wants_colour());
+    report += &difference;
+    if difference.is_empty() {
         report += "Nothing changes.\n";
     }
     report += "\nTold:\n";
     for warning in response.get("warnings").and_then(Value::as_array).into_iter().flatten() {
         writeln!(report, "  warning  {}", warning.as_str().unwrap_or_default())?;
+    }
+    let reasons = response.pointer("/auditAnnotations/reasons").and_then(Value::as_str).unwrap_or_default();
+    for reason in Reason::ALL.iter().filter(|reason| reasons.split(',').any(|code| code == reason.code())) {
+        writeln!(report, "  reason   {reason}: {}. {}", reason.sentence(), reason.fix())?;
     }
     for (key, value) in response.get("auditAnnotations").and_then(Value::as_object).into_iter().flatten() {
         writeln!(report, "  audit    {key}: {}", value.as_str().unwrap_or_default())?;

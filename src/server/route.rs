@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use futures::FutureExt as _;
@@ -37,8 +37,6 @@ pub struct Webhook {
 /// Why a review was not answered with a review.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("the body is announced as something else than application/json")]
-    MediaType,
     #[error("dynamo-cache failed; its log says more")]
     Ours,
     #[error("{0}")]
@@ -51,7 +49,6 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let text = format!("{self}\n");
         match self {
-            Failure::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response(),
             Failure::Ours => (StatusCode::INTERNAL_SERVER_ERROR, text).into_response(),
             Failure::Refused(refusal) => refusal.into_response(),
             Failure::Review(_) => (StatusCode::BAD_REQUEST, text).into_response(),
@@ -66,10 +63,7 @@ impl Webhook {
     }
 
     async fn review(&self, request: Request) -> Result<Vec<u8>, Failure> {
-        // The body is read first in any case: an answer before it ends would cut off whoever is still sending it.
-        let announced = says_json(request.headers());
         let held = self.limits.take(request).await?;
-        announced?;
         let review = review::Request::read(&held.body)?;
         let Some(pod) = pod(&review)? else {
             self.metrics.decided(None, review.dry_run);
@@ -111,13 +105,6 @@ fn pod<'a>(review: &review::Request<'a>) -> Result<Option<Pod<'a>>, review::Erro
         }
         read => read,
     }
-}
-
-/// A body without a media type is taken for what it has to be.
-fn says_json(headers: &HeaderMap) -> Result<(), Failure> {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
-    let media_type = value.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-    if media_type.eq_ignore_ascii_case(b"application/json") { Ok(()) } else { Err(Failure::MediaType) }
 }
 
 /// One line about a review: at info where something was left out, else at debug. Nothing of a pod's content.

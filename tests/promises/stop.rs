@@ -1,5 +1,8 @@
 //! What the server promises while its settings change, and when it is told to stop.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
 use crate::program::file;
 use crate::webhook::{Webhook, patch, worker};
 
@@ -79,4 +82,21 @@ fn a_second_signal_aborts() {
     webhook.line("stopping");
     webhook.signal("INT");
     assert_eq!(webhook.code(), Some(1));
+}
+
+#[test]
+fn a_log_that_nobody_reads_ends_nobody() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dynamo-cache"))
+        .args(["serve", "--standalone", "--drain=0s", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"])
+        .env_remove("RUST_LOG")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.contains("listening"), "{first}");
+    // What it says of its end goes nowhere.
+    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }

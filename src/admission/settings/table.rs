@@ -50,7 +50,7 @@ impl Takes {
             Takes::Claim => "the name of a claim".to_owned(),
             Takes::HostPort => "host:port, http://host:port or none".to_owned(),
             Takes::List(words) => format!("a list of {}", words.join(", ")),
-            Takes::MountPath => "an absolute path that hides no system files".to_owned(),
+            Takes::MountPath => "an absolute path outside of system folders".to_owned(),
             Takes::Number => "a group id".to_owned(),
             Takes::OneOf(words) => format!("one of {}", words.join(", ")),
             Takes::Path => "an absolute path".to_owned(),

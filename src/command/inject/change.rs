@@ -38,6 +38,13 @@ pub(super) struct Changed {
     pub(super) told: Vec<String>,
 }
 
+/// Kinds of Dynamo of which only its operator knows the pods.
+const OF_OPERATORS: [&str; 3] = ["DynamoComponentDeployment", "DynamoGraphDeployment", "DynamoGraphDeploymentRequest"];
+
+fn kind(document: &Value) -> &str {
+    document.get("kind").and_then(Value::as_str).unwrap_or_default()
+}
+
 /// Why a document cannot be changed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -82,6 +89,12 @@ pub(super) fn change<'o>(
     for ignored in &templates.ignored {
         changed.told.push(told::ignored(ignored));
     }
+    if templates.found.is_empty() && OF_OPERATORS.contains(&kind(&changed.before)) {
+        changed.told.push(format!(
+            "{}: its operator makes the pods, and the webhook changes them when they are made; nothing to do here",
+            changed.name
+        ));
+    }
     for template in &templates.found {
         decide(template, world, &mut changed)?;
     }
@@ -101,6 +114,11 @@ fn decide(template: &Template, world: &World, changed: &mut Changed) -> Result<(
         spec: Option<&'d Value>,
     }
     let part = |pointer: &str| changed.before.pointer(pointer);
+    if let Some(place) = part(&template.place).filter(|place| !place.is_object()) {
+        let (name, pointer) = (template.name.clone(), template.place.clone());
+        let message = format!("a pod template is expected, not {}", yaml::kind(place));
+        return Err(Error::NotAPod { name, pointer, message });
+    }
     let text = serde_json::to_string(&Parts { metadata: part(&template.metadata), spec: part(&template.spec) })?;
     let mut pod = read(&text, template)?;
     pod.templates.clone_from(&template.volumes);
@@ -151,7 +169,7 @@ fn read<'t>(text: &'t str, template: &Template) -> Result<Pod<'t>, Error> {
         let message = error.inner().to_string();
         // The column would be one of our own text, not of the user's.
         let message = message.split(" at line ").next().unwrap_or_default();
-        let message = format!("{}: {message}", pointer.trim_start_matches('/').replace('/', "."));
+        let message = format!("{}: {message}", pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/"));
         Error::NotAPod { name: template.name.clone(), pointer, message }
     })
 }

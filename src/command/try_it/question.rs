@@ -23,6 +23,8 @@ const NAMESPACE: &str = "default";
 pub(super) struct Question {
     /// What the pod comes from, for people.
     pub(super) name: String,
+    /// How many pods and pod templates there are where it comes from.
+    pub(super) of: usize,
     /// The pod as it is sent.
     pub(super) pod: Value,
 }
@@ -35,13 +37,22 @@ impl Question {
     pub(super) fn read(file: Option<&Path>) -> anyhow::Result<Self> {
         let example = || Input { name: EXAMPLE_NAME.to_owned(), text: EXAMPLE.to_owned() };
         let input = file.map_or_else(|| Ok(example()), Input::read)?;
+        let (mut first, mut of) = (None, 0);
         for document in input.documents()? {
             let templates = templates(&document.value, &[], &mut BTreeSet::new());
-            if let Some(template) = templates.found.first() {
-                return Ok(Question { name: template.name.clone(), pod: pod(&document.value, template) });
+            of += templates.found.len();
+            if let Some(template) = templates.found.first().filter(|_| first.is_none()) {
+                first = Some((template.name.clone(), pod(&document.value, template)));
             }
         }
-        bail!("{}: there is no pod in it, and nothing that makes pods", input.name)
+        let Some((name, pod)) = first else {
+            bail!(
+                "{}: there is no pod in it, and no pod template that is known; what an operator makes pods of is changed \
+                 when it makes them",
+                input.name
+            )
+        };
+        Ok(Question { name, of, pod })
     }
 
     /// The review: the words of an API server, without those that we do not read.
