@@ -291,8 +291,14 @@ fn repeated(container: &Value, list: &str, read: impl Fn(&Value) -> String) -> u
     items.len() - items.iter().collect::<BTreeSet<_>>().len()
 }
 
+/// How many pods: `PROPTEST_CASES`, where somebody asks for more.
+#[expect(clippy::disallowed_methods, reason = "proptest's own way of asking")]
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").map_or(4096, |cases| cases.parse().expect("PROPTEST_CASES is a number"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4096))]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn any_pod_keeps_what_it_had_and_a_second_pass_changes_nothing(
