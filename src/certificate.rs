@@ -5,23 +5,30 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::NoServerSessionStorage;
-use rustls::{InconsistentKeys, ServerConfig, version};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig, version};
 
-/// Who a minted certificate is for.
+pub mod authority;
+pub mod bundle;
+pub mod files;
+pub mod keyring;
+pub mod rotation;
+pub mod validity;
+
+use authority::Authority;
+use validity::Validity;
+
+/// Who the certificate of a server without a cluster is for.
 const STANDALONE_NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
 
-/// How long a minted certificate is good for: nobody tries something out for longer.
+/// How long it is good for: nobody tries something out for longer.
 const STANDALONE_LIFETIME: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
-/// How far a minted certificate reaches back: the clock of whoever checks it may be behind ours.
-const CLOCK_SKEW: Duration = Duration::from_secs(60 * 60);
 
 /// The only protocol offered. The API server speaks HTTP/1.1 alone; h2 has no client here.
 const ALPN: &[u8] = b"http/1.1";
@@ -30,12 +37,12 @@ const ALPN: &[u8] = b"http/1.1";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.
-    #[error("failed to read {}", path.display())]
+    #[error("failed to read {}: {reason}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        reason: String,
     },
     /// A file has other content than it should have.
     #[error("failed to read {what} in PEM from {}", path.display())]
@@ -76,6 +83,17 @@ pub enum Error {
         /// What rustls says.
         source: rustls::Error,
     },
+    /// A file of CAs cannot be used.
+    #[error("the CAs in {} cannot be used: {reason}", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// The CA cannot sign.
+    #[error("the key of the CA is not here")]
+    NoKey,
     /// A certificate cannot be made.
     #[error("failed to mint a certificate")]
     Mint(#[from] rcgen::Error),
@@ -89,8 +107,25 @@ pub enum Error {
 pub struct Identity {
     /// TLS 1.2 and 1.3, `http/1.1` alone.
     pub tls: Arc<ServerConfig>,
-    /// When the leaf's time is over.
-    pub ends: SystemTime,
+    /// The leaf, then its intermediates.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// When the leaf is good.
+    pub validity: Validity,
+}
+
+impl Identity {
+    /// Whether someone who trusts these CAs, in PEM, and nobody else, trusts us by this name.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn is_trusted(&self, bundle: &[u8], name: &str, now: SystemTime) -> Result<(), String> {
+        let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(trusting(bundle)), provider()).build();
+        let verifier = verifier.map_err(|error| error.to_string())?;
+        let (leaf, intermediates) = self.chain.split_first().ok_or("there is no certificate")?;
+        let now = UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
+        verifier.verify_server_cert(leaf, intermediates, &name, &[], now).map(drop).map_err(|error| error.to_string())
+    }
 }
 
 /// An identity of our own making.
@@ -102,60 +137,34 @@ pub struct Minted {
     pub ca: String,
 }
 
-/// Reads a certificate chain, the leaf first, and its key (PKCS#8, PKCS#1 or SEC1), both in PEM.
-///
-/// It does not ask whether the certificate is good for a name, or already over.
-///
-/// # Errors
-/// A file cannot be read, or the two do not belong together.
-pub fn read(certificate: &Path, key: &Path) -> Result<Identity, Error> {
-    let content = |path: &Path| fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source });
-    let pem = |what, path: &Path| {
-        let path = path.to_owned();
-        move |source| Error::Pem { what, path, source }
-    };
-    let chain = CertificateDer::pem_slice_iter(&content(certificate)?)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(pem("certificates", certificate))?;
-    let private = PrivateKeyDer::from_pem_slice(&content(key)?).map_err(pem("a private key", key))?;
-    let leaf = chain.first().ok_or_else(|| Error::NoCertificate(certificate.to_owned()))?;
-    let ends = end_of(leaf).map_err(|reason| Error::Certificate { path: certificate.to_owned(), reason })?;
-    let (certificate, key) = (certificate.to_owned(), key.to_owned());
-    let tls = tls(chain, private).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => Error::WrongPair { certificate, key },
-        source => Error::Unfit { certificate, key, source },
-    })?;
-    Ok(Identity { tls, ends })
-}
-
 /// Mints a CA and a certificate for `localhost` and 127.0.0.1, both ECDSA P-256, in memory.
 ///
 /// # Errors
 /// The cryptographic library fails.
-pub fn mint() -> Result<Minted, Error> {
+pub fn mint(clients: Option<&Clients>) -> Result<Minted, Error> {
     let now = SystemTime::now();
-    let params = |names: &[&str], common_name: &str| -> Result<CertificateParams, rcgen::Error> {
-        let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
-        let mut params = CertificateParams::new(names)?;
-        params.distinguished_name.push(DnType::CommonName, common_name);
-        params.not_before = (now - CLOCK_SKEW).into();
-        params.not_after = (now + STANDALONE_LIFETIME).into();
-        Ok(params)
-    };
-    let mut ca = params(&[], "dynamo-cache standalone CA")?;
-    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let ca_key = KeyPair::generate()?;
-    let ca_certificate = ca.self_signed(&ca_key)?;
+    let authority = Authority::mint(now, STANDALONE_LIFETIME)?;
+    let identity = authority.sign(&STANDALONE_NAMES.map(str::to_owned), now, STANDALONE_LIFETIME, clients)?;
+    Ok(Minted { identity, ca: bundle::write([authority.certificate()]) })
+}
 
-    let mut leaf = params(&STANDALONE_NAMES, "dynamo-cache")?;
-    leaf.use_authority_key_identifier_extension = true;
-    leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let leaf_key = KeyPair::generate()?;
-    let chain = vec![leaf.signed_by(&leaf_key, &Issuer::from_params(&ca, &ca_key))?.der().clone()];
-    let tls = tls(chain, PrivateKeyDer::Pkcs8(leaf_key.serialize_der().into())).map_err(Error::Minted)?;
-    Ok(Minted { identity: Identity { tls, ends: now + STANDALONE_LIFETIME }, ca: ca_certificate.pem() })
+/// Who may call: those with a certificate that one of these CAs has signed.
+#[derive(Clone, Debug)]
+pub struct Clients(Arc<dyn ClientCertVerifier>);
+
+impl Clients {
+    /// Reads the CAs, in PEM.
+    ///
+    /// # Errors
+    /// The file cannot be read, or holds no CA.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let read = fs::read(path).map_err(|error| error.to_string());
+        let content = read.map_err(|reason| Error::File { path: path.to_owned(), reason })?;
+        let wrong = |reason| Error::Authorities { path: path.to_owned(), reason };
+        let roots = Arc::new(roots(&content).map_err(wrong)?);
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
+        Ok(Clients(verifier.map_err(|error| wrong(error.to_string()))?))
+    }
 }
 
 /// The one cryptographic provider in the tree.
@@ -163,21 +172,37 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-fn tls(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+/// Whom somebody trusts who goes by these CAs, in PEM; as for the API server, what is no CA does not count.
+pub fn trusting(bundle: &[u8]) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(bundle::read(bundle));
+    roots
+}
+
+/// CAs in PEM that a person gave us, each of them good.
+fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        roots.add(certificate.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() { Err("no certificate in PEM".to_owned()) } else { Ok(roots) }
+}
+
+fn tls(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    clients: Option<&Clients>,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let config =
+        ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&version::TLS13, &version::TLS12])?;
+    let config = match clients {
+        Some(clients) => config.with_client_cert_verifier(Arc::clone(&clients.0)),
+        None => config.with_no_client_auth(),
+    };
+    let mut config = config.with_single_cert(chain, key)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     // The API server never resumes a session, so neither tickets nor a store of sessions are worth their work.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Arc::new(config))
-}
-
-/// When a certificate's time is over.
-fn end_of(certificate: &CertificateDer<'_>) -> Result<SystemTime, String> {
-    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
-    let seconds = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or_default();
-    Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
 }

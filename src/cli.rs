@@ -23,7 +23,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the webhook.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Change pods in files as the webhook would change them in the cluster.
     Inject(Inject),
     /// See the webhook at work on this machine, without a cluster.
@@ -39,7 +39,7 @@ pub enum Command {
 Examples:
   dynamo-cache serve --standalone --listen 127.0.0.1:10250 --write-ca ca.crt
   dynamo-cache serve --kubeconfig ~/.kube/config --cert-file tls.crt --key-file tls.key
-  dynamo-cache serve --config config.yaml --cert-file tls.crt --key-file tls.key   (inside a pod)
+  dynamo-cache serve --config config.yaml --service dynamo-cache   (inside a pod)
 
 RUST_LOG chooses what is logged, for example RUST_LOG=debug. SIGTERM drains and stops, a second one aborts.")]
 pub struct Serve {
@@ -58,12 +58,21 @@ pub struct Serve {
     /// Its key, in PEM.
     #[arg(long, value_name = "FILE", requires = "cert_file")]
     pub key_file: Option<PathBuf>,
+    /// The CAs to publish in caBundle, in PEM; without it somebody else does, cert-manager for one.
+    #[arg(long, value_name = "FILE", requires = "cert_file", requires = "service")]
+    pub ca_file: Option<PathBuf>,
+    /// The CAs of clients, in PEM: a handshake without a certificate that one of them has signed fails.
+    #[arg(long, value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
+    /// Who calls us, and by which name.
+    #[command(flatten)]
+    pub called: Called,
     /// How to reach the cluster from outside; inside a pod its ServiceAccount is used.
     #[arg(long, value_name = "FILE", conflicts_with = "known")]
     pub kubeconfig: Option<PathBuf>,
     /// Run without a cluster: a certificate minted for localhost and 127.0.0.1; the options below say what a cluster
     /// would know, and every claim is taken as present where they do not.
-    #[arg(long, conflicts_with_all = ["kubeconfig", "cert_file"])]
+    #[arg(long, conflicts_with_all = ["kubeconfig", "cert_file", "service"])]
     pub standalone: bool,
     /// Where --standalone writes the certificate of its CA, in PEM.
     #[arg(long, value_name = "FILE", requires = "standalone")]
@@ -79,9 +88,39 @@ pub struct Serve {
     pub times: Times,
 }
 
+/// How the API server calls us.
+#[derive(Clone, Debug, Args)]
+pub struct Called {
+    /// The Service by which the API server calls. Its caBundle is then looked after, and without --cert-file the
+    /// certificate is made here, by a CA that all replicas share in a Secret.
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// Its namespace; without it the pod's own, or the kubeconfig's.
+    #[arg(long, value_name = "NAME", requires = "service")]
+    pub namespace: Option<String>,
+    /// The `MutatingWebhookConfiguration` that names the Service; without it the one of the Service's name.
+    #[arg(long, value_name = "NAME", requires = "service")]
+    pub webhook_configuration: Option<String>,
+    /// The Secret of the CA; without it the Service's name and -ca.
+    #[arg(long, value_name = "NAME", requires = "service", conflicts_with = "cert_file")]
+    pub secret: Option<String>,
+    /// One more name in the certificate that is made; may be given several times.
+    #[arg(long, value_name = "NAME", requires = "service", conflicts_with = "cert_file")]
+    pub dns_name: Vec<String>,
+    /// The domain of the cluster, for the long name of the Service.
+    #[arg(long, value_name = "NAME", default_value = "cluster.local")]
+    pub cluster_domain: String,
+}
+
 /// Times that tests shorten, hidden: what stands here is right for every cluster.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Times {
+    /// How long a CA is good; its successor comes in at two thirds.
+    #[arg(long, value_name = "TIME", hide = true, default_value = "365d", value_parser = value::time)]
+    pub authority_lifetime: Duration,
+    /// Between two looks at the wall clock for whatever is due by it.
+    #[arg(long, value_name = "TIME", hide = true, default_value = "60s", value_parser = value::time)]
+    pub check: Duration,
     /// From the first signal to the end of accepting: a cluster needs about as long to send its calls elsewhere.
     #[arg(long, value_name = "TIME", hide = true, default_value = "15s", value_parser = value::time)]
     pub drain: Duration,
@@ -91,9 +130,15 @@ pub struct Times {
     /// Between two requests of a connection; the API server keeps idle ones for 90 s and loses a call where we are first.
     #[arg(long, value_name = "TIME", hide = true, default_value = "120s", value_parser = value::time)]
     pub idle: Duration,
-    /// Between two readings of the settings file.
+    /// How long a leaf is good; the next is made at two thirds.
+    #[arg(long, value_name = "TIME", hide = true, default_value = "7d", value_parser = value::time)]
+    pub leaf_lifetime: Duration,
+    /// Between two readings of the settings file, and of a certificate's files.
     #[arg(long, value_name = "TIME", hide = true, default_value = "5s", value_parser = value::time)]
     pub reread: Duration,
+    /// From a CA that is seen published to the first leaf of it: every API server learns of it by a watch of its own.
+    #[arg(long, value_name = "TIME", hide = true, default_value = "60s", value_parser = value::time)]
+    pub settle: Duration,
     /// For a TLS handshake, for the first byte after it, and for the head of a request.
     #[arg(long, value_name = "TIME", hide = true, default_value = "10s", value_parser = value::time)]
     pub silent: Duration,

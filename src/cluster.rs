@@ -6,14 +6,18 @@ use std::sync::Arc;
 use futures::future::join_all;
 use kube::Client;
 use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::runtime::watcher;
+use tracing::warn;
 
 use crate::admission::claim::{Claim, Claims};
-use crate::metrics::Metrics;
+use crate::metrics::{Kind, Metrics};
 
 pub mod claims;
 mod live;
 pub mod namespaces;
+pub mod secret;
 mod store;
+pub mod webhook;
 
 /// Where the kubelet tells a container which API server is its own.
 const IN_A_POD: &str = "KUBERNETES_SERVICE_HOST";
@@ -38,6 +42,12 @@ pub enum Error {
     /// We are in no pod, and were given no kubeconfig.
     #[error("no cluster: this is no pod ({IN_A_POD} is not set), and no --kubeconfig was given")]
     NoCluster,
+}
+
+/// A watch goes on after an error; it is logged and counted.
+fn watch_failed(kind: Kind, metrics: &Metrics, error: &watcher::Error) {
+    metrics.watch_failed(kind);
+    warn!(?kind, error = error as &dyn std::error::Error, "failed to watch; trying again");
 }
 
 #[expect(clippy::disallowed_methods, reason = "how the kubelet tells; no option could")]

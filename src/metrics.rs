@@ -17,8 +17,8 @@ use crate::admission::reason::Reason;
 mod label;
 mod process;
 
-use label::{Answer, Handshake, LeftOut, LiveRead, Review, SettingsFile, Shed, WatchError};
-pub use label::{Bound, Kind, Read, Reading, Shake};
+use label::{Answer, Failure, Handshake, LeftOut, LiveRead, Renewal, Review, SettingsFile, Shed, WatchError};
+pub use label::{Bound, Kind, Read, Reading, Renewed, Shake, Trouble};
 
 /// The media type of the page.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -40,6 +40,13 @@ pub struct Metrics {
     watch_errors: Family<WatchError, Counter>,
     settings_file: Family<SettingsFile, Counter>,
     certificate_ends: Gauge,
+    authority_ends: Gauge,
+    renewals: Family<Renewal, Counter>,
+    failures: Family<Failure, Counter>,
+    /// How often somebody else has taken what we had published.
+    pub bundle_conflicts: Counter,
+    /// Whether the API server trusts what we serve, where it calls us at all: 1 or 0.
+    pub trusted: Gauge,
     handshakes: Family<Handshake, Counter>,
     /// Bytes of the bodies that are held at this moment.
     pub bytes_in_flight: Gauge,
@@ -60,6 +67,11 @@ impl Default for Metrics {
             watch_errors: Family::default(),
             settings_file: Family::default(),
             certificate_ends: Gauge::default(),
+            authority_ends: Gauge::default(),
+            renewals: Family::default(),
+            failures: Family::default(),
+            bundle_conflicts: Counter::default(),
+            trusted: Gauge::default(),
             bytes_in_flight: Gauge::default(),
             connections: Gauge::default(),
             handshakes: Family::default(),
@@ -91,6 +103,15 @@ impl Metrics {
         ours.register("settings_file", help, self.settings_file.clone());
         let help = "When the served certificate ends, in Unix time";
         ours.register_with_unit("certificate_end", help, Unit::Seconds, self.certificate_ends.clone());
+        let help = "When the last CA of those that we publish ends, in Unix time; 0: we publish none";
+        ours.register_with_unit("authority_end", help, Unit::Seconds, self.authority_ends.clone());
+        let help = "Certificates that came in place of others or of none, by what they are";
+        ours.register("certificate_renewals", help, self.renewals.clone());
+        ours.register("certificate_failures", "Failures that are tried again, by reason", self.failures.clone());
+        let help = "How often somebody else took what we had published in caBundle";
+        ours.register("bundle_conflicts", help, self.bundle_conflicts.clone());
+        let help = "Whether a call with the published caBundle reaches us, or nobody calls us (1), or not (0)";
+        ours.register("trusted", help, self.trusted.clone());
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         ours.register("build", "What is running", version);
         self.registry.register_collector(Box::new(process::Process));
@@ -109,8 +130,16 @@ impl Metrics {
         for bound in [Bound::Bytes, Bound::Reviews] {
             self.shed.get_or_create(&Shed { bound }).inc_by(0);
         }
-        for kind in [Kind::Claim, Kind::Namespace] {
+        for kind in [Kind::Claim, Kind::Configuration, Kind::Namespace, Kind::Secret] {
             self.watch_errors.get_or_create(&WatchError { kind }).inc_by(0);
+        }
+        for what in [Renewed::Authority, Renewed::Leaf] {
+            self.renewals.get_or_create(&Renewal { what }).inc_by(0);
+        }
+        for reason in [Trouble::Files, Trouble::Mint, Trouble::Probe, Trouble::Publish, Trouble::Secret] {
+            self.failures.get_or_create(&Failure { reason }).inc_by(0);
+        }
+        for kind in [Kind::Claim, Kind::Namespace] {
             for result in [Read::Absent, Read::Failed, Read::Found, Read::Late, Read::Refused] {
                 self.live_reads.get_or_create(&LiveRead { kind, result }).inc_by(0);
             }
@@ -153,20 +182,35 @@ impl Metrics {
         self.live_reads.get_or_create(&LiveRead { kind, result }).inc();
     }
 
-    /// Counts an error of a watch.
-    pub fn watch_failed(&self, kind: Kind) {
-        self.watch_errors.get_or_create(&WatchError { kind }).inc();
-    }
-
     /// Counts a settings file whose content was new.
     pub fn read_settings(&self, result: Reading) {
         self.settings_file.get_or_create(&SettingsFile { result }).inc();
     }
 
-    /// Remembers when the served certificate ends.
-    pub fn certificate_ends(&self, when: SystemTime) {
+    /// Counts an error of a watch.
+    pub fn watch_failed(&self, kind: Kind) {
+        self.watch_errors.get_or_create(&WatchError { kind }).inc();
+    }
+
+    /// Counts a certificate that came in place of another or of none, and remembers when it ends.
+    pub fn renewed(&self, what: Renewed, ends: SystemTime) {
+        self.renewals.get_or_create(&Renewal { what }).inc();
+        self.ends(what, ends);
+    }
+
+    /// Remembers when a certificate ends.
+    pub fn ends(&self, what: Renewed, when: SystemTime) {
         let since_epoch = when.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.certificate_ends.set(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX));
+        let gauge = match what {
+            Renewed::Authority => &self.authority_ends,
+            Renewed::Leaf => &self.certificate_ends,
+        };
+        gauge.set(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX));
+    }
+
+    /// Counts what failed about our certificate.
+    pub fn certificate_failed(&self, reason: Trouble) {
+        self.failures.get_or_create(&Failure { reason }).inc();
     }
 
     /// The page, in the text form of `OpenMetrics`.

@@ -15,7 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -53,8 +53,8 @@ pub struct Deadlines {
 /// What answers on a listener.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// What shakes hands; none: plain HTTP.
-    pub tls: Option<Arc<ServerConfig>>,
+    /// What shakes hands, each time anew; none: plain HTTP. While there is none inside, connections are closed.
+    pub tls: Option<watch::Receiver<Option<Arc<ServerConfig>>>>,
     /// What answers.
     pub routes: Router,
     /// How long we wait.
@@ -121,7 +121,9 @@ impl Server {
         // Answers are written whole, so there is nothing to wait for; where it fails we are only slower.
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else { return self.converse(stream, finish).await };
-        let shaken = timeout(self.deadlines.silent, TlsAcceptor::from(Arc::clone(tls)).accept(stream)).await;
+        let tls = tls.borrow().clone();
+        let Some(tls) = tls else { return debug!("there is no certificate yet") };
+        let shaken = timeout(self.deadlines.silent, TlsAcceptor::from(tls).accept(stream)).await;
         let result = match &shaken {
             Ok(Ok(_)) => Shake::Done,
             Ok(Err(_)) => Shake::Failed,

@@ -36,16 +36,12 @@ pub(super) fn pointer(text: &str) -> Result<String, String> {
     Err(format!("a JSON Pointer begins with a slash, and a key follows each: /{}", text.trim_matches('/')))
 }
 
-/// A time as `15s` or `500ms`.
+/// A time as `15s`, `500ms` or `7d`.
 pub(super) fn time(text: &str) -> Result<Duration, String> {
-    let parse = |digits: &str, unit: fn(u64) -> Duration| digits.parse().ok().map(unit);
-    let (milliseconds, seconds) = (text.strip_suffix("ms"), text.strip_suffix('s'));
-    let parsed = match (milliseconds, seconds) {
-        (Some(digits), _) => parse(digits, Duration::from_millis),
-        (None, Some(digits)) => parse(digits, Duration::from_secs),
-        (None, None) => None,
-    };
-    parsed.ok_or_else(|| "a time is written like 15s or 500ms".to_owned())
+    let day: fn(u64) -> Duration = |days| Duration::from_secs(days.saturating_mul(24 * 60 * 60));
+    let units = [("ms", Duration::from_millis as fn(u64) -> Duration), ("s", Duration::from_secs), ("d", day)];
+    let parse = |(suffix, unit): (&str, fn(u64) -> Duration)| Some(unit(text.strip_suffix(suffix)?.parse().ok()?));
+    units.into_iter().find_map(parse).ok_or_else(|| "a time is written like 15s, 500ms or 7d".to_owned())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 use futures::{Stream, StreamExt as _};
 use kube::ResourceExt;
 use kube::runtime::watcher::{self, Event};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::metrics::{Kind, Metrics};
 
@@ -51,10 +51,7 @@ impl<V: Clone> Store<V> {
                 }
                 Ok(Event::Apply(object)) => self.write().put(&object, reduce(&object)),
                 Ok(Event::Delete(object)) => self.write().remove(&object),
-                Err(error) => {
-                    metrics.watch_failed(kind);
-                    warn!(?kind, error = &error as &dyn std::error::Error, "failed to watch; trying again");
-                }
+                Err(error) => super::watch_failed(kind, metrics, &error),
             }
         }
     }

@@ -12,6 +12,8 @@ use crate::cli::Serve;
 use crate::log;
 use crate::signal::Signals;
 
+mod identity;
+mod keeper;
 mod parts;
 mod prepare;
 mod running;

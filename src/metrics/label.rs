@@ -56,6 +56,18 @@ pub(super) struct Handshake {
     pub(super) result: Shake,
 }
 
+/// The label of `certificate_renewals`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Renewal {
+    pub(super) what: Renewed,
+}
+
+/// The label of `certificate_failures`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Failure {
+    pub(super) reason: Trouble,
+}
+
 /// Which bound an overload went over.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Bound {
@@ -70,8 +82,36 @@ pub enum Bound {
 pub enum Kind {
     /// `PersistentVolumeClaim`s.
     Claim,
+    /// Our `MutatingWebhookConfiguration`.
+    Configuration,
     /// Namespaces that opted in.
     Namespace,
+    /// The Secret that the replicas share.
+    Secret,
+}
+
+/// What was renewed.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum Renewed {
+    /// The certificate authority.
+    Authority,
+    /// The certificate that is served.
+    Leaf,
+}
+
+/// What failed about our certificate, and is tried again.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum Trouble {
+    /// The files that were brought.
+    Files,
+    /// Making a certificate.
+    Mint,
+    /// A call of ourselves as the API server would make it.
+    Probe,
+    /// Writing `caBundle`.
+    Publish,
+    /// Reading or writing the Secret.
+    Secret,
 }
 
 /// How a live read went.
@@ -145,6 +185,18 @@ impl EncodeLabelValue for Reason {
 }
 
 impl EncodeLabelValue for Shake {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        word(self, encoder)
+    }
+}
+
+impl EncodeLabelValue for Renewed {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        word(self, encoder)
+    }
+}
+
+impl EncodeLabelValue for Trouble {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         word(self, encoder)
     }

@@ -16,20 +16,32 @@ use crate::metrics::{self, Metrics};
 /// What has to be so before we are ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
+    /// The API server trusts what is served, or calls nobody.
+    Bundle,
     /// A certificate is served.
     Certificate,
     /// The claims of the cluster are known.
     Claims,
     /// The settings of the namespaces are known.
     Namespaces,
+    /// A call of ourselves, as the API server would make it, came through.
+    Probe,
+}
+
+impl Condition {
+    /// All of them.
+    pub const ALL: [Condition; 5] =
+        [Condition::Bundle, Condition::Certificate, Condition::Claims, Condition::Namespaces, Condition::Probe];
 }
 
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Condition::Bundle => "bundle",
             Condition::Certificate => "certificate",
             Condition::Claims => "claims",
             Condition::Namespaces => "namespaces",
+            Condition::Probe => "probe",
         })
     }
 }
@@ -53,21 +65,44 @@ pub struct Conditions(Mutex<Standing>);
 
 #[derive(Debug)]
 struct Standing {
-    met: BTreeMap<Condition, bool>,
+    conditions: BTreeMap<Condition, Stand>,
     stopping: bool,
     settings: Source,
+}
+
+/// How a condition stands.
+#[derive(Debug)]
+struct Stand {
+    /// Whether it was ever met.
+    met: bool,
+    /// What there is to say of it now; an error where it is not met at this moment.
+    now: Result<String, String>,
 }
 
 impl Conditions {
     /// Nothing is met yet.
     pub fn new(needed: &[Condition], settings: Source) -> Self {
-        let met = needed.iter().map(|&condition| (condition, false)).collect();
-        Conditions(Mutex::new(Standing { met, stopping: false, settings }))
+        let state = || Stand { met: false, now: Err("not yet".to_owned()) };
+        let conditions = needed.iter().map(|&condition| (condition, state())).collect();
+        Conditions(Mutex::new(Standing { conditions, stopping: false, settings }))
     }
 
     /// A condition is met from now on.
     pub fn meet(&self, condition: Condition) {
-        self.change(|standing| _ = standing.met.insert(condition, true));
+        self.meet_as(condition, "ok".to_owned());
+    }
+
+    /// A condition is met from now on, with more to say of it.
+    pub fn meet_as(&self, condition: Condition, how: String) {
+        self.change(|standing| _ = standing.conditions.insert(condition, Stand { met: true, now: Ok(how) }));
+    }
+
+    /// A condition is not met at this moment. Once it was, this tells and makes nobody unready.
+    pub fn lack(&self, condition: Condition, why: String) {
+        self.change(|standing| {
+            let met = standing.conditions.get(&condition).is_some_and(|state| state.met);
+            standing.conditions.insert(condition, Stand { met, now: Err(why) });
+        });
     }
 
     /// We are not ready from now on, whatever else is so.
@@ -97,8 +132,12 @@ impl Conditions {
             // Writing to a string does not fail.
             let _ = writeln!(lines, "[{}]{text}", if good { '+' } else { '-' });
         };
-        for (condition, &met) in &standing.met {
-            line(met, format_args!("{condition}: {}", if met { "ok" } else { "not yet" }));
+        for (condition, Stand { met, now }) in &standing.conditions {
+            match now {
+                Ok(how) => line(true, format_args!("{condition}: {how}")),
+                Err(why) if *met => line(false, format_args!("{condition}: {why}; it was good, so we stay ready")),
+                Err(why) => line(false, format_args!("{condition}: {why}")),
+            }
         }
         line(
             !standing.stopping,
@@ -113,7 +152,7 @@ impl Conditions {
                 line(false, format_args!("settings: last good from {name}, read {age} s ago; new file refused: {why}"));
             }
         }
-        (!standing.stopping && standing.met.values().all(|&met| met), lines)
+        (!standing.stopping && standing.conditions.values().all(|state| state.met), lines)
     }
 }
 

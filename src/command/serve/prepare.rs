@@ -4,7 +4,8 @@ use std::fs;
 
 use anyhow::{Context as _, bail};
 
-use crate::certificate::{self, Identity};
+use crate::certificate::files::{Brought, Files};
+use crate::certificate::{self, Clients, Minted};
 use crate::cli::Serve;
 use crate::cluster;
 use crate::command::facts::Facts as Told;
@@ -15,11 +16,13 @@ To try it without a cluster:
   dynamo-cache try
   dynamo-cache serve --standalone
 To serve a cluster from outside of it:
+  dynamo-cache serve --kubeconfig FILE --service NAME --namespace NAME
   dynamo-cache serve --kubeconfig FILE --cert-file FILE --key-file FILE
 To install it in a cluster: README.md";
 
 const NO_CERTIFICATE: &str = "no certificate: the API server calls over TLS only.
-Make a pair with certs/dev (certs/README.md has the other ways), then give it by --cert-file and --key-file.
+Name the Service by which it calls (--service), and one is made here; or make a pair with certs/dev
+(certs/README.md has the other ways), and give it by --cert-file and --key-file.
 Without a cluster, --standalone mints one in memory.";
 
 const ONLY_STANDALONE: &str = "--namespace-file, --namespace-annotation, --claims and --claim say what a cluster would know; \
@@ -31,11 +34,22 @@ pub(super) struct Prepared {
     /// The settings file; none: the built-in settings.
     pub(super) settings: Option<SettingsFile>,
     /// What is shown.
-    pub(super) identity: Identity,
-    /// The CA that signed it, where we minted it, in PEM.
-    pub(super) ca: Option<String>,
+    pub(super) certificate: Certificate,
+    /// Who may call; none: everyone.
+    pub(super) clients: Option<Clients>,
     /// What is known of the world around the pods.
     pub(super) world: World,
+}
+
+/// Where the certificate comes from.
+#[derive(Debug)]
+pub(super) enum Certificate {
+    /// Files, and what they hold.
+    Brought(Files, Brought),
+    /// It is made for a Service, by a CA in the cluster.
+    SelfManaged,
+    /// It was made for this machine.
+    Standalone(Minted),
 }
 
 /// Where facts come from.
@@ -73,24 +87,30 @@ pub(super) async fn prepare(options: &Serve) -> anyhow::Result<Prepared> {
         })?))
     };
     let settings = options.config.as_deref().map(SettingsFile::read).transpose();
-    match (settings, identity(options)) {
-        (Ok(settings), Ok((identity, ca))) => Ok(Prepared { settings, identity, ca, world }),
+    match (settings, certificate(options)) {
+        (Ok(settings), Ok((certificate, clients))) => Ok(Prepared { settings, certificate, clients, world }),
         (Err(error), Ok(_)) => Err(error.into()),
         (Ok(_), Err(error)) => Err(error),
-        (Err(settings), Err(identity)) => bail!("{settings}\n{identity:#}"),
+        (Err(settings), Err(certificate)) => bail!("{settings}\n{certificate:#}"),
     }
 }
 
-fn identity(options: &Serve) -> anyhow::Result<(Identity, Option<String>)> {
+fn certificate(options: &Serve) -> anyhow::Result<(Certificate, Option<Clients>)> {
+    let clients = options.client_ca_file.as_deref().map(Clients::read).transpose()?;
     if options.standalone {
-        let minted = certificate::mint()?;
+        let minted = certificate::mint(clients.as_ref())?;
         if let Some(file) = &options.write_ca {
             fs::write(file, &minted.ca).with_context(|| format!("failed to write the CA to {}", file.display()))?;
         }
-        return Ok((minted.identity, Some(minted.ca)));
+        return Ok((Certificate::Standalone(minted), clients));
     }
     match (&options.cert_file, &options.key_file) {
-        (Some(certificate), Some(key)) => Ok((certificate::read(certificate, key)?, None)),
+        (Some(certificate), Some(key)) => {
+            let mut files = Files::new(certificate, key, options.ca_file.as_deref(), clients.clone());
+            let first = files.read().context("failed to read the certificate's files")??;
+            Ok((Certificate::Brought(files, first), clients))
+        }
+        _ if options.called.service.is_some() => Ok((Certificate::SelfManaged, clients)),
         _ => bail!(NO_CERTIFICATE),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
@@ -10,8 +10,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::identity::{self, Ground};
 use super::parts::Parts;
-use super::prepare::{Prepared, World, prepare};
+use super::prepare::{Certificate, Prepared, World, prepare};
 use crate::cli::Serve;
 use crate::cluster::Facts;
 use crate::config::Config;
@@ -48,24 +49,25 @@ impl Running {
     /// # Errors
     /// Something that was asked for is wrong, or a socket cannot be bound.
     pub(in crate::command) async fn start(options: &Serve) -> anyhow::Result<Self> {
-        let Prepared { settings, identity, ca, world } = prepare(options).await?;
+        let Prepared { settings, certificate, clients, world } = prepare(options).await?;
         let (listener, address) = bind(options.listen, "--listen").await?;
         let (admin_listener, admin_address) = bind(options.admin_listen, "--admin-listen").await?;
 
         let metrics = Arc::new(Metrics::default());
-        metrics.certificate_ends(identity.ends);
-        if identity.ends < SystemTime::now() {
-            warn!("the certificate's time is over: the API server will refuse it");
-        }
-        let needed: &[_] = if matches!(world, World::Cluster(_)) {
-            &[Condition::Certificate, Condition::Claims, Condition::Namespaces]
-        } else {
-            &[Condition::Certificate]
+        let looked_after = options.called.service.is_some();
+        let needed: &[_] = match world {
+            World::Cluster(_) if looked_after => &Condition::ALL,
+            World::Cluster(_) => &[Condition::Certificate, Condition::Claims, Condition::Namespaces],
+            World::Told(_) => &[Condition::Certificate],
         };
         let name = options.config.as_deref().map_or("built in".to_owned(), |path| path.display().to_string());
         let source = Source { name, since: Instant::now(), refused: None };
         let conditions = Arc::new(Conditions::new(needed, source));
-        conditions.meet(Condition::Certificate);
+        let ca = if let Certificate::Standalone(minted) = &certificate { Some(minted.ca.clone()) } else { None };
+        let mut parts = Parts::default();
+        let ground =
+            Ground { options, world: &world, listens: address, clients, conditions: &conditions, metrics: &metrics };
+        let tls = identity::keep(certificate, &ground, &mut parts);
         let facts = match world {
             World::Cluster(client) => Facts::of(&client.0, &metrics),
             World::Told(told) => Facts::Told { namespace: told.namespace.into(), claims: told.claims },
@@ -81,7 +83,7 @@ impl Running {
             metrics: Arc::clone(&metrics),
         };
         let webhook = Server {
-            tls: Some(identity.tls),
+            tls: Some(tls),
             routes: webhook.routes(),
             deadlines,
             draining: draining.clone(),
@@ -95,7 +97,6 @@ impl Running {
             metrics: None,
         };
 
-        let mut parts = Parts::default();
         parts.start(WEBHOOK, server::run(listener, webhook, stop.clone().cancelled_owned()));
         parts.start(ADMIN, server::run(admin_listener, admin, stop_admin.clone().cancelled_owned()));
         follow_cluster(&mut parts, facts, &conditions);

@@ -1,0 +1,111 @@
+//! A certificate that others bring, read again while we serve: what is half written keeps the last good one.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustls::InconsistentKeys;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::validity::Validity;
+use super::{Clients, Error, Identity, bundle, roots, tls};
+
+/// Where a certificate, its key and the CAs to publish are.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The chain, the leaf first, in PEM.
+    certificate: PathBuf,
+    /// Its key, PKCS#8, PKCS#1 or SEC1, in PEM.
+    key: PathBuf,
+    /// The CAs to publish, in PEM; none: somebody else publishes them.
+    authorities: Option<PathBuf>,
+    /// Who may call; none: everyone.
+    clients: Option<Clients>,
+    /// What was last read, good or bad: what was said about it once is not said again.
+    seen: Option<Contents>,
+}
+
+/// What the files said, or why one could not be read. They are small and on a local disk: not worth a thread.
+#[derive(Clone, PartialEq)]
+struct Contents {
+    certificate: Result<Vec<u8>, String>,
+    key: Result<Vec<u8>, String>,
+    authorities: Option<Result<Vec<u8>, String>>,
+}
+
+/// A key is never printed.
+impl fmt::Debug for Contents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Contents")
+    }
+}
+
+/// What was brought.
+#[derive(Clone, Debug)]
+pub struct Brought {
+    /// What to show.
+    pub identity: Identity,
+    /// The CAs to publish; none are to be where nobody said so.
+    pub authorities: Vec<CertificateDer<'static>>,
+}
+
+impl Files {
+    /// Nothing was read yet.
+    pub fn new(certificate: &Path, key: &Path, authorities: Option<&Path>, clients: Option<Clients>) -> Self {
+        let [certificate, key] = [certificate, key].map(Path::to_owned);
+        Files { certificate, key, authorities: authorities.map(Path::to_owned), clients, seen: None }
+    }
+
+    /// Reads them all; none where they say what they said before.
+    ///
+    /// It does not ask whether the certificate is good for a name, or already over.
+    ///
+    /// # Errors
+    /// A file cannot be read, or what they hold does not belong together.
+    pub fn read(&mut self) -> Option<Result<Brought, Error>> {
+        let content = |path: &PathBuf| fs::read(path).map_err(|error| error.to_string());
+        let contents = Contents {
+            certificate: content(&self.certificate),
+            key: content(&self.key),
+            authorities: self.authorities.as_ref().map(content),
+        };
+        if self.seen.as_ref() == Some(&contents) {
+            return None;
+        }
+        let brought = self.understand(&contents);
+        self.seen = Some(contents);
+        Some(brought)
+    }
+
+    fn understand(&self, contents: &Contents) -> Result<Brought, Error> {
+        let (certificate, key) = (&self.certificate, &self.key);
+        let pem = |what, path: &Path| {
+            let path = path.to_owned();
+            move |source| Error::Pem { what, path, source }
+        };
+        let chain = CertificateDer::pem_slice_iter(given(certificate, &contents.certificate)?)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(pem("certificates", certificate))?;
+        let private = PrivateKeyDer::from_pem_slice(given(key, &contents.key)?).map_err(pem("a private key", key))?;
+        let leaf = chain.first().ok_or_else(|| Error::NoCertificate(certificate.clone()))?;
+        let wrong = |reason| Error::Certificate { path: certificate.clone(), reason };
+        let validity = Validity::of(leaf).map_err(wrong)?;
+        let (certificate, key) = (certificate.clone(), key.clone());
+        let tls = tls(chain.clone(), private, self.clients.as_ref()).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => Error::WrongPair { certificate, key },
+            source => Error::Unfit { certificate, key, source },
+        })?;
+        let mut authorities = Vec::new();
+        if let (Some(path), Some(content)) = (&self.authorities, &contents.authorities) {
+            let content = given(path, content)?;
+            roots(content).map_err(|reason| Error::Authorities { path: path.clone(), reason })?;
+            authorities = bundle::read(content);
+        }
+        Ok(Brought { identity: Identity { tls, chain, validity }, authorities })
+    }
+}
+
+fn given<'c>(path: &Path, content: &'c Result<Vec<u8>, String>) -> Result<&'c [u8], Error> {
+    content.as_deref().map_err(|reason| Error::File { path: path.to_owned(), reason: reason.clone() })
+}

@@ -1,0 +1,102 @@
+//! The authorities that the replicas share, as a Secret holds them: certificates, and keys that find their own.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::SystemTime;
+
+use rcgen::KeyPair;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use super::authority::Authority;
+use super::bundle;
+
+/// Where the certificates are, the newest authority first.
+const CERTIFICATES: &str = "ca.crt";
+
+/// Where the keys are of those that may still sign.
+const KEYS: &str = "ca.key";
+
+const END_OF_KEY: &str = "-----END PRIVATE KEY-----";
+
+/// Authorities, the newest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Keyring(pub(super) Vec<Authority>);
+
+/// Why the content of a Secret is no keyring.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {reason}")]
+pub struct Unreadable {
+    key: &'static str,
+    reason: String,
+}
+
+impl Keyring {
+    /// Reads what a Secret holds.
+    ///
+    /// # Errors
+    /// There is no certificate, or anything in it cannot be understood.
+    pub fn read(data: &BTreeMap<String, Vec<u8>>) -> Result<Self, Unreadable> {
+        let wrong = |key| move |reason: String| Unreadable { key, reason };
+        let content = |key| data.get(key).ok_or_else(|| wrong(key)("it is missing".to_owned()));
+        let certificates = CertificateDer::pem_slice_iter(content(CERTIFICATES)?).collect::<Result<Vec<_>, _>>();
+        let certificates = certificates.map_err(|error| wrong(CERTIFICATES)(error.to_string()))?;
+        let authorities = certificates.into_iter().map(Authority::known).collect::<Result<Vec<_>, _>>();
+        let mut authorities = authorities.map_err(wrong(CERTIFICATES))?;
+        if authorities.is_empty() {
+            return Err(wrong(CERTIFICATES)("it holds no certificate in PEM".to_owned()));
+        }
+        let keys = str::from_utf8(content(KEYS)?).map_err(|error| wrong(KEYS)(error.to_string()))?;
+        for pem in keys.split_inclusive(END_OF_KEY).map(str::trim).filter(|pem| !pem.is_empty()) {
+            let pair = KeyPair::from_pem(pem).map_err(|error| wrong(KEYS)(error.to_string()))?;
+            if !authorities.iter_mut().any(|authority| authority.take_key(pem, &pair)) {
+                return Err(wrong(KEYS)("a key belongs to none of the certificates".to_owned()));
+            }
+        }
+        Ok(Keyring(authorities))
+    }
+
+    /// What a Secret shall hold.
+    pub fn write(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut keys = String::new();
+        for key in self.0.iter().filter_map(Authority::key) {
+            // Writing to a string does not fail.
+            let _ = writeln!(keys, "{}", key.trim());
+        }
+        let certificates = bundle::write(self.certificates());
+        [(CERTIFICATES, certificates), (KEYS, keys)].map(|(key, text)| (key.to_owned(), text.into_bytes())).into()
+    }
+
+    /// The same with one more in front.
+    #[must_use]
+    pub fn with(mut self, newest: Authority) -> Self {
+        self.0.insert(0, newest);
+        self
+    }
+
+    /// The certificates, in order.
+    pub fn certificates(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        self.0.iter().map(Authority::certificate)
+    }
+
+    /// Whether an authority is here, with or without its key.
+    pub fn holds(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.certificates().any(|held| held == certificate)
+    }
+
+    /// Those that are not over; one whose time is yet to come stays.
+    #[must_use]
+    pub fn unended(&self, now: SystemTime) -> Self {
+        Keyring(self.0.iter().filter(|authority| now < authority.validity().until).cloned().collect())
+    }
+
+    /// Those that can sign now.
+    pub(super) fn able(&self, now: SystemTime) -> impl DoubleEndedIterator<Item = &Authority> {
+        self.0.iter().filter(move |authority| authority.key().is_some() && authority.validity().holds(now))
+    }
+
+    /// When the last of them is over.
+    pub fn ends(&self) -> Option<SystemTime> {
+        self.0.iter().map(|authority| authority.validity().until).max()
+    }
+}

@@ -1,0 +1,243 @@
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::CertificateDer;
+
+use super::{Known, Served, Shared, Step, plan};
+use crate::certificate::authority::Authority;
+use crate::certificate::keyring::Keyring;
+use crate::certificate::validity::Validity;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// A replica, and the little world that it acts on.
+#[derive(Clone)]
+struct Replica {
+    now: SystemTime,
+    secret: Option<Keyring>,
+    garbage: bool,
+    memory: Keyring,
+    served: Option<(Authority, Validity)>,
+    published: Vec<CertificateDer<'static>>,
+    settled: Vec<CertificateDer<'static>>,
+}
+
+impl Replica {
+    fn new() -> Self {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let (memory, published, settled) = (Keyring::default(), Vec::new(), Vec::new());
+        Replica { now, secret: None, garbage: false, memory, served: None, published, settled }
+    }
+
+    fn plan(&self) -> Vec<Step> {
+        let shared = match &self.secret {
+            _ if self.garbage => Shared::Unreadable,
+            None => Shared::Absent,
+            Some(keyring) => Shared::Holds(keyring),
+        };
+        let served = self.served.as_ref().map(|(under, validity)| Served { under, validity: *validity });
+        let (memory, published, settled) = (&self.memory, &self.published[..], &self.settled[..]);
+        plan(&Known { now: self.now, shared, memory, served, published, settled })
+    }
+
+    /// Does what is planned until nothing is, and says what it was.
+    fn act(&mut self) -> String {
+        let mut done = String::new();
+        for _ in 0..10 {
+            let steps = self.plan();
+            if steps.is_empty() {
+                return done;
+            }
+            for step in steps {
+                match step {
+                    Step::Serve(under) => {
+                        done += "serve ";
+                        let until = (self.now + WEEK).min(under.validity().until);
+                        self.served = Some((under, Validity { from: self.now, until }));
+                    }
+                    Step::Mint(keep) => {
+                        done += "mint ";
+                        self.store(keep.with(Authority::mint(self.now, YEAR).unwrap()));
+                    }
+                    Step::Store(keyring) => {
+                        done += "store ";
+                        self.store(keyring);
+                    }
+                }
+            }
+        }
+        panic!("it never comes to an end: {:?}", self.plan())
+    }
+
+    fn store(&mut self, keyring: Keyring) {
+        (self.garbage, self.memory, self.secret) = (false, keyring.clone(), Some(keyring));
+    }
+
+    fn publish(&mut self) {
+        self.published = self.secret.iter().flat_map(Keyring::certificates).cloned().collect();
+    }
+
+    fn settle(&mut self) {
+        self.publish();
+        self.settled = self.published.clone();
+    }
+
+    fn keyring(&self) -> &Keyring {
+        self.secret.as_ref().unwrap()
+    }
+
+    fn serves_the_newest(&self) -> bool {
+        self.served.as_ref().unwrap().0.certificate() == self.keyring().0[0].certificate()
+    }
+
+    /// One that has done all there was to do.
+    fn at_rest() -> Self {
+        let mut replica = Self::new();
+        assert_eq!(replica.act(), "mint serve ");
+        replica.settle();
+        assert_eq!(replica.act(), "");
+        replica
+    }
+}
+
+#[test]
+fn a_rotation_publishes_then_serves_then_retires_then_prunes() {
+    let mut replica = Replica::at_rest();
+    replica.now += YEAR * 2 / 3;
+    assert_eq!(replica.act(), "serve mint ", "the leaf was due as well, under the old one");
+    assert!(!replica.serves_the_newest(), "it is not published");
+    replica.publish();
+    assert_eq!(replica.act(), "", "it may not be known everywhere");
+    replica.settle();
+    assert_eq!(replica.act(), "serve store ");
+    assert!(replica.serves_the_newest());
+    let signs: Vec<_> = replica.keyring().0.iter().map(|authority| authority.key().is_some()).collect();
+    assert_eq!(signs, [true, false], "the old key is gone, its certificate stays");
+    replica.now += YEAR / 3;
+    replica.now -= DAY;
+    assert_eq!(replica.act(), "serve ", "a new leaf");
+    assert_eq!(replica.keyring().0.len(), 2, "a leaf of the old one could still be good");
+    replica.now += DAY;
+    assert_eq!(replica.act(), "store ", "now it cannot");
+    assert_eq!(replica.keyring().0.len(), 1);
+}
+
+#[test]
+fn a_replica_that_missed_the_rotation_is_trusted_for_as_long_as_its_leaf_can_last() {
+    let mut cut_off = Replica::at_rest();
+    let mut other = cut_off.clone();
+    other.now += YEAR * 2 / 3;
+    other.act();
+    other.settle();
+    other.act();
+    for days in 0..365 {
+        cut_off.now = Replica::new().now + DAY * days;
+        let (memory, now) = (cut_off.memory.clone(), cut_off.now);
+        let served = cut_off.served.as_ref().map(|(under, validity)| Served { under, validity: *validity });
+        let known = Known { now, shared: Shared::NotSeen, memory: &memory, served, published: &[], settled: &[] };
+        for step in plan(&known) {
+            let Step::Serve(under) = step else { panic!("it cannot write: {step:?}") };
+            let until = (now + WEEK).min(under.validity().until);
+            cut_off.served = Some((under, Validity { from: now, until }));
+        }
+        let (under, validity) = cut_off.served.as_ref().unwrap();
+        other.now = other.now.max(now);
+        other.act();
+        assert!(validity.holds(now) && other.keyring().holds(under.certificate()), "day {days}");
+    }
+}
+
+#[test]
+fn a_replica_that_starts_amid_a_rotation_serves_what_is_published() {
+    let mut replica = Replica::at_rest();
+    replica.now += YEAR * 2 / 3;
+    replica.act();
+    replica.served = None;
+    assert_eq!(replica.act(), "serve ");
+    assert!(!replica.serves_the_newest(), "only the old one is published");
+    replica.publish();
+    (replica.served, replica.settled) = (None, Vec::new());
+    assert_eq!(replica.act(), "serve ");
+    assert!(!replica.serves_the_newest(), "the old one is the more likely to be known everywhere");
+    replica.settle();
+    assert_eq!(replica.act(), "serve store ");
+    replica.served = None;
+    assert_eq!(replica.act(), "serve ");
+    assert!(replica.serves_the_newest());
+}
+
+#[test]
+fn a_secret_that_is_deleted_or_filled_with_garbage_comes_back_from_memory() {
+    let mut replica = Replica::at_rest();
+    let before = replica.keyring().clone();
+    replica.secret = None;
+    assert_eq!(replica.act(), "store ", "nothing is rotated for it");
+    replica.garbage = true;
+    assert_eq!(replica.act(), "store ");
+    assert_eq!(*replica.keyring(), before);
+}
+
+#[test]
+fn who_starts_with_a_secret_made_anew_keeps_those_trusted_who_serve_under_the_lost_one() {
+    let old = Replica::at_rest();
+    let mut new = Replica::new();
+    new.published = old.published.clone();
+    assert_eq!(new.act(), "mint serve ");
+    let mut old = Replica { secret: new.secret.clone(), memory: new.memory.clone(), ..old };
+    assert_eq!(old.act(), "store ", "its own certificate joins");
+    assert!(old.keyring().holds(old.served.as_ref().unwrap().0.certificate()) && !old.serves_the_newest());
+    old.settle();
+    old.act();
+    assert!(old.serves_the_newest());
+}
+
+#[test]
+fn a_clock_that_jumps_in_either_direction_leaves_a_good_leaf_and_comes_to_rest() {
+    for (forward, days) in [(true, 1), (true, 10), (true, 250), (true, 400), (false, 1), (false, 10), (false, 1000)] {
+        let mut replica = Replica::at_rest();
+        let jump = |now, there| if forward == there { now + DAY * days } else { now - DAY * days };
+        let set = |replica: &mut Replica, there| {
+            replica.now = jump(replica.now, there);
+            for _ in 0..3 {
+                replica.act();
+                replica.settle();
+            }
+            assert_eq!(replica.act(), "", "{forward} {days} {there}");
+            let (under, validity) = replica.served.as_ref().unwrap();
+            assert!(validity.holds(replica.now) && under.validity().holds(replica.now), "{forward} {days} {there}");
+            assert!(replica.published.contains(under.certificate()));
+        };
+        set(&mut replica, true);
+        set(&mut replica, false);
+        assert!(replica.keyring().0.len() <= 3, "{:?}", replica.keyring());
+    }
+}
+
+#[test]
+fn what_is_written_to_a_secret_is_read_back_and_garbage_is_refused() {
+    let now = SystemTime::now();
+    let mint = || Authority::mint(now, YEAR).unwrap();
+    let (old, new) = (mint(), mint());
+    let keyring = Keyring(vec![new.clone(), old.clone(), old.retired()]);
+    for keyring in [Keyring(vec![new.clone(), old]), keyring.with(mint()), Keyring(vec![new.clone(), mint().retired()])]
+    {
+        let data = keyring.write();
+        let read = Keyring::read(&data).unwrap();
+        let certificates = |keyring: &Keyring| keyring.certificates().cloned().collect::<Vec<_>>();
+        assert_eq!(certificates(&read), certificates(&keyring));
+        assert!(read.able(now).next().is_some());
+    }
+    let good = Keyring(vec![new]).write();
+    let with = |key: &str, value: &str| {
+        let mut data = good.clone();
+        data.insert(key.to_owned(), value.as_bytes().to_vec());
+        Keyring::read(&data)
+    };
+    let other = String::from_utf8(Keyring(vec![mint()]).write()["ca.key"].clone()).unwrap();
+    for wrong in [with("ca.crt", "garbage"), with("ca.key", "garbage"), with("ca.key", &other)] {
+        assert!(wrong.is_err(), "{wrong:?}");
+    }
+    assert!(Keyring::read(&BTreeMap::new()).is_err_and(|why| why.to_string().contains("ca.crt: it is missing")));
+}

@@ -1,0 +1,119 @@
+//! The one Secret that the replicas share: watched, never mounted, written by whoever comes first.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::PostParams;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::watch_object;
+use kube::{Api, Client};
+use tokio::sync::watch;
+
+use crate::metrics::{Kind, Metrics};
+
+/// The Secret, and what was last seen of it.
+pub struct Shared {
+    api: Api<Secret>,
+    name: String,
+    seen: watch::Sender<Seen>,
+    metrics: Arc<Metrics>,
+}
+
+/// What was last seen of the Secret.
+#[derive(Clone, Debug, Default)]
+pub enum Seen {
+    /// It is not there.
+    Absent,
+    /// Nothing yet.
+    #[default]
+    NotYet,
+    /// It is there.
+    Present(Stored),
+}
+
+/// The Secret as it is stored.
+#[derive(Clone)]
+pub struct Stored(Arc<Secret>);
+
+impl Stored {
+    /// What it holds.
+    pub fn data(&self) -> BTreeMap<String, Vec<u8>> {
+        self.0.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone())).collect()
+    }
+}
+
+/// A key is never printed.
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Stored").field(&self.0.metadata.resource_version).finish()
+    }
+}
+
+impl Shared {
+    /// The Secret of this name, which becomes known as `follow` is run.
+    pub fn of(client: &Client, namespace: &str, name: &str, metrics: &Arc<Metrics>) -> Self {
+        Shared {
+            api: Api::namespaced(client.clone(), namespace),
+            name: name.to_owned(),
+            seen: watch::Sender::default(),
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    /// What is seen of it, now and as it changes.
+    pub fn seen(&self) -> watch::Receiver<Seen> {
+        self.seen.subscribe()
+    }
+
+    /// Watches, for ever.
+    pub async fn follow(&self) {
+        let mut events = std::pin::pin!(watch_object(self.api.clone(), &self.name).default_backoff());
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(secret) => {
+                    let seen = secret.map_or(Seen::Absent, |secret| Seen::Present(Stored(Arc::new(secret))));
+                    self.seen.send_replace(seen);
+                }
+                Err(error) => super::watch_failed(Kind::Secret, &self.metrics, &error),
+            }
+        }
+    }
+
+    /// Makes it hold this instead of what was seen; where nothing was, it is created. False: somebody else was first,
+    /// and what they did is seen next.
+    ///
+    /// # Errors
+    /// The API server refused or could not be reached.
+    pub async fn store(&self, data: BTreeMap<String, Vec<u8>>, over: Option<&Stored>) -> Result<bool, kube::Error> {
+        let mut secret = over.map_or_else(|| self.fresh(), |stored| (*stored.0).clone());
+        secret.data = Some(data.into_iter().map(|(key, value)| (key, ByteString(value))).collect());
+        let written = match over {
+            None => self.api.create(&PostParams::default(), &secret).await,
+            Some(_) => self.api.replace(&self.name, &PostParams::default(), &secret).await,
+        };
+        match written {
+            Ok(_) => Ok(true),
+            // 409 for a Secret that was created or changed by somebody else, 404 for one that was deleted.
+            Err(kube::Error::Api(status)) if status.code == 409 || (over.is_some() && status.code == 404) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn fresh(&self) -> Secret {
+        let mut secret = Secret { type_: Some("Opaque".to_owned()), ..Secret::default() };
+        secret.metadata.name = Some(self.name.clone());
+        let labels = [("app.kubernetes.io/name", "dynamo-cache"), ("app.kubernetes.io/managed-by", "dynamo-cache")];
+        secret.metadata.labels = Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+        secret
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("name", &self.name).finish_non_exhaustive()
+    }
+}

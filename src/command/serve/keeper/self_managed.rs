@@ -1,0 +1,207 @@
+//! Makes our own certificate, by a CA that the replicas share in a Secret; none of them leads.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::CertificateDer;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::{error, info, warn};
+
+use super::Shown;
+use super::again::{Again, until_first};
+use super::publisher::{DEADLINE, Publisher};
+use crate::certificate::authority::Authority;
+use crate::certificate::keyring::Keyring;
+use crate::certificate::rotation::{self, Known, Served, Step, plan};
+use crate::certificate::{self, Clients};
+use crate::cluster::secret::{Seen, Shared, Stored};
+use crate::metrics::{Renewed, Trouble};
+use crate::server::probe::Condition;
+
+/// How long things last.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::command::serve) struct Lifetimes {
+    /// Of a CA.
+    pub(in crate::command::serve) authority: Duration,
+    /// Of a leaf.
+    pub(in crate::command::serve) leaf: Duration,
+    /// Between two looks at the clock.
+    pub(in crate::command::serve) check: Duration,
+}
+
+/// One that makes our certificate.
+#[derive(Debug)]
+pub(in crate::command::serve) struct SelfManaged {
+    secret: Arc<Shared>,
+    names: Vec<String>,
+    lifetimes: Lifetimes,
+    clients: Option<Clients>,
+    publisher: Publisher,
+    shown: Shown,
+    /// What the Secret held when it last could be read.
+    memory: Keyring,
+    /// Who signed what is shown.
+    under: Option<Authority>,
+    again: Again,
+}
+
+/// What the Secret says.
+enum Content {
+    Absent,
+    Holds(Keyring),
+    NotSeen,
+    Unreadable,
+}
+
+impl SelfManaged {
+    /// One for these names.
+    pub(in crate::command::serve) fn new(
+        secret: &Arc<Shared>,
+        names: Vec<String>,
+        lifetimes: Lifetimes,
+        clients: Option<Clients>,
+        publisher: Publisher,
+        shown: Shown,
+    ) -> Self {
+        let (secret, memory) = (Arc::clone(secret), Keyring::default());
+        SelfManaged {
+            secret,
+            names,
+            lifetimes,
+            clients,
+            publisher,
+            shown,
+            memory,
+            under: None,
+            again: Again::default(),
+        }
+    }
+
+    /// Does what is due, for ever.
+    pub(in crate::command::serve) async fn run(mut self) {
+        let mut seen = self.secret.seen();
+        let mut ticks = interval(self.lifetimes.check);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut content = Content::NotSeen;
+        loop {
+            let stored = match &*seen.borrow_and_update() {
+                Seen::Present(stored) => Some(stored.clone()),
+                Seen::Absent | Seen::NotYet => None,
+            };
+            if stored.is_some() || matches!(*seen.borrow(), Seen::Absent) {
+                content = self.understand(stored.as_ref());
+            }
+            self.act(&content, stored.as_ref()).await;
+            let ours: Vec<_> = self.ours(&content);
+            self.publisher.publish(&ours, &self.shown).await;
+            self.publisher.judge(&self.shown).await;
+            let [a, b, c, d] = self.publisher.when();
+            tokio::select! {
+                _ = ticks.tick() => {}
+                Ok(()) = seen.changed() => {}
+                () = self.publisher.changed() => {}
+                () = until_first([a, b, c, d, self.again.when()]) => {}
+            }
+        }
+    }
+
+    fn understand(&mut self, stored: Option<&Stored>) -> Content {
+        let Some(stored) = stored else { return Content::Absent };
+        match Keyring::read(&stored.data()) {
+            Ok(keyring) => {
+                if self.memory != keyring {
+                    if let Some(ends) = keyring.ends() {
+                        self.shown.metrics.ends(Renewed::Authority, ends);
+                    }
+                    info!(cas = keyring.certificates().count(), "the Secret holds other CAs than before");
+                    self.memory = keyring.clone();
+                }
+                Content::Holds(keyring)
+            }
+            Err(why) => {
+                self.shown.metrics.certificate_failed(Trouble::Secret);
+                error!(%why, "the Secret does not hold a CA that can be read; writing it anew");
+                Content::Unreadable
+            }
+        }
+    }
+
+    /// Plans, and does what is planned.
+    async fn act(&mut self, content: &Content, stored: Option<&Stored>) {
+        let now = SystemTime::now();
+        let (published, settled) = self.publisher.look();
+        let shared = match content {
+            Content::Absent => rotation::Shared::Absent,
+            Content::Holds(keyring) => rotation::Shared::Holds(keyring),
+            Content::NotSeen => rotation::Shared::NotSeen,
+            Content::Unreadable => rotation::Shared::Unreadable,
+        };
+        let served = self.under.as_ref().zip(self.shown.identity.as_ref());
+        let served = served.map(|(under, identity)| Served { under, validity: identity.validity });
+        let memory = &self.memory;
+        let known = Known { now, shared, memory, served, published: &published, settled: &settled };
+        for step in plan(&known) {
+            match step {
+                Step::Serve(under) => self.serve(under, now),
+                Step::Mint(_) | Step::Store(_) if self.again.is_early() => {}
+                Step::Mint(keep) => match Authority::mint(now, self.lifetimes.authority) {
+                    Ok(newest) => {
+                        let ends = newest.validity().until;
+                        if self.store(&keep.with(newest), stored).await {
+                            self.shown.metrics.renewed(Renewed::Authority, ends);
+                            info!("made a new CA");
+                        }
+                    }
+                    Err(error) => self.failed_to_mint(&error),
+                },
+                Step::Store(keyring) => _ = self.store(&keyring, stored).await,
+            }
+        }
+    }
+
+    fn serve(&mut self, under: Authority, now: SystemTime) {
+        match under.sign(&self.names, now, self.lifetimes.leaf, self.clients.as_ref()) {
+            Ok(identity) => {
+                self.shown.show(identity);
+                self.under = Some(under);
+            }
+            Err(error) => self.failed_to_mint(&error),
+        }
+    }
+
+    fn failed_to_mint(&mut self, error: &certificate::Error) {
+        self.shown.metrics.certificate_failed(Trouble::Mint);
+        error!(error = error as &dyn std::error::Error, "failed to make a certificate; trying again");
+    }
+
+    /// Whether it is stored, by us.
+    async fn store(&mut self, keyring: &Keyring, over: Option<&Stored>) -> bool {
+        let why = match timeout(DEADLINE, self.secret.store(keyring.write(), over)).await {
+            Ok(Ok(stored)) => {
+                self.again.went_well();
+                return stored;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {DEADLINE:?}"),
+        };
+        self.again.failed();
+        self.shown.metrics.certificate_failed(Trouble::Secret);
+        warn!(why, "failed to write the Secret; trying again");
+        if self.shown.identity.is_none() {
+            self.shown.conditions.lack(Condition::Certificate, format!("failed to write the Secret: {why}"));
+        }
+        false
+    }
+
+    /// The CAs that have to be published: those of the Secret, and the one that is served under.
+    fn ours(&self, content: &Content) -> Vec<CertificateDer<'static>> {
+        let keyring = match content {
+            Content::Holds(keyring) => keyring,
+            _ => &self.memory,
+        };
+        let under = self.under.iter().map(Authority::certificate).filter(|under| !keyring.holds(under));
+        let now = SystemTime::now();
+        let ours = keyring.unended(now);
+        ours.certificates().chain(under).cloned().collect()
+    }
+}
