@@ -29,6 +29,11 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- default (include "dynamo-cache.fullname" .) .Values.serviceAccount.name }}
 {{- end }}
 
+{{- /* The Secret of the CA that the replicas share, where they make their certificates themselves. */ -}}
+{{- define "dynamo-cache.authoritySecretName" -}}
+{{- printf "%s-ca" (include "dynamo-cache.fullname" .) }}
+{{- end }}
+
 {{- define "dynamo-cache.certificateSecretName" -}}
 {{- default (printf "%s-tls" (include "dynamo-cache.fullname" .)) .Values.certificate.secretName }}
 {{- end }}

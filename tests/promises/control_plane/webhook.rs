@@ -1,4 +1,4 @@
-//! The webhook as a person installs it: the chart by Helm, the certificate by its README, the program by itself.
+//! The webhook as a person installs it: the chart by Helm, and the program by itself.
 //!
 //! Two things differ from a cluster with nodes. The Service is an `ExternalName` to a loopback address, so the API server
 //! calls the program there under the Service's name; and the program runs beside the control plane, with a token of the
@@ -89,7 +89,7 @@ impl Webhook {
         plane.kubectl(&["replace", "--force", "-f", &service]).unwrap();
 
         let folder = plane.folder("webhook");
-        plane.bash(&development_pair(&folder.display().to_string())).unwrap();
+        fs::create_dir(&folder).unwrap();
         let token = ["create", "token", "dynamo-cache", "--namespace=dynamo-cache", "--duration=24h"];
         let token = plane.kubectl(&token).unwrap().out;
         fs::write(folder.join("kubeconfig"), kubeconfig(plane, token.trim())).unwrap();
@@ -99,8 +99,8 @@ impl Webhook {
         let file = |name: &str| folder.join(name).display().to_string();
         let arguments = vec![
             "serve".to_owned(),
-            format!("--cert-file={}", file("tls.crt")),
-            format!("--key-file={}", file("tls.key")),
+            "--service=dynamo-cache".to_owned(),
+            "--namespace=dynamo-cache".to_owned(),
             format!("--kubeconfig={}", file("kubeconfig")),
             format!("--config={}", file("config.yaml")),
             format!("--listen={listen}"),
@@ -147,15 +147,6 @@ fn external_name() -> serde_json::Value {
     let metadata = json!({"name": "dynamo-cache", "namespace": "dynamo-cache"});
     let spec = json!({"type": "ExternalName", "externalName": ADDRESS});
     json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
-}
-
-/// The commands of certs/README.md that make a development pair and set `caBundle`, but for where the pair is kept.
-fn development_pair(folder: &str) -> String {
-    let readme = fs::read_to_string(format!("{ROOT}/certs/README.md")).unwrap();
-    let block = readme.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next());
-    let block = block.expect("certs/README.md begins with the commands for a development pair");
-    assert!(block.contains("kubectl patch mutatingwebhookconfiguration"), "no kubectl patch in: {block}");
-    block.replace("/tmp/dynamo-cache-certs", folder)
 }
 
 /// The way into the cluster for the chart's own ServiceAccount, so that the program may do what the chart allows it.
