@@ -8,13 +8,16 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
 
 use self::program::Program;
 
 pub(crate) mod audit;
+pub(crate) mod balancer;
 pub(crate) mod namespace;
 pub(crate) mod program;
+pub(crate) mod replicas;
 pub(crate) mod webhook;
 
 /// The checkout.
@@ -50,7 +53,13 @@ pub(crate) fn shared() -> &'static ControlPlane {
 impl ControlPlane {
     /// One more control plane, for a test that needs it to itself. What is missing is built, progress shown.
     pub(crate) fn start() -> Result<Self, String> {
+        Self::start_with(&[])
+    }
+
+    /// One more, its API server with more flags.
+    pub(crate) fn start_with(flags: &[String]) -> Result<Self, String> {
         let mut command = Command::new(format!("{ROOT}/tests/control-plane/up"));
+        command.args(flags.iter().map(|flag| format!("--apiserver-arg={flag}")));
         command.arg("--until-stdin-closes").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut up = Program::start(&mut command)?;
         let lines: Vec<_> = BufReader::new(up.stdout()?).lines().map_while(Result::ok).take(3).collect();
@@ -103,6 +112,24 @@ impl ControlPlane {
         let path = self.folder.join(format!("test-{number}.yaml"));
         fs::write(&path, content).unwrap();
         path.display().to_string()
+    }
+
+    /// Stops the API server alone, or starts it again.
+    pub(crate) fn api_server(&self, runs: bool) {
+        let (signal, folder) = (if runs { "USR2" } else { "USR1" }, self.folder.display());
+        self.bash(&format!("kill -{signal} \"$(cat '{folder}/up.pid')\"")).unwrap();
+        wait_for("the API server to stop or to answer", || match (self.kubectl(&["get", "--raw=/readyz"]), runs) {
+            (Ok(_), true) | (Err(_), false) => Ok(()),
+            (Ok(_), false) => Err("it still answers".to_owned()),
+            (Err(why), true) => Err(why),
+        });
+    }
+
+    /// A client with all rights.
+    pub(crate) async fn client(&self) -> kube::Client {
+        let config = Kubeconfig::read_from(&self.kubeconfig).unwrap();
+        let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
+        kube::Client::try_from(config).unwrap()
     }
 
     /// A folder inside the control plane's that is not there yet.

@@ -4,6 +4,7 @@
 mod architecture;
 mod cases;
 mod cases_on_cluster;
+mod certificates;
 mod cluster;
 mod config;
 mod control_plane;

@@ -68,24 +68,16 @@ impl Webhook {
     /// # Errors
     /// Why it did not.
     pub(crate) fn admin(&self, path: &str) -> Result<String, String> {
-        let ask = || -> std::io::Result<String> {
-            let mut connection = TcpStream::connect_timeout(&self.admin, DEADLINE)?;
-            connection.set_read_timeout(Some(DEADLINE))?;
-            write!(connection, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin)?;
-            let mut answer = String::new();
-            connection.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        ask().map_err(|why| format!("failed to ask {} for {path}: {why}", self.admin))
+        ask(self.admin, path)
     }
 
     fn install(plane: &'static ControlPlane) -> Self {
-        let [listen, admin] = free_ports();
+        let [listen, admin] = free_ports(ADDRESS);
         let (chart, port) = (format!("{ROOT}/manifests/chart"), format!("service.port={}", listen.port()));
         let install = ["install", "dynamo-cache", &chart, "--namespace=dynamo-cache", "--create-namespace"];
         plane.helm(&[&install, ["--set", &port].as_slice()].concat()).unwrap();
 
-        let service = plane.file(&external_name().to_string());
+        let service = plane.file(&external_name(ADDRESS).to_string());
         plane.kubectl(&["replace", "--force", "-f", &service]).unwrap();
 
         let folder = plane.folder("webhook");
@@ -137,20 +129,36 @@ impl Webhook {
     }
 }
 
+/// What an admin listener answers, head and body.
+///
+/// # Errors
+/// Why it did not.
+pub(crate) fn ask(address: SocketAddr, path: &str) -> Result<String, String> {
+    let ask = || -> std::io::Result<String> {
+        let mut connection = TcpStream::connect_timeout(&address, DEADLINE)?;
+        connection.set_read_timeout(Some(DEADLINE))?;
+        write!(connection, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().map_err(|why| format!("failed to ask {address} for {path}: {why}"))
+}
+
 /// Two ports that were free a moment ago. Nothing else binds this address, and connections from it there are none.
-fn free_ports() -> [SocketAddr; 2] {
-    let sockets = [(); 2].map(|()| TcpListener::bind((ADDRESS, 0)).unwrap());
+pub(super) fn free_ports(address: &str) -> [SocketAddr; 2] {
+    let sockets = [(); 2].map(|()| TcpListener::bind((address, 0)).unwrap());
     sockets.map(|socket| socket.local_addr().unwrap())
 }
 
-fn external_name() -> serde_json::Value {
+pub(super) fn external_name(address: &str) -> serde_json::Value {
     let metadata = json!({"name": "dynamo-cache", "namespace": "dynamo-cache"});
-    let spec = json!({"type": "ExternalName", "externalName": ADDRESS});
+    let spec = json!({"type": "ExternalName", "externalName": address});
     json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
 }
 
 /// The way into the cluster for the chart's own ServiceAccount, so that the program may do what the chart allows it.
-fn kubeconfig(plane: &ControlPlane, token: &str) -> String {
+pub(super) fn kubeconfig(plane: &ControlPlane, token: &str) -> String {
     let view = plane.kubectl(&["config", "view", "--raw", "--flatten", "--minify", "--output=json"]).unwrap();
     let mut config: serde_json::Value = serde_json::from_str(&view.out).unwrap();
     config["users"][0]["user"] = json!({"token": token});

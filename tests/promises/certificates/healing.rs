@@ -1,0 +1,135 @@
+//! Whatever is broken about certificates in the cluster heals by itself.
+
+use crate::control_plane::namespace::Namespace;
+use crate::control_plane::replicas::{Installation, Replica, alone};
+use crate::control_plane::wait_for;
+use crate::stored::worker;
+
+const KEY: &str = "-----BEGIN PRIVATE KEY-----";
+
+/// Waits until a pod gets through, by a fresh connection.
+fn gets_through(installation: &Installation<'_>, namespace: &Namespace) {
+    installation.balancer.cut();
+    wait_for("a pod to be created", || namespace.create(&pod()).map(drop));
+}
+
+fn pod() -> String {
+    let mut pod = worker("");
+    pod["metadata"] = serde_json::json!({"generateName": "worker-"});
+    pod.to_string()
+}
+
+fn counted(replica: &Replica<'_>, line: &str) -> bool {
+    replica.page("/metrics").unwrap().contains(&format!("{line}\n"))
+}
+
+#[test]
+fn a_secret_that_is_deleted_or_filled_with_garbage_is_restored_and_nothing_is_rotated() {
+    let (plane, _one) = alone();
+    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let namespace = Namespace::opted_in(plane, &[]);
+    let one = installation.ready("one");
+    let two = installation.ready("two");
+    let before = installation.secret();
+    assert_eq!(before[1].matches(KEY).count(), 1, "the two share one CA");
+    assert_eq!(installation.bundles(), [before[0].clone()]);
+    gets_through(&installation, &namespace);
+
+    plane.kubectl(&["delete", "secret", "dynamo-cache-ca", "--namespace=dynamo-cache"]).unwrap();
+    let restored = || if installation.secret() == before { Ok(()) } else { Err("it is not what it was".to_owned()) };
+    wait_for("the Secret to be restored", restored);
+
+    let garbage = ["patch", "secret", "dynamo-cache-ca", "--namespace=dynamo-cache", "-p"];
+    let patch = r#"{"stringData":{"ca.crt":"garbage","ca.key":"-----BEGIN PRIVATE KEY-----\n!\n"}}"#;
+    plane.kubectl(&[garbage.as_slice(), &[patch]].concat()).unwrap();
+    wait_for("the Secret to be restored", restored);
+    for replica in [&one, &two] {
+        assert!(counted(replica, "dynamo_cache_certificate_renewals_total{what=\"leaf\"} 1"), "{}", replica.log());
+        replica.wait_for("/readyz", "200 OK");
+    }
+    assert_eq!(installation.bundles(), [before[0].clone()]);
+    gets_through(&installation, &namespace);
+}
+
+#[test]
+fn a_secret_that_is_lost_with_every_replica_is_made_anew() {
+    let (plane, _one) = alone();
+    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let namespace = Namespace::opted_in(plane, &[]);
+    drop(installation.ready("one"));
+    let before = installation.secret();
+    plane.kubectl(&["delete", "secret", "dynamo-cache-ca", "--namespace=dynamo-cache"]).unwrap();
+    let _two = installation.ready("two");
+    assert_ne!(installation.secret(), before);
+    gets_through(&installation, &namespace);
+    assert!(installation.bundles()[0].contains(&before[0]), "who still served under the old one would be trusted");
+}
+
+#[test]
+fn a_ca_bundle_that_is_overwritten_is_put_right_and_one_that_always_is_is_left_to_the_other() {
+    let (plane, _one) = alone();
+    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let namespace = Namespace::opted_in(plane, &[]);
+    let replica = installation.ready("one");
+    let ours = installation.secret()[0].clone();
+    let theirs = rcgen::generate_simple_self_signed(["elsewhere".to_owned()]).unwrap().cert.pem();
+    installation.overwrite_bundle(&theirs);
+    let put_right = || match &installation.bundles()[..] {
+        [bundle] if bundle.contains(&ours) => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    wait_for("our CA in the caBundle", put_right);
+    gets_through(&installation, &namespace);
+    replica.wait_for("/readyz?verbose", "[+]bundle: ok");
+
+    for times in 2..=5 {
+        wait_for("our CA in the caBundle", put_right);
+        replica.wait_for("/readyz?verbose", "[+]bundle: ok");
+        installation.overwrite_bundle(&theirs);
+        replica.wait_for("/metrics", &format!("dynamo_cache_bundle_conflicts_total {times}\n"));
+    }
+    replica.wait_for("/readyz?verbose", "given up, ");
+    let page = replica.page("/readyz?verbose").unwrap();
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("stranger"), "it was good, so it stays ready: {page}");
+    assert!(counted(&replica, "dynamo_cache_trusted 0"));
+    assert!(replica.log().contains("we leave it to them"), "{}", replica.log());
+}
+
+#[test]
+fn replicas_outlive_the_api_server_and_start_while_it_is_away() {
+    let (plane, _one) = alone();
+    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let namespace = Namespace::opted_in(plane, &[]);
+    let one = installation.ready("one");
+    gets_through(&installation, &namespace);
+    plane.api_server(false);
+    let mut two = installation.start("two");
+    two.wait_for("/readyz", "[-]certificate: not yet");
+    one.wait_for("/metrics", "dynamo_cache_watch_errors_total{kind=\"secret\"} ");
+    assert!(one.page("/readyz").unwrap().starts_with("HTTP/1.1 200"), "it was ready, so it stays");
+    plane.api_server(true);
+    two.wait_until_ready();
+    drop(one);
+    gets_through(&installation, &namespace);
+}
+
+#[test]
+fn without_a_configuration_a_replica_is_ready_and_says_so() {
+    let (plane, _one) = alone();
+    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let stored = plane.read(&["mutatingwebhookconfiguration", "dynamo-cache"]);
+    plane.kubectl(&["delete", "mutatingwebhookconfiguration", "dynamo-cache"]).unwrap();
+    let replica = installation.ready("one");
+    replica.wait_for("/readyz?verbose", "[+]bundle: not needed: no MutatingWebhookConfiguration dynamo-cache");
+    plane.kubectl(&["create", "-f", &plane.file(&anew(stored).to_string())]).unwrap();
+    replica.wait_for("/readyz?verbose", "[+]probe: ok");
+    let namespace = Namespace::opted_in(plane, &[]);
+    gets_through(&installation, &namespace);
+}
+
+/// An object as it can be created again.
+fn anew(mut object: serde_json::Value) -> serde_json::Value {
+    let metadata = object["metadata"].as_object_mut().unwrap();
+    metadata.retain(|key, _| matches!(key.as_str(), "name" | "labels" | "annotations"));
+    object
+}
