@@ -24,7 +24,7 @@ fn the_rendered_manifests_install_with_kubectl_alone_and_the_examples_apply() {
     });
 
     let told = plane.bash("certs/dev --out \"$(dirname \"$KUBECONFIG\")/certs\"").unwrap().out;
-    let commands = told.split_once("Bring them into the cluster:").expect("certs/dev tells how to go on").1;
+    let commands = told.split_once("installed with certificate.mode=secret:").expect("certs/dev tells how to go on").1;
     plane.bash(commands).unwrap();
     let ca = "kubectl get mutatingwebhookconfiguration dynamo-cache -o jsonpath='{.webhooks[0].clientConfig.caBundle}'";
     let ca = plane.bash(&format!("{ca} | base64 -d | openssl x509 -noout -subject")).unwrap().out;
@@ -90,7 +90,61 @@ fn the_webhook_can_do_what_the_chart_allows_it_and_no_more() {
         }
         assert!(!may("patch", resource), "it may patch {resource}");
     }
+    let account = "--as=system:serviceaccount:dynamo-cache:dynamo-cache";
+    let own = |verb: &str, kind: &str, name: &str| {
+        let named = format!("{kind}/{name}");
+        plane.kubectl(&["auth", "can-i", verb, &named, account, "--namespace=dynamo-cache", "--quiet"]).is_ok()
+    };
+    for (kind, name, verbs) in [
+        ("secrets", "dynamo-cache-ca", ["get", "watch", "update"].as_slice()),
+        ("mutatingwebhookconfigurations", "dynamo-cache", &["get", "watch", "patch"]),
+    ] {
+        for verb in verbs {
+            assert!(own(verb, kind, name), "it may not {verb} {kind}/{name}");
+            assert!(!own(verb, kind, "other"), "it may {verb} {kind}/other");
+        }
+        assert!(!own("delete", kind, name), "it may delete {kind}/{name}");
+    }
     for (verb, resource) in [("get", "secrets"), ("create", "pods"), ("list", "pods"), ("get", "configmaps")] {
         assert!(!may(verb, resource), "it may {verb} {resource}");
     }
+}
+
+#[test]
+fn each_mode_of_certificates_gets_what_it_needs_and_no_more() {
+    let plane = super::control_plane::shared();
+    let render = |values: &str| {
+        let values = format!("--set={values}");
+        let template =
+            ["template", "dynamo-cache", &format!("{ROOT}/manifests/chart"), "--namespace=dynamo-cache", &values];
+        plane.helm(&template).unwrap().out
+    };
+    let [own, manager, brought, published] = [
+        "certificate.mode=self-managed,certificate.dnsNames={other.example}",
+        "certificate.mode=cert-manager,certificate.dnsNames={other.example}",
+        "certificate.mode=secret",
+        "certificate.mode=secret,certificate.publish=true,certificate.clientCAConfigMap=clients",
+    ]
+    .map(render);
+    for (words, expected) in [
+        ("--service=dynamo-cache\n", [true, true, true, true]),
+        ("--secret=dynamo-cache-ca\n", [true, false, false, false]),
+        ("--dns-name=other.example\n", [true, false, false, false]),
+        ("--cert-file=/etc/dynamo-cache/tls/tls.crt\n", [false, true, true, true]),
+        ("--ca-file=/etc/dynamo-cache/tls/ca.crt\n", [false, false, false, true]),
+        ("--client-ca-file=/etc/dynamo-cache/client-ca/ca.crt\n", [false, false, false, true]),
+        ("secretName: dynamo-cache-tls\n", [false, true, true, true]),
+        ("kind: Role\n", [true, false, false, false]),
+        ("verbs: [get, list, watch, patch]\n", [true, false, false, true]),
+        ("cert-manager.io/inject-ca-from: dynamo-cache/dynamo-cache\n", [false, true, false, false]),
+        ("kind: Issuer\n", [false, true, false, false]),
+        ("    - other.example\n", [false, true, false, false]),
+        ("caBundle:", [false, false, false, false]),
+    ] {
+        let found = [&own, &manager, &brought, &published].map(|rendered| rendered.contains(words));
+        assert_eq!(found, expected, "{words}");
+    }
+    let elsewhere =
+        render("certificate.mode=cert-manager,certificate.issuerRef.name=ca,certificate.issuerRef.kind=ClusterIssuer");
+    assert!(elsewhere.contains("kind: ClusterIssuer\n") && !elsewhere.contains("kind: Issuer\n"), "{elsewhere}");
 }
