@@ -1,5 +1,7 @@
 //! Promises about certificates, each held against a real API server.
 
+mod brought;
+pub(crate) mod clients;
 mod closed_loop;
 mod healing;
 mod upgrade;

@@ -10,9 +10,9 @@ use crate::webhook::{Webhook, worker};
 
 /// Files of a pair, and the CA by which it is trusted.
 pub(crate) struct Pair {
-    certificate: String,
-    key: String,
-    ca: String,
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+    pub(crate) ca: String,
 }
 
 /// A webhook that serves a pair, with a cluster that cannot be reached, and the pair's own CA.

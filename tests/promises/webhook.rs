@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use serde_json::Value;
 
@@ -120,6 +120,43 @@ impl Webhook {
         let name = ServerName::try_from("localhost").unwrap();
         let connection = ClientConnection::new(Arc::new(config), name).unwrap();
         Caller(StreamOwned::new(connection, self.tcp()))
+    }
+
+    /// From now on another CA is the one that callers trust.
+    pub(crate) fn trust(&mut self, ca: &str) {
+        ca.clone_into(&mut self.ca);
+    }
+
+    /// A handshake as a caller makes it, and whether the two agreed; the client's certificate and key, in PEM.
+    pub(crate) fn shake(&self, client: Option<[&str; 2]>) -> Result<u16, String> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.ca.as_bytes()).unwrap()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(BOTH)
+            .unwrap()
+            .with_root_certificates(roots);
+        let config = match client {
+            None => config.with_no_client_auth(),
+            Some([certificate, key]) => {
+                let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+                config.with_client_auth_cert(vec![certificate], key).unwrap()
+            }
+        };
+        let connection = ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap();
+        let mut caller = Caller(StreamOwned::new(connection, self.tcp()));
+        let body = worker("x");
+        caller.0.write_all(post(body.len()).as_bytes()).map_err(|why| why.to_string())?;
+        caller.0.write_all(&body).map_err(|why| why.to_string())?;
+        // What is refused says so to whoever reads.
+        let mut first = [0];
+        caller.0.read_exact(&mut first).map_err(|why| why.to_string())?;
+        let mut answer = String::from_utf8(first.to_vec()).unwrap();
+        while !answer.ends_with("\r\n") {
+            caller.0.read_exact(&mut first).map_err(|why| why.to_string())?;
+            answer.push(char::from(first[0]));
+        }
+        Ok(answer.split(' ').nth(1).unwrap().parse().unwrap())
     }
 
     /// A connection to which nothing was said yet.

@@ -7,15 +7,15 @@ use serde_json::{Map, Value, json};
 use super::{ControlPlane, Said, wait_for};
 
 /// A namespace, ready for pods.
-pub(crate) struct Namespace {
-    plane: &'static ControlPlane,
+pub(crate) struct Namespace<'p> {
+    plane: &'p ControlPlane,
     /// What it is called: after the test, so that a log can be read.
     pub(crate) name: String,
 }
 
-impl Namespace {
+impl<'p> Namespace<'p> {
     /// A namespace that asks for caches, with these annotations after `dynamo-cache.io/`.
-    pub(crate) fn opted_in(plane: &'static ControlPlane, annotations: &[(&str, &str)]) -> Self {
+    pub(crate) fn opted_in(plane: &'p ControlPlane, annotations: &[(&str, &str)]) -> Self {
         let annotations = annotations.iter().map(|(name, value)| (format!("dynamo-cache.io/{name}"), json!(value)));
         Self::new(plane, &json!({"dynamo-cache.io/inject": "enabled"}), &annotations.collect())
     }
@@ -27,11 +27,11 @@ impl Namespace {
     }
 
     /// A namespace that asks for nothing.
-    pub(crate) fn plain(plane: &'static ControlPlane) -> Self {
+    pub(crate) fn plain(plane: &'p ControlPlane) -> Self {
         Self::new(plane, &json!({}), &Map::new())
     }
 
-    fn new(plane: &'static ControlPlane, labels: &Value, annotations: &Map<String, Value>) -> Self {
+    fn new(plane: &'p ControlPlane, labels: &Value, annotations: &Map<String, Value>) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let test = std::thread::current().name().unwrap_or_default().replace('_', "-");
         let test: String = test.rsplit("::").next().unwrap_or_default().chars().take(50).collect();

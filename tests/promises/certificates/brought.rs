@@ -1,0 +1,69 @@
+//! A certificate that a person brings, and one that replaces it.
+
+use std::fs;
+
+use crate::control_plane::namespace::Namespace;
+use crate::control_plane::replicas::{Installation, alone};
+use crate::control_plane::{ROOT, wait_for};
+use crate::stored::worker;
+
+/// The commands of certs/README.md that bring a pair, but for where it is kept.
+fn as_the_readme_says(folder: &str) -> String {
+    let readme = fs::read_to_string(format!("{ROOT}/certs/README.md")).unwrap();
+    let block = readme.split("```sh\n").find(|block| block.starts_with("certs/dev"));
+    let block = block.and_then(|rest| rest.split("```").next()).expect("certs/README.md tells how to bring a pair");
+    assert!(block.contains("kubectl patch mutatingwebhookconfiguration"), "no kubectl patch in: {block}");
+    block.replace("/tmp/dynamo-cache-certs", folder)
+}
+
+#[test]
+fn a_pair_that_a_person_brings_is_served_and_trusted() {
+    let (plane, _one) = alone();
+    let folder = plane.folder("brought").display().to_string();
+    let files =
+        [format!("--cert-file={folder}/tls.crt"), format!("--key-file={folder}/tls.key"), "--drain=0s".to_owned()];
+    let files: Vec<_> = files.iter().map(String::as_str).collect();
+    let installation = Installation::new(plane, "certificate.mode=secret", &files);
+    let namespace = Namespace::opted_in(plane, &[]);
+    let commands = as_the_readme_says(&folder);
+    let (pair, patch) = commands.split_once("kubectl patch").unwrap();
+    plane.bash(pair).unwrap();
+    let mut replica = installation.start("one");
+    replica.wait_for("/readyz", "[-]bundle: the API server does not trust us by the caBundle of pods.dynamo-cache.io");
+    plane.bash(&format!("kubectl patch{patch}")).unwrap();
+    replica.wait_until_ready();
+    wait_for("a pod to be created", || namespace.create(&worker("brought").to_string()).map(drop));
+    plane.kubectl(&["delete", "secret", "dynamo-cache-tls", "--namespace=dynamo-cache"]).unwrap();
+}
+
+#[test]
+fn a_pair_of_a_new_ca_is_published_before_it_is_served() {
+    let (plane, _one) = alone();
+    let folder = plane.folder("published").display().to_string();
+    let dev = format!("certs/dev --force --out '{folder}'");
+    plane.bash(&dev).unwrap();
+    let file = |option: &str, name: &str| format!("--{option}={folder}/{name}");
+    let files = [file("cert-file", "tls.crt"), file("key-file", "tls.key"), file("ca-file", "ca.crt")];
+    let more = ["--drain=0s", "--settle=1s"];
+    let arguments: Vec<_> = files.iter().map(String::as_str).chain(more).collect();
+    let installation = Installation::new(plane, "certificate.mode=secret,certificate.publish=true", &arguments);
+    let namespace = Namespace::opted_in(plane, &[]);
+    let replica = installation.ready("one");
+    wait_for("a pod to be created", || namespace.create(&worker("first").to_string()).map(drop));
+    let first = installation.bundles();
+    for name in ["second", "third"] {
+        plane.bash(&dev).unwrap();
+        let ca = fs::read_to_string(format!("{folder}/ca.crt")).unwrap();
+        let before = replica.log().matches("serving a certificate").count();
+        wait_for("the next leaf", || {
+            // Whether before it or after it: who asks by a new connection gets through.
+            installation.balancer.cut();
+            let pod = namespace.dry_run(&worker(name).to_string());
+            assert!(pod["metadata"]["annotations"]["dynamo-cache.io/status"].is_string(), "{pod:#}");
+            let now = replica.log().matches("serving a certificate").count();
+            if now == before + 1 { Ok(()) } else { Err(replica.log()) }
+        });
+        let bundles = installation.bundles();
+        assert!(bundles[0].starts_with(&first[0]) && bundles[0].ends_with(&ca), "the old one stays: {bundles:?}");
+    }
+}
