@@ -110,7 +110,7 @@ impl Metrics {
         ours.register("certificate_failures", "Failures that are tried again, by reason", self.failures.clone());
         let help = "How often somebody else took what we had published in caBundle";
         ours.register("bundle_conflicts", help, self.bundle_conflicts.clone());
-        let help = "Whether a call with the published caBundle reaches us, or nobody calls us (1), or not (0)";
+        let help = "1: a call with the published caBundle reaches us, or no caBundle is known; 0: it does not";
         ours.register("trusted", help, self.trusted.clone());
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         ours.register("build", "What is running", version);
