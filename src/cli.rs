@@ -93,10 +93,10 @@ pub struct Serve {
 pub struct Called {
     /// The Service by which the API server calls. Its caBundle is then looked after, and without --cert-file the
     /// certificate is made here, by a CA that all replicas share in a Secret.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = value::label)]
     pub service: Option<String>,
     /// Its namespace; without it the pod's own, or the kubeconfig's.
-    #[arg(long, value_name = "NAME", requires = "service")]
+    #[arg(long, value_name = "NAME", requires = "service", value_parser = value::label)]
     pub namespace: Option<String>,
     /// The `MutatingWebhookConfiguration` that names the Service; without it the one of the Service's name.
     #[arg(long, value_name = "NAME", requires = "service")]
@@ -105,10 +105,10 @@ pub struct Called {
     #[arg(long, value_name = "NAME", requires = "service", conflicts_with = "cert_file")]
     pub secret: Option<String>,
     /// One more name in the certificate that is made; may be given several times.
-    #[arg(long, value_name = "NAME", requires = "service", conflicts_with = "cert_file")]
+    #[arg(long, value_name = "NAME", requires = "service", conflicts_with = "cert_file", value_parser = value::dns_name)]
     pub dns_name: Vec<String>,
     /// The domain of the cluster, for the long name of the Service.
-    #[arg(long, value_name = "NAME", default_value = "cluster.local")]
+    #[arg(long, value_name = "NAME", default_value = "cluster.local", value_parser = value::dns_name)]
     pub cluster_domain: String,
 }
 

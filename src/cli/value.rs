@@ -18,6 +18,28 @@ pub(super) fn claim(text: &str) -> Result<(String, Access), String> {
     Ok((name.to_owned(), access))
 }
 
+/// The name of a Service, a namespace or what is named after them.
+pub(super) fn label(text: &str) -> Result<String, String> {
+    if is_label(text) {
+        return Ok(text.to_owned());
+    }
+    Err("a name has up to 63 small letters, digits and hyphens, and no hyphen at its ends".to_owned())
+}
+
+/// A DNS name, perhaps with a star in place of its first part.
+pub(super) fn dns_name(text: &str) -> Result<String, String> {
+    let name = text.strip_prefix("*.").unwrap_or(text).to_ascii_lowercase();
+    if name.len() <= 253 && name.split('.').all(is_label) {
+        return Ok(text.to_owned());
+    }
+    Err("a DNS name is written like webhook.example.org or *.example.org".to_owned())
+}
+
+fn is_label(text: &str) -> bool {
+    let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(inside) && !text.starts_with('-') && !text.ends_with('-')
+}
+
 /// `KEY=VALUE`, the key being an annotation of ours with its prefix.
 pub(super) fn annotation(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
@@ -46,7 +68,7 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{annotation, claim, pointer};
+    use super::{annotation, claim, dns_name, label, pointer, time};
     use crate::admission::claim::Access;
 
     #[test]
@@ -62,6 +84,22 @@ mod tests {
         assert_eq!(annotation("dynamo-cache.io/model-claim=a=b"), Ok(expected));
         assert!(annotation("model-claim=a").is_err_and(|error| error.contains("write dynamo-cache.io/model-claim=a")));
         assert!(annotation("dynamo-cache.io/model-claim").is_err());
+    }
+
+    #[test]
+    fn names_of_services_and_of_hosts_are_what_kubernetes_and_certificates_take() {
+        assert!(
+            label("dynamo-cache").is_ok() && label("Cache").is_err() && label("a.b").is_err() && label("").is_err()
+        );
+        assert!(dns_name("webhook.Example.org").is_ok() && dns_name("*.example.org").is_ok());
+        assert!(dns_name("a..b").is_err() && dns_name("ü.org").is_err() && dns_name("a.*.b").is_err());
+    }
+
+    #[test]
+    fn a_time_has_a_unit() {
+        let seconds = |seconds| Ok(std::time::Duration::from_secs(seconds));
+        assert_eq!((time("15s"), time("7d"), time("2000ms")), (seconds(15), seconds(604_800), seconds(2)));
+        assert!(time("15").is_err() && time("s").is_err() && time("1h").is_err());
     }
 
     #[test]
