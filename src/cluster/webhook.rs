@@ -75,6 +75,8 @@ pub struct Entry {
 pub enum Published {
     /// There was nothing to write.
     Already,
+    /// Somebody else wrote meanwhile, and what came of it is seen next.
+    Changed,
     /// There is no such configuration or entry.
     NotInstalled,
     /// It was written.
@@ -113,18 +115,20 @@ impl Configuration {
         let mut events = std::pin::pin!(watch_object(self.api.clone(), &self.name).default_backoff());
         while let Some(event) = events.next().await {
             match event {
-                Ok(found) => {
-                    let entries = found.as_ref().map(|found| entries(found, &self.service)).unwrap_or_default();
-                    let seen = if entries.is_empty() { Seen::NotInstalled } else { Seen::Installed(entries) };
-                    self.seen.send_if_modified(|last| {
-                        let changed = *last != seen;
-                        *last = seen;
-                        changed
-                    });
-                }
+                Ok(found) => self.see(found.as_ref()),
                 Err(error) => super::watch_failed(Kind::Configuration, &self.metrics, &error),
             }
         }
+    }
+
+    fn see(&self, found: Option<&MutatingWebhookConfiguration>) {
+        let entries = found.map(|found| entries(found, &self.service)).unwrap_or_default();
+        let seen = if entries.is_empty() { Seen::NotInstalled } else { Seen::Installed(entries) };
+        self.seen.send_if_modified(|last| {
+            let changed = *last != seen;
+            *last = seen;
+            changed
+        });
     }
 
     /// Reads the entries that call us, and writes what `amend` wants of the `caBundle` of each, where it wants anything.
@@ -144,8 +148,16 @@ impl Configuration {
             return Ok(if entries.is_empty() { Published::NotInstalled } else { Published::Already });
         }
         let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        match self.api.patch(&self.name, &parameters, &Patch::Strategic(json!({"webhooks": webhooks}))).await {
-            Ok(_) => Ok(Published::Written),
+        // Only over what was just read: a replica that wrote meanwhile may have added what we do not know of.
+        let metadata = json!({"resourceVersion": found.metadata.resource_version});
+        let patch = Patch::Strategic(json!({"metadata": metadata, "webhooks": webhooks}));
+        match self.api.patch(&self.name, &parameters, &patch).await {
+            Ok(written) => {
+                // The watch will say the same, later.
+                self.see(Some(&written));
+                Ok(Published::Written)
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Published::Changed),
             // 404: the configuration is gone; 422: the entry, of which a patch would leave a stub.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 422) => Ok(Published::NotInstalled),
             Err(error) => Err(error),

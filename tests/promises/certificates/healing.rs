@@ -28,8 +28,11 @@ fn a_secret_that_is_deleted_or_filled_with_garbage_is_restored_and_nothing_is_ro
     let (plane, _one) = alone();
     let installation = Installation::new(plane, "", &["--drain=0s"]);
     let namespace = Namespace::opted_in(plane, &[]);
-    let one = installation.ready("one");
-    let two = installation.ready("two");
+    // Both at once, so that one of them finds the Secret made by the other.
+    let mut both = ["one", "two"].map(|name| installation.start(name));
+    for replica in &mut both {
+        replica.wait_until_ready();
+    }
     let before = installation.secret();
     assert_eq!(before[1].matches(KEY).count(), 1, "the two share one CA");
     assert_eq!(installation.bundles(), [before[0].clone()]);
@@ -43,7 +46,7 @@ fn a_secret_that_is_deleted_or_filled_with_garbage_is_restored_and_nothing_is_ro
     let patch = r#"{"stringData":{"ca.crt":"garbage","ca.key":"-----BEGIN PRIVATE KEY-----\n!\n"}}"#;
     plane.kubectl(&[garbage.as_slice(), &[patch]].concat()).unwrap();
     wait_for("the Secret to be restored", restored);
-    for replica in [&one, &two] {
+    for replica in &both {
         assert!(counted(replica, "dynamo_cache_certificate_renewals_total{what=\"leaf\"} 1"), "{}", replica.log());
         replica.wait_for("/readyz", "200 OK");
     }

@@ -47,6 +47,11 @@ impl Contest {
         taken
     }
 
+    /// These were put there: whoever takes them before we have seen them there has taken them all the same.
+    pub(super) fn put(&mut self, places: impl Iterator<Item = Place>) {
+        self.had.extend(places);
+    }
+
     /// Whether nothing is to be put back now.
     pub(super) fn rests(&self, now: Instant) -> bool {
         self.rests.is_some_and(|until| now < until)
@@ -92,6 +97,13 @@ mod tests {
         assert!(!contest.see(wanted(), there.clone(), now + REST));
         assert!(contest.see(wanted(), nothing, now + REST + WINDOW));
         assert!(!contest.rests(now + REST + WINDOW), "what was long ago does not count");
+    }
+
+    #[test]
+    fn what_is_taken_before_we_see_it_there_counts() {
+        let (mut contest, now) = (Contest::default(), Instant::now());
+        contest.put([place("a")].into_iter());
+        assert!(contest.see([place("a")].into_iter(), HashSet::new(), now));
     }
 
     #[test]

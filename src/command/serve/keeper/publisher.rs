@@ -125,7 +125,8 @@ impl Publisher {
         });
         let has: HashSet<_> = has.filter(|(_, certificate)| ours.contains(certificate)).collect();
         let wanted = entries.iter().flat_map(|entry| ours.iter().map(|ours| (entry.name.clone(), ours.clone())));
-        if self.contest.see(wanted, has, now) {
+        let wanted: Vec<_> = wanted.collect();
+        if self.contest.see(wanted.iter().cloned(), has, now) {
             shown.metrics.bundle_conflicts.inc();
             let writers = writers(&entries);
             if self.contest.gave_up(now) {
@@ -145,6 +146,7 @@ impl Publisher {
                 self.write.went_well();
                 self.refused = None;
                 if published == Published::Written {
+                    self.contest.put(wanted.into_iter());
                     info!(configuration = self.configuration.name(), cas = ours.len(), "published caBundle");
                 }
                 return;
