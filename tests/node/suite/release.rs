@@ -1,0 +1,101 @@
+//! The webhook as a person installs it: the chart by Helm, the certificate by its README.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::scope;
+
+use super::cluster::{Cluster, ROOT, shared, wait_for};
+use super::namespace::Namespace;
+use super::pod;
+
+/// What the release is called, its namespace, and all that is in it.
+pub(crate) const NAME: &str = "dynamo-cache";
+
+/// Those who use the release as it is shipped; it is installed while there are any.
+struct Users {
+    number: usize,
+    failed: bool,
+}
+
+static USERS: Mutex<Users> = Mutex::new(Users { number: 0, failed: false });
+
+/// Whoever holds this uses the release as it is shipped, beside others.
+pub(crate) struct Running(());
+
+/// Whoever holds this may install the release as it likes: nobody else uses it, and it is not there yet.
+pub(crate) struct Alone(#[expect(dead_code, reason = "held")] MutexGuard<'static, Users>);
+
+/// The release as it is shipped, for as long as the answer is held. A test asks for it once.
+pub(crate) fn running() -> Running {
+    let mut users = USERS.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(!users.failed, "the release cannot be installed, another test says why");
+    if users.number == 0 {
+        users.failed = true;
+        install(shared(), &[]);
+        users.failed = false;
+    }
+    users.number += 1;
+    Running(())
+}
+
+/// No release, for as long as the answer is held, but what its holder installs and uninstalls.
+pub(crate) fn alone() -> Alone {
+    wait_for("the other tests to need the release no longer", || {
+        let users = USERS.lock().unwrap_or_else(PoisonError::into_inner);
+        if users.number == 0 { Ok(Alone(users)) } else { Err(format!("{} tests use it", users.number)) }
+    })
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let mut users = USERS.lock().unwrap_or_else(PoisonError::into_inner);
+        users.number -= 1;
+        if users.number == 0 {
+            uninstall(shared());
+        }
+    }
+}
+
+/// Installs the release by the README, with these arguments besides, until the API server calls it.
+pub(crate) fn install(cluster: &'static Cluster, more: &[&str]) {
+    let chart = format!("{ROOT}/manifests/chart");
+    let install = ["install", NAME, &chart, "--namespace", NAME, "--create-namespace", "--wait", "--timeout=3m"];
+    scope(|scope| {
+        let helm = scope.spawn(|| cluster.helm(&[&install, more].concat()));
+        // Its pods wait for the certificate, which comes second.
+        let created = ["wait", "--for=create", "mutatingwebhookconfiguration", NAME, "--timeout=60s"];
+        let created =
+            cluster.kubectl(&created).map(|_| cluster.bash(&development_pair(&cluster.unused("certificates"))));
+        helm.join().expect("it does not panic").unwrap();
+        created.unwrap().unwrap();
+    });
+    let namespace = Namespace::opted_in(&[]);
+    wait_for("the API server to call the webhook", || {
+        let pod = namespace.dry_run(&pod::worker(&[]))?;
+        if pod::status(&pod).is_null() { Err(format!("no status on the pod {pod:#}")) } else { Ok(()) }
+    });
+}
+
+/// Uninstalls the release, and deletes what [`install`] created besides.
+pub(crate) fn uninstall(cluster: &Cluster) {
+    cluster.helm(&["uninstall", NAME, "--namespace", NAME]).unwrap();
+    cluster.kubectl(&["delete", "secret", "dynamo-cache-tls", "--namespace", NAME]).unwrap();
+}
+
+/// The commands of certs/README.md that make a development pair and set `caBundle`, but for where the pair is kept.
+fn development_pair(folder: &str) -> String {
+    let readme = fs::read_to_string(format!("{ROOT}/certs/README.md")).unwrap();
+    let block = readme.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next());
+    let block = block.expect("certs/README.md begins with the commands for a development pair");
+    block.replace("/tmp/dynamo-cache-certs", folder)
+}
+
+/// The pods of the release that are not on their way out: names and UIDs.
+pub(crate) fn pods(cluster: &Cluster) -> BTreeSet<(String, String)> {
+    let pods = cluster.read(&["pods", "--namespace", NAME]);
+    let pods = pods["items"].as_array().unwrap().iter();
+    let pods = pods.filter(|pod| pod["metadata"].get("deletionTimestamp").is_none());
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    pods.map(|pod| (text(&pod["metadata"]["name"]), text(&pod["metadata"]["uid"]))).collect()
+}

@@ -1,0 +1,128 @@
+//! Volumes in folders of one node, for claims by their names: no cluster has to bring a provisioner for the tests.
+
+use serde_json::{Value, json};
+
+use super::namespace::Namespace;
+use super::pod::PYTHON;
+
+/// How the kubelet brings a folder of its node into a pod.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    /// `hostPath`, as it is: like NFS, fsGroup changes nothing in it.
+    HostPath,
+    /// `local`, whose files get the fsGroup of a pod, like block storage.
+    Local,
+}
+
+/// A volume that waits for one claim.
+pub(crate) struct Volume<'a> {
+    pub(crate) claim: &'a str,
+    pub(crate) kind: Kind,
+    pub(crate) access: &'a str,
+    /// Of its root, which belongs to root and group 0.
+    pub(crate) mode: &'a str,
+}
+
+impl<'a> Volume<'a> {
+    /// As storage is that is prepared for Dynamo's images, which run in group 0.
+    pub(crate) fn prepared(claim: &'a str) -> Self {
+        Volume { claim, kind: Kind::HostPath, access: "ReadWriteMany", mode: "0775" }
+    }
+
+    /// As a disk is when nobody has prepared it.
+    pub(crate) fn of_root(claim: &'a str) -> Self {
+        Volume { claim, kind: Kind::Local, access: "ReadWriteMany", mode: "0755" }
+    }
+
+    /// The claim.
+    pub(crate) fn claim(&self) -> Value {
+        let spec = json!({"accessModes": [self.access], "resources": {"requests": {"storage": "1Gi"}}});
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": self.claim}, "spec": spec})
+    }
+
+    /// Bound to its claim by the claim's name. The class is the one that the claim will have.
+    fn object(&self, namespace: &Namespace, host: &str, class: &str) -> Value {
+        let Namespace { cluster, name } = namespace;
+        let path = format!("{}/{name}/{}", cluster.volumes(), self.claim);
+        let kind = match self.kind {
+            Kind::HostPath => "hostPath",
+            Kind::Local => "local",
+        };
+        let on_host = json!({"key": "kubernetes.io/hostname", "operator": "In", "values": [host]});
+        json!({
+            "apiVersion": "v1", "kind": "PersistentVolume",
+            "metadata": {"name": format!("{name}-{}", self.claim), "labels": {"dynamo-cache.test/namespace": name}},
+            "spec": {
+                "capacity": {"storage": "500Gi"},
+                "accessModes": [self.access],
+                "storageClassName": class,
+                "persistentVolumeReclaimPolicy": "Retain",
+                "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": name, "name": self.claim},
+                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [on_host]}]}},
+                kind: {"path": path},
+            },
+        })
+    }
+}
+
+impl Namespace {
+    /// Makes folders and volumes, and their claims.
+    pub(crate) fn claims(&self, volumes: &[Volume<'_>]) {
+        self.volumes(volumes);
+        for volume in volumes {
+            self.create(&volume.claim());
+        }
+        self.wait_until_bound();
+    }
+
+    /// Makes folders and volumes for claims to come.
+    pub(crate) fn volumes(&self, volumes: &[Volume<'_>]) {
+        let Namespace { cluster, name } = self;
+        let folder = |volume: &Volume<'_>| format!("mkdir -m {} /volumes/{name}/{}", volume.mode, volume.claim);
+        let folders: Vec<_> = volumes.iter().map(folder).collect();
+        self.on_host("make-folders", &format!("mkdir -p /volumes/{name}; {}", folders.join("; ")));
+        let classes = cluster.read(&["storageclasses"]);
+        let is_default =
+            |class: &&Value| class["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"] == "true";
+        let class = classes["items"].as_array().unwrap().iter().find(is_default);
+        let class = class.and_then(|class| class["metadata"]["name"].as_str()).unwrap_or_default();
+        let host = cluster.host();
+        for volume in volumes {
+            self.create(&volume.object(self, &host, class));
+        }
+    }
+
+    /// Waits until every claim has its volume.
+    pub(crate) fn wait_until_bound(&self) {
+        let bound = "--for=jsonpath={.status.phase}=Bound";
+        self.kubectl(&["wait", bound, "persistentvolumeclaims", "--all", "--timeout=60s"]).unwrap();
+    }
+
+    /// Removes the volumes, and their folders, which would stay on a node that stays.
+    pub(crate) fn remove_volumes(&self) {
+        let Namespace { cluster, name } = self;
+        let selector = format!("dynamo-cache.test/namespace={name}");
+        let there = cluster.kubectl(&["delete", "persistentvolumes", "--selector", &selector, "--wait=false"]).unwrap();
+        if cluster.image().is_none() && !there.starts_with("No resources") {
+            self.on_host("remove-folders", &format!("rm -rf /volumes/{name}"));
+        }
+    }
+
+    /// Runs a script as root on the node with the volumes.
+    fn on_host(&self, name: &str, script: &str) {
+        let mount = json!({"name": "volumes", "mountPath": "/volumes"});
+        let command = ["bash", "-ec", script];
+        let main = json!({"name": "main", "image": PYTHON, "command": command, "volumeMounts": [mount]});
+        let path = json!({"path": self.cluster.volumes(), "type": "DirectoryOrCreate"});
+        let ended = self.run(&json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+            "spec": {
+                "restartPolicy": "Never",
+                "nodeSelector": {"kubernetes.io/hostname": self.cluster.host()},
+                "containers": [main],
+                "volumes": [{"name": "volumes", "hostPath": path}],
+            },
+        }));
+        ended.assert_said(&[]);
+    }
+}
