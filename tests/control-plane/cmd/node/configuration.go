@@ -66,7 +66,9 @@ func cniConfiguration() string {
 }
 
 // kubeletConfiguration is for a machine whose disk, memory and cgroups are not
-// the kubelet's to divide: nothing is evicted, no image is collected.
+// the kubelet's to divide: nothing is evicted, no image is collected. It looks
+// after its pods more often than once a minute, so that a change of a ConfigMap
+// gets into them while a person, or a test, waits.
 func (n *node) kubeletConfiguration() string {
 	return fmt.Sprintf(`apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -87,6 +89,7 @@ imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 oomScoreAdj: 0
 podLogsDir: %[3]s
+syncFrequency: 2s
 resolvConf: %[4]s
 volumePluginDir: %[5]s
 `, n.file("containerd.sock"), n.file("kubelet-ca.crt"), filepath.Join(n.logs, "pods"),
