@@ -72,7 +72,8 @@ impl Publisher {
         self.configuration.service().host()
     }
 
-    /// Waits until there is something new to see.
+    /// Waits until there is something new to see. Nothing else marks it as seen, so nothing that comes while we act is
+    /// missed.
     pub(super) async fn changed(&mut self) {
         // Its sender lives as long as we do.
         if self.seen.changed().await.is_err() {
@@ -106,12 +107,12 @@ impl Publisher {
     }
 
     /// Whether nobody calls us, as far as we know.
-    pub(super) fn is_uncalled(&mut self) -> bool {
-        *self.seen.borrow_and_update() == Seen::NotInstalled
+    pub(super) fn is_uncalled(&self) -> bool {
+        *self.seen.borrow() == Seen::NotInstalled
     }
 
-    fn entries(&mut self) -> Vec<Entry> {
-        match &*self.seen.borrow_and_update() {
+    fn entries(&self) -> Vec<Entry> {
+        match &*self.seen.borrow() {
             Seen::Installed(entries) => entries.clone(),
             Seen::NotInstalled | Seen::NotYet => Vec::new(),
         }
@@ -163,7 +164,7 @@ impl Publisher {
     /// Says whether the API server trusts what is shown, and whether a call of it would reach us.
     pub(super) async fn judge(&mut self, shown: &Shown) {
         let Some(identity) = &shown.identity else { return };
-        let about = (identity.chain.first().cloned(), self.seen.borrow_and_update().clone());
+        let about = (identity.chain.first().cloned(), self.seen.borrow().clone());
         if self.judged.as_ref() == Some(&about) && Instant::now() < self.next {
             return;
         }
