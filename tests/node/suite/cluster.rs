@@ -67,15 +67,6 @@ impl Cluster {
         output(self.command("helm").args(arguments))
     }
 
-    /// Runs a script as a person would paste it, in the checkout, with kubectl and helm at hand.
-    ///
-    /// # Errors
-    /// What it said, where it failed.
-    pub(crate) fn bash(&self, script: &str) -> Result<String, String> {
-        let script = format!("set -euo pipefail\n{script}");
-        output(self.command("bash").args(["-c", &script]).current_dir(ROOT))
-    }
-
     /// What `kubectl get … -o json` prints.
     pub(crate) fn read(&self, arguments: &[&str]) -> Value {
         let out = self.kubectl(&[&["get", "--output=json"], arguments].concat()).unwrap();

@@ -1,9 +1,7 @@
-//! The webhook as a person installs it: the chart by Helm, the certificate by its README.
+//! The webhook as a person installs it: the chart by Helm, which makes its certificate by itself.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::scope;
 
 use super::cluster::{Cluster, ROOT, shared, wait_for};
 use super::namespace::Namespace;
@@ -61,15 +59,7 @@ impl Drop for Running {
 pub(crate) fn install(cluster: &'static Cluster, more: &[&str]) {
     let chart = format!("{ROOT}/manifests/chart");
     let install = ["install", NAME, &chart, "--namespace", NAME, "--create-namespace", "--wait", "--timeout=3m"];
-    scope(|scope| {
-        let helm = scope.spawn(|| cluster.helm(&[&install, more].concat()));
-        // Its pods wait for the certificate, which comes second.
-        let created = ["wait", "--for=create", "mutatingwebhookconfiguration", NAME, "--timeout=60s"];
-        let created =
-            cluster.kubectl(&created).map(|_| cluster.bash(&development_pair(&cluster.unused("certificates"))));
-        helm.join().expect("it does not panic").unwrap();
-        created.unwrap().unwrap();
-    });
+    cluster.helm(&[&install, more].concat()).unwrap();
     let namespace = Namespace::opted_in(&[]);
     wait_for("the API server to call the webhook", || {
         let pod = namespace.dry_run(&pod::worker(&[]))?;
@@ -77,18 +67,10 @@ pub(crate) fn install(cluster: &'static Cluster, more: &[&str]) {
     });
 }
 
-/// Uninstalls the release, and deletes what [`install`] created besides.
+/// Uninstalls the release as the README says: the Secret that the replicas made is not Helm's.
 pub(crate) fn uninstall(cluster: &Cluster) {
     cluster.helm(&["uninstall", NAME, "--namespace", NAME]).unwrap();
-    cluster.kubectl(&["delete", "secret", "dynamo-cache-tls", "--namespace", NAME]).unwrap();
-}
-
-/// The commands of certs/README.md that make a development pair and set `caBundle`, but for where the pair is kept.
-fn development_pair(folder: &str) -> String {
-    let readme = fs::read_to_string(format!("{ROOT}/certs/README.md")).unwrap();
-    let block = readme.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next());
-    let block = block.expect("certs/README.md begins with the commands for a development pair");
-    block.replace("/tmp/dynamo-cache-certs", folder)
+    cluster.kubectl(&["delete", "secret", "dynamo-cache-ca", "--namespace", NAME]).unwrap();
 }
 
 /// The pods of the release that are not on their way out: names and UIDs.
