@@ -30,10 +30,10 @@ impl Claims {
         }
     }
 
-    /// Watches, for ever. `synced` is called whenever all of them are known.
-    pub async fn follow(&self, synced: impl Fn()) {
+    /// Watches, for ever. `tell` is called whenever all of them are known, and when the watch fails.
+    pub async fn follow(&self, tell: impl Fn(Result<(), String>)) {
         let events = watcher(Api::all(self.client.clone()), watcher::Config::default());
-        self.store.follow(events.default_backoff(), reduce, (Kind::Claim, &self.metrics), synced).await;
+        self.store.follow(events.default_backoff(), reduce, (Kind::Claim, &self.metrics), tell).await;
     }
 
     /// A claim, where it is there. One that was created a moment ago, or never, is read.

@@ -35,10 +35,10 @@ impl Namespaces {
         }
     }
 
-    /// Watches, for ever. `synced` is called whenever all of them are known.
-    pub async fn follow(&self, synced: impl Fn()) {
+    /// Watches, for ever. `tell` is called whenever all of them are known, and when the watch fails.
+    pub async fn follow(&self, tell: impl Fn(Result<(), String>)) {
         let events = watcher(self.api.clone(), watcher::Config::default().labels(OPTED_IN));
-        self.store.follow(events.default_backoff(), ours, (Kind::Namespace, &self.metrics), synced).await;
+        self.store.follow(events.default_backoff(), ours, (Kind::Namespace, &self.metrics), tell).await;
     }
 
     /// Our annotations on a namespace. One that opted in a moment ago, or never, is read.

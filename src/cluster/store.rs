@@ -29,17 +29,22 @@ impl<V: Clone> Store<V> {
     }
 
     /// Takes in what a watch sees, for as long as it lasts. Its errors are logged and counted, and it goes on; what
-    /// was seen before stays until a new listing is complete. `synced` is called with each.
+    /// was seen before stays until a new listing is complete. `tell` is called with each listing, with each error, and with
+    /// the first event after one.
     pub(super) async fn follow<K: ResourceExt>(
         &self,
         events: impl Stream<Item = watcher::Result<Event<K>>>,
         reduce: impl Fn(&K) -> V,
         (kind, metrics): (Kind, &Metrics),
-        synced: impl Fn(),
+        tell: impl Fn(Result<(), String>),
     ) {
         let mut events = std::pin::pin!(events);
-        let mut listing = Seen::new();
+        let (mut listing, mut failing) = (Seen::new(), false);
         while let Some(event) = events.next().await {
+            if failing && matches!(event, Ok(Event::Apply(_) | Event::Delete(_))) {
+                failing = false;
+                tell(Ok(()));
+            }
             match event {
                 Ok(Event::Init) => listing = Seen::new(),
                 Ok(Event::InitApply(object)) => listing.put(&object, reduce(&object)),
@@ -47,11 +52,16 @@ impl<V: Clone> Store<V> {
                     let listed = std::mem::replace(&mut listing, Seen::new());
                     info!(?kind, objects = listed.0.values().map(HashMap::len).sum::<usize>(), "watching");
                     *self.write() = listed;
-                    synced();
+                    failing = false;
+                    tell(Ok(()));
                 }
                 Ok(Event::Apply(object)) => self.write().put(&object, reduce(&object)),
                 Ok(Event::Delete(object)) => self.write().remove(&object),
-                Err(error) => super::watch_failed(kind, metrics, &error),
+                Err(error) => {
+                    super::watch_failed(kind, metrics, &error);
+                    failing = true;
+                    tell(Err(format!("the watch fails: {error}")));
+                }
             }
         }
     }
@@ -104,7 +114,7 @@ mod tests {
     async fn follow(store: &Store<String>, events: Vec<Result<Event<PersistentVolumeClaim>, Error>>) -> usize {
         let (synced, metrics) = (Cell::new(0), Metrics::default());
         let reduce = |claim: &PersistentVolumeClaim| claim.metadata.resource_version.clone().unwrap_or_default();
-        let count = || synced.set(synced.get() + 1);
+        let count = |known: Result<(), String>| synced.set(synced.get() + usize::from(known.is_ok()));
         store.follow(stream::iter(events), reduce, (Kind::Claim, &metrics), count).await;
         assert!(metrics.page().contains("watch_errors_total{kind=\"claim\"} 1\n"));
         synced.get()

@@ -158,8 +158,8 @@ impl Configuration {
                 Ok(Published::Written)
             }
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(Published::Changed),
-            // 404: the configuration is gone; 422: the entry, of which a patch would leave a stub.
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 422) => Ok(Published::NotInstalled),
+            // An entry that has gone since is 409 too. 422 would be a bundle that the API server refuses.
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Published::NotInstalled),
             Err(error) => Err(error),
         }
     }

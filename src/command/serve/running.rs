@@ -149,13 +149,16 @@ async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<(TcpListener,
 
 fn follow_cluster(parts: &mut Parts, facts: Facts, conditions: &Arc<Conditions>) {
     let Facts::Watched { namespaces, claims } = facts else { return };
-    let met = |condition| {
+    let tell = |condition| {
         let conditions = Arc::clone(conditions);
-        move || conditions.meet(condition)
+        move |known: Result<(), String>| match known {
+            Ok(()) => conditions.meet(condition),
+            Err(why) => conditions.lack(condition, why),
+        }
     };
-    let (namespaces_known, claims_known) = (met(Condition::Namespaces), met(Condition::Claims));
-    parts.start("the watch of namespaces", async move { namespaces.follow(namespaces_known).await });
-    parts.start("the watch of claims", async move { claims.follow(claims_known).await });
+    let (about_namespaces, about_claims) = (tell(Condition::Namespaces), tell(Condition::Claims));
+    parts.start("the watch of namespaces", async move { namespaces.follow(about_namespaces).await });
+    parts.start("the watch of claims", async move { claims.follow(about_claims).await });
 }
 
 fn warn_of_settings(config: &Config) {

@@ -111,6 +111,11 @@ impl Publisher {
         *self.seen.borrow() == Seen::NotInstalled
     }
 
+    /// Whether it is known yet what is published, if anything.
+    pub(super) fn has_seen(&self) -> bool {
+        *self.seen.borrow() != Seen::NotYet
+    }
+
     fn entries(&self) -> Vec<Entry> {
         match &*self.seen.borrow() {
             Seen::Installed(entries) => entries.clone(),
@@ -206,6 +211,13 @@ impl Publisher {
             }
         }
         shown.conditions.meet(Condition::Bundle);
+        // What is shown is trusted; what comes after it may be in trouble already.
+        if self.contest.gave_up(Instant::now()) {
+            let writers = writers(entries);
+            shown.conditions.lack(Condition::Bundle, format!("given up, {writers} keeps taking a CA of ours away"));
+        } else if let Some(refused) = &self.refused {
+            shown.conditions.lack(Condition::Bundle, format!("failed to publish a CA: {refused}"));
+        }
         for entry in entries {
             if let Err(why) = myself::call(self.listens, &host, &entry.bundle).await {
                 shown.metrics.certificate_failed(Trouble::Probe);

@@ -142,6 +142,8 @@ impl SelfManaged {
         let known = Known { now, shared, memory, served, published: &published, settled: &settled };
         for step in plan(&known) {
             match step {
+                // The first must be one that is published already, where one is.
+                Step::Serve(_) if self.under.is_none() && !self.publisher.has_seen() => {}
                 Step::Serve(under) => self.serve(under, now),
                 Step::Mint(_) | Step::Store(_) if self.again.is_early() => {}
                 Step::Mint(keep) => match Authority::mint(now, self.lifetimes.authority) {
