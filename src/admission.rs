@@ -74,13 +74,18 @@ impl<'p> Consideration<'p> {
         let (verdict, mut warnings) = component::judge(pod);
         let settings = match verdict {
             Verdict::LeftAlone(_) => Cow::Borrowed(defaults),
-            Verdict::Component(_) => {
+            Verdict::Component(..) => {
                 let (settings, about_settings) = settings::resolve(defaults, namespace, pod.annotations());
                 warnings.extend(about_settings);
                 settings
             }
         };
         Consideration { pod, settings, verdict, warnings }
+    }
+
+    /// What the pod is to us, and by which rules.
+    pub fn verdict(&self) -> &Verdict<'p> {
+        &self.verdict
     }
 
     /// The settings that apply.
@@ -93,7 +98,7 @@ impl<'p> Consideration<'p> {
         let (model, compile) = (&*self.settings.model.claim, &*self.settings.compile.claim);
         let chosen = match &self.verdict {
             Verdict::LeftAlone(_) => &[],
-            Verdict::Component(chosen) => chosen.as_slice(),
+            Verdict::Component(_, chosen) => chosen.as_slice(),
         };
         let caches_models = chosen.iter().any(component::Chosen::wants_model_cache);
         let compiles = chosen.iter().any(component::Chosen::wants_compile_cache);
@@ -107,7 +112,7 @@ impl<'p> Consideration<'p> {
         let (left_alone, plan) = match &verdict {
             Verdict::LeftAlone(reason) if reason.leaves_no_status() => return Outcome::untouched(*reason, warnings),
             Verdict::LeftAlone(reason) => (Some(*reason), plan::Plan::default()),
-            Verdict::Component(chosen) => (None, plan::plan(pod, chosen, &settings, claims)),
+            Verdict::Component(_, chosen) => (None, plan::plan(pod, chosen, &settings, claims)),
         };
         let plan::Plan { mut changes, containers, skipped, warnings: about_caches } = plan;
         warnings.extend(about_caches);

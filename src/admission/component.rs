@@ -10,10 +10,41 @@ use super::told::{self, Warning};
 /// What a pod is to us.
 #[derive(Debug)]
 pub enum Verdict<'p> {
-    /// A Dynamo component, and its containers that get caches: init containers first, each in the pod's order.
-    Component(Vec<Chosen<'p>>),
+    /// A Dynamo component: by which rule, and its containers that get caches, init containers first, each in the pod's
+    /// order.
+    Component(Mark<'p>, Vec<Chosen<'p>>),
     /// Nothing is asked about its caches.
     LeftAlone(Reason),
+}
+
+/// What makes a pod a Dynamo component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark<'p> {
+    /// Its annotation says so.
+    Annotation,
+    /// It has this label.
+    Label(&'static str),
+    /// The command line of this container runs a `dynamo.*` module.
+    Module(&'p str),
+}
+
+/// The rule by which a container was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Nothing shows an engine, and it is the default container of kubectl.
+    Default,
+    /// An earlier status annotation of ours names it.
+    Earlier,
+    /// Nothing shows an engine, and it is the first.
+    First,
+    /// Nothing shows an engine, and it is called `main`.
+    Main,
+    /// The annotation names it.
+    Named,
+    /// Nothing shows an engine, there is no `main`, and it is called `engine-N`.
+    Numbered,
+    /// Its command line shows an engine or another `dynamo.*` module.
+    Shows,
 }
 
 /// A container that gets caches.
@@ -25,6 +56,8 @@ pub struct Chosen<'p> {
     pub container: &'p Container<'p>,
     /// What its command line shows.
     pub shown: Shown,
+    /// Why it was chosen.
+    pub rule: Rule,
     /// Which caches are its own.
     pub row: Row,
     /// Which engine it runs.
@@ -104,7 +137,8 @@ pub fn judge<'p>(pod: &'p Pod<'p>) -> (Verdict<'p>, Vec<Warning>) {
         return (Verdict::LeftAlone(Reason::OptedOut), warnings);
     }
     let candidates = candidates(pod);
-    let left_alone = if inject != Some("true") && !is_component(pod, &candidates) {
+    let mark = mark(pod, inject, &candidates);
+    let left_alone = if mark.is_none() {
         Some(Reason::NotAComponent)
     } else if pod.annotation("kubernetes.io/config.mirror").is_some() {
         Some(Reason::MirrorPod)
@@ -117,17 +151,18 @@ pub fn judge<'p>(pod: &'p Pod<'p>) -> (Verdict<'p>, Vec<Warning>) {
     } else {
         None
     };
-    if let Some(reason) = left_alone {
-        return (Verdict::LeftAlone(reason), warnings);
-    }
+    let mark = match (left_alone, mark) {
+        (None, Some(mark)) => mark,
+        (reason, _) => return (Verdict::LeftAlone(reason.unwrap_or(Reason::NotAComponent)), warnings),
+    };
     let engines = ["none", "sglang", "trtllm", "vllm"];
     let mut annotations = Annotations { pod, warnings: &mut warnings };
     let engine = annotations.word("engine", &engines);
     let names = annotations.names();
     let chosen = choose(pod, candidates, names.as_deref(), &mut warnings);
     let row_of_pod = row_of_type(pod.label("nvidia.com/dynamo-component-type"));
-    let chosen = chosen.into_iter().map(|candidate| assign(&candidate, engine, row_of_pod));
-    (Verdict::Component(chosen.collect()), warnings)
+    let chosen = chosen.into_iter().map(|(candidate, rule)| assign(&candidate, rule, engine, row_of_pod));
+    (Verdict::Component(mark, chosen.collect()), warnings)
 }
 
 /// The annotations that only a pod can have.
@@ -178,11 +213,16 @@ fn candidates<'p>(pod: &'p Pod<'p>) -> Vec<Candidate<'p>> {
     of(true, pod.init_containers()).chain(of(false, pod.containers())).collect()
 }
 
-fn is_component(pod: &Pod<'_>, candidates: &[Candidate<'_>]) -> bool {
+fn mark<'p>(pod: &Pod<'p>, inject: Option<&str>, candidates: &[Candidate<'p>]) -> Option<Mark<'p>> {
     const LABELS: [&str; 3] =
         ["nvidia.com/dynamo-component-type", "nvidia.com/dynamo-component", "nvidia.com/dynamo-graph-deployment-name"];
-    LABELS.iter().any(|label| pod.label(label).is_some())
-        || candidates.iter().any(|candidate| candidate.runs_beside() && candidate.shown.dynamo_module)
+    if inject == Some("true") {
+        return Some(Mark::Annotation);
+    }
+    let label = LABELS.into_iter().find(|label| pod.label(label).is_some());
+    let runs = |candidate: &&Candidate<'_>| candidate.runs_beside() && candidate.shown.dynamo_module;
+    let module = || candidates.iter().find(runs).map(|candidate| Mark::Module(candidate.container.name()));
+    label.map(Mark::Label).or_else(module)
 }
 
 fn is_windows(pod: &Pod<'_>) -> bool {
@@ -218,50 +258,54 @@ fn choose<'p>(
     candidates: Vec<Candidate<'p>>,
     names: Option<&[&str]>,
     warnings: &mut Vec<Warning>,
-) -> Vec<Candidate<'p>> {
+) -> Vec<(Candidate<'p>, Rule)> {
     let before = told::named_before(pod);
-    let rule: Box<dyn Fn(&Candidate<'_>) -> bool + '_> = if let Some(names) = names {
-        for name in names {
-            if !candidates.iter().any(|candidate| candidate.container.name() == *name) {
-                warnings.push(Warning::container_not_found(name));
-            }
+    for name in names.into_iter().flatten() {
+        if !candidates.iter().any(|candidate| candidate.container.name() == *name) {
+            warnings.push(Warning::container_not_found(name));
         }
-        Box::new(move |candidate| names.contains(&candidate.container.name()))
-    } else {
-        let fallback = fallback(pod, &candidates, &before);
-        Box::new(move |candidate| shows_dynamo(candidate) || fallback.contains(&candidate.place))
+    }
+    let (meant, fallback) =
+        if names.is_some() { (Rule::Named, Vec::new()) } else { fallback(pod, &candidates, &before) };
+    let rule = |candidate: &Candidate<'p>| match names {
+        Some(names) => names.contains(&candidate.container.name()).then_some(Rule::Named),
+        None if shows_dynamo(candidate) => Some(Rule::Shows),
+        None => fallback.contains(&candidate.place).then_some(meant),
     };
-    let chosen = |candidate: &Candidate<'_>| {
-        let named_before = before.iter().any(|name| name == candidate.container.name());
-        (rule(candidate) || named_before) && !candidate.never_gets_caches()
+    let choose = |candidate: Candidate<'p>| {
+        let named_before = || before.iter().any(|name| name == candidate.container.name()).then_some(Rule::Earlier);
+        let rule = rule(&candidate).or_else(named_before)?;
+        (!candidate.never_gets_caches()).then_some((candidate, rule))
     };
-    candidates.into_iter().filter(chosen).collect()
+    candidates.into_iter().filter_map(choose).collect()
 }
 
 fn shows_dynamo(candidate: &Candidate<'_>) -> bool {
     candidate.runs_beside() && (candidate.shown.engine.is_some() || candidate.shown.component.is_some())
 }
 
-/// The containers that are meant where no command line shows an engine.
-fn fallback<'p>(pod: &'p Pod<'p>, candidates: &[Candidate<'p>], before: &[String]) -> Vec<Place> {
+/// The containers that are meant where no command line shows an engine, and by which rule.
+fn fallback<'p>(pod: &'p Pod<'p>, candidates: &[Candidate<'p>], before: &[String]) -> (Rule, Vec<Place>) {
     let shown = |candidate: &&Candidate<'_>| shows_dynamo(candidate);
     if candidates.iter().filter(shown).any(|candidate| candidate.shown.engine.is_some()) {
-        return Vec::new();
+        return (Rule::Shows, Vec::new());
     }
     let containers = || candidates.iter().filter(|candidate| !candidate.place.init);
     let named = |name: &str| containers().find(|candidate| candidate.container.name() == name);
     if let Some(main) = named("main") {
-        return vec![main.place];
+        return (Rule::Main, vec![main.place]);
     }
     let engines = containers().filter(|candidate| is_numbered_engine(candidate.container.name()));
     let engines: Vec<_> = engines.map(|candidate| candidate.place).collect();
     // The last resort stays what it was on an earlier pass, also where another webhook put a container first.
     let was_chosen = containers().any(|candidate| before.iter().any(|name| name == candidate.container.name()));
     if was_chosen || !engines.is_empty() || candidates.iter().any(|candidate| shown(&candidate)) {
-        return engines;
+        return (Rule::Numbered, engines);
     }
-    let default = pod.annotation("kubectl.kubernetes.io/default-container").and_then(named);
-    default.or_else(|| containers().next()).map(|candidate| candidate.place).into_iter().collect()
+    if let Some(default) = pod.annotation("kubectl.kubernetes.io/default-container").and_then(named) {
+        return (Rule::Default, vec![default.place]);
+    }
+    (Rule::First, containers().next().map(|candidate| candidate.place).into_iter().collect())
 }
 
 /// `engine-0`, `engine-1`: the operator's names for the containers of a failover worker, which has no `main`.
@@ -278,7 +322,7 @@ fn row_of_type(component_type: Option<&str>) -> Row {
     }
 }
 
-fn assign<'p>(candidate: &Candidate<'p>, annotated: Option<&str>, row_of_pod: Row) -> Chosen<'p> {
+fn assign<'p>(candidate: &Candidate<'p>, rule: Rule, annotated: Option<&str>, row_of_pod: Row) -> Chosen<'p> {
     let Candidate { place, container, shown } = *candidate;
     let annotated = annotated.map(|name| Engine::named(name).map_or(Runs::None, Runs::Engine));
     let (row, engine) = match (shown.engine, shown.component) {
@@ -291,5 +335,5 @@ fn assign<'p>(candidate: &Candidate<'p>, annotated: Option<&str>, row_of_pod: Ro
             (row, annotated.or_else(|| of_image().map(Runs::Engine)).unwrap_or(Runs::Unknown))
         }
     };
-    Chosen { place, container, shown, row, engine }
+    Chosen { place, container, shown, rule, row, engine }
 }

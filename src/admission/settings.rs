@@ -7,9 +7,11 @@ use super::pod::Strings;
 use super::reason::Reason;
 use super::told::Warning;
 
+mod origin;
 mod table;
 mod value;
 
+pub use origin::{Level, Origin, origins};
 pub use table::{ALL, MAX_GROUP, Setting, Takes};
 
 use table::POD_ONLY;
