@@ -8,7 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::admission::claim::Access;
 
+mod look;
 mod value;
+
+pub use look::{Cluster, Explain, Preview, PreviewOutput, Status};
 
 /// Gives every NVIDIA Dynamo pod its model cache, compile cache and Model Express address.
 #[derive(Debug, Parser)]
@@ -28,6 +31,8 @@ pub enum Command {
     Inject(Inject),
     /// See the webhook at work on this machine, without a cluster.
     Try(Try),
+    /// Tell why a pod got what it got.
+    Explain(Explain),
     /// Print, check or describe the settings file.
     #[command(subcommand)]
     Config(Config),

@@ -6,14 +6,25 @@ use anyhow::Context;
 
 use crate::cli::{Cli, Command};
 
+mod account;
+mod api;
+mod change;
 mod config;
 mod diff;
+mod explain;
 mod facts;
 mod inject;
 mod input;
+mod installed;
+mod owner;
+mod room;
+mod selector;
 mod serve;
+mod table;
 mod template;
+mod told;
 mod try_it;
+mod world;
 
 /// Runs what was asked for.
 ///
@@ -22,6 +33,7 @@ mod try_it;
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Config(what) => config::run(&what),
+        Command::Explain(options) => explain::run(&options),
         Command::Inject(options) => inject::run(&options),
         Command::Serve(options) => serve::run(&options),
         Command::Try(options) => try_it::run(&options),

@@ -115,6 +115,11 @@ impl Reason {
         self.words().0
     }
 
+    /// The reason with a code.
+    pub fn named(code: &str) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
     /// What happened, as a sentence without its subject: `<cache> of container <name>: <sentence>`.
     pub fn sentence(self) -> &'static str {
         self.words().1

@@ -1,4 +1,4 @@
-//! What a cluster would know, from files: the namespace's annotations, which claims exist.
+//! What a cluster knows, or by files would know: the namespace's annotations, which claims exist.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use crate::admission::claim::{Claim, Claims};
 use crate::cli::Known;
+use crate::command::api::{Api, Error};
 use crate::command::input::Input;
 
-/// What a cluster would know of the pods' namespace.
-#[derive(Debug)]
+/// What a cluster knows of the pods' namespace.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
     /// The namespace's annotations.
     pub(super) namespace: Vec<(String, String)>,
@@ -35,6 +36,21 @@ impl Facts {
             found.get_or_insert_with(Claims::new).insert(name.clone(), claim);
         }
         Ok(Facts { namespace, claims: found })
+    }
+
+    /// Asks a cluster for the claims of a namespace; `namespace` is the object, where it could be read.
+    ///
+    /// # Errors
+    /// The API server refuses, or was not reached.
+    pub(super) async fn of_cluster(api: &Api, name: &str, namespace: Option<&Value>) -> Result<Facts, Error> {
+        let listed = api.list(&format!("/api/v1/namespaces/{name}/persistentvolumeclaims")).await?;
+        let named = listed
+            .iter()
+            .filter_map(|object| Some((object.pointer("/metadata/name")?.as_str()?.to_owned(), claim(object))));
+        let annotations = namespace.and_then(|object| object.pointer("/metadata/annotations")?.as_object());
+        let annotations = annotations.into_iter().flatten();
+        let annotations = annotations.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+        Ok(Facts { namespace: annotations.collect(), claims: Some(named.collect()) })
     }
 }
 

@@ -1,17 +1,12 @@
 //! Changes pods in files as the webhook would change them in the cluster.
 
-mod change;
 mod print;
-mod told;
 
 use std::collections::BTreeSet;
 
-use change::World;
-
-use super::facts::Facts;
 use super::input::Input;
-use super::{print as print_text, tell};
-use crate::admission::settings::Settings;
+use super::world::World;
+use super::{change, print as print_text, tell};
 use crate::cli::Inject;
 use crate::yaml;
 
@@ -20,15 +15,7 @@ use crate::yaml;
 /// # Errors
 /// Which file cannot be read, and where in it.
 pub(super) fn run(options: &Inject) -> anyhow::Result<()> {
-    let config = options.config.as_deref().map(Input::read).transpose()?;
-    let (settings, about_settings) = match &config {
-        None => (Settings::default(), Vec::new()),
-        Some(input) => {
-            let config = input.config()?;
-            (config.settings, config.warnings.iter().map(|warning| input.at(warning)).collect())
-        }
-    };
-    let world = World { settings, facts: Facts::gather(&options.known)? };
+    let (world, about_settings) = World::told(options.config.as_deref(), &options.known)?;
     let input = Input::read(&options.filename)?;
     let mut unused: BTreeSet<&str> = options.pod_template.iter().map(String::as_str).collect();
     let mut changed = Vec::new();

@@ -12,6 +12,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
 
 use self::program::Program;
+use crate::program::Run;
 
 pub(crate) mod audit;
 pub(crate) mod balancer;
@@ -81,6 +82,11 @@ impl ControlPlane {
     /// What it said, where it failed.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<Said, String> {
         self.run(Command::new(self.programs.join("kubectl")).args(arguments))
+    }
+
+    /// Runs dynamo-cache as a person at this cluster.
+    pub(crate) fn dynamo_cache(&self, arguments: &[&str]) -> Run {
+        crate::program::run_in(&self.kubeconfig, arguments, "")
     }
 
     /// Runs Helm.

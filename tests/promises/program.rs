@@ -1,7 +1,7 @@
 //! Runs the program and says how it went.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// How a run went.
@@ -11,12 +11,18 @@ pub(crate) struct Run {
     pub(crate) errors: String,
 }
 
-/// Runs the program with text on its standard input.
+/// Runs the program with text on its standard input, and without a cluster.
 pub(crate) fn run(arguments: &[&str], input: &str) -> Run {
+    run_in(Path::new("/dev/null"), arguments, input)
+}
+
+/// Runs the program with text on its standard input, in the cluster of a kubeconfig.
+pub(crate) fn run_in(kubeconfig: &Path, arguments: &[&str], input: &str) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_dynamo-cache"))
         .args(arguments)
         .env_remove("KUBERNETES_SERVICE_HOST")
         .env_remove("NO_COLOR")
+        .env("KUBECONFIG", kubeconfig)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::change::Changed;
 use crate::cli::InjectOutput;
+use crate::command::change::Changed;
 use crate::command::diff;
 use crate::yaml;
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::{Map, Value, json};
 
 use super::{ControlPlane, Said, wait_for};
+use crate::program::Run;
 
 /// A namespace, ready for pods.
 pub(crate) struct Namespace<'p> {
@@ -73,6 +74,11 @@ impl<'p> Namespace<'p> {
     /// What it said, where it failed.
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<Said, String> {
         self.plane.kubectl(&[&["--namespace", &self.name], arguments].concat())
+    }
+
+    /// Runs dynamo-cache in this namespace.
+    pub(crate) fn dynamo_cache(&self, arguments: &[&str]) -> Run {
+        self.plane.dynamo_cache(&[arguments, &["--namespace", &self.name]].concat())
     }
 
     /// What a pod would be stored as; it is not created.

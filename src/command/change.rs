@@ -7,22 +7,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use serde_path_to_error::Segment;
 
+use super::account::{Account, Judged};
+use super::template::{self, Template};
 use super::told;
+use super::world::World;
 use crate::admission::Consideration;
 use crate::admission::claim::Claim;
 use crate::admission::pod::{Metadata, Pod, Strings, Text};
-use crate::admission::settings::Settings;
-use crate::command::facts::Facts;
-use crate::command::template::{self, Template};
 use crate::yaml;
-
-/// All that decisions depend on beside the pods.
-pub(super) struct World {
-    /// The settings without any annotation.
-    pub(super) settings: Settings,
-    /// What a cluster would know.
-    pub(super) facts: Facts,
-}
 
 /// A document before and after.
 pub(super) struct Changed {
@@ -36,6 +28,8 @@ pub(super) struct Changed {
     pub(super) operations: Vec<Value>,
     /// What there is to tell, a line each.
     pub(super) told: Vec<String>,
+    /// How each of its pods or templates was decided.
+    pub(super) accounts: Vec<Account>,
 }
 
 /// Kinds of Dynamo of which only its operator knows the pods.
@@ -83,8 +77,9 @@ pub(super) fn change<'o>(
         return Err(Error::NotAnObject(yaml::kind(&document)));
     }
     let name = template::name(&document);
-    let mut changed =
-        Changed { name, after: document.clone(), before: document, operations: Vec::new(), told: Vec::new() };
+    let (after, before) = (document.clone(), document);
+    let (operations, told, accounts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut changed = Changed { name, before, after, operations, told, accounts };
     let templates = template::templates(&changed.before, pointers, unused);
     for ignored in &templates.ignored {
         changed.told.push(told::ignored(ignored));
@@ -135,7 +130,9 @@ fn decide(template: &Template, world: &World, changed: &mut Changed) -> Result<(
         Some(claims) => Cow::Borrowed(claims),
         None => Cow::Owned(consideration.claims().map(|name| (name.to_owned(), Claim::default())).collect()),
     };
+    let judged = Judged::of(&consideration);
     let outcome = consideration.decide(&claims);
+    changed.accounts.push(Account::of(&template.name, &pod, judged, &outcome, world));
     changed.told.extend(told::outcome(&template.name, &outcome));
     if begins_without_metadata && pod.metadata.is_some() && !outcome.operations.is_empty() {
         changed.operations.push(json!({ "op": "add", "path": template.metadata, "value": {} }));

@@ -1,0 +1,160 @@
+//! What was decided about a pod and by which rules, for whoever shows it.
+
+mod place;
+mod words;
+
+use crate::admission::component::{Chosen, Mark, Row, Rule, Runs, Verdict};
+use crate::admission::plan::{Cache, Change};
+use crate::admission::pod::Pod;
+use crate::admission::reason::Reason;
+use crate::admission::settings::{self, Origin};
+use crate::admission::told::Warning;
+use crate::admission::{Consideration, Outcome};
+use crate::command::world::World;
+
+use place::Place;
+
+/// What is known before the caches are decided: what the pod is, and by which rules.
+pub(super) struct Judged<'p> {
+    mark: Option<Mark<'p>>,
+    chosen: Vec<(&'p str, Named)>,
+    express: bool,
+}
+
+/// A chosen container's rule, row and engine.
+#[derive(Clone, Copy)]
+struct Named {
+    rule: Rule,
+    row: Row,
+    runs: Runs,
+    model: bool,
+    compile: bool,
+}
+
+/// A pod, and why it gets what it gets.
+pub(super) struct Account {
+    /// The pod, or what makes it, in words.
+    pub(super) name: String,
+    /// By which rule it is a component, in words.
+    pub(super) mark: Option<String>,
+    /// Why nothing was asked about its caches, where that is so.
+    pub(super) left_alone: Option<Reason>,
+    /// Its containers, init containers first.
+    pub(super) containers: Vec<ContainerAccount>,
+    /// Where each setting comes from.
+    pub(super) origins: Vec<Origin>,
+    /// What the user should act on beside the caches: the line, and what to do.
+    pub(super) warnings: Vec<(String, &'static str)>,
+    /// Whether anything but the status changes.
+    pub(super) changes: bool,
+}
+
+/// A container, and why it gets what it gets.
+pub(super) struct ContainerAccount {
+    /// Its name.
+    pub(super) name: String,
+    /// Why it was chosen, or why not, in words.
+    pub(super) rule: String,
+    /// Its engine and row, in words; none where it was not chosen.
+    pub(super) engine: Option<String>,
+    /// Its caches, in the order of planning.
+    pub(super) caches: Vec<CacheAccount>,
+}
+
+/// A cache of a container.
+pub(super) struct CacheAccount {
+    /// Which one.
+    pub(super) cache: Cache,
+    /// Where it is in place: what makes it so, a line each.
+    pub(super) in_place: Option<Vec<String>>,
+    /// Why something of it was left out, and the claim that this is about.
+    pub(super) left_out: Vec<(Reason, Option<String>)>,
+}
+
+impl<'p> Judged<'p> {
+    /// Takes down what a decision will not keep.
+    pub(super) fn of(consideration: &Consideration<'p>) -> Self {
+        let express = consideration.settings().express.url.is_some();
+        match consideration.verdict() {
+            Verdict::LeftAlone(_) => Judged { mark: None, chosen: Vec::new(), express },
+            Verdict::Component(mark, chosen) => {
+                Judged { mark: Some(*mark), chosen: chosen.iter().map(named).collect(), express }
+            }
+        }
+    }
+}
+
+fn named<'p>(chosen: &Chosen<'p>) -> (&'p str, Named) {
+    let (model, compile) = (chosen.wants_model_cache(), chosen.wants_compile_cache());
+    let Chosen { rule, row, engine: runs, .. } = *chosen;
+    (chosen.container.name(), Named { rule, row, runs, model, compile })
+}
+
+impl Account {
+    /// Puts together what is known of a pod.
+    pub(super) fn of(name: &str, pod: &Pod<'_>, judged: Judged<'_>, outcome: &Outcome<'_>, world: &World) -> Self {
+        let all = pod.init_containers().iter().chain(pod.containers());
+        let containers = all.filter_map(|container| {
+            let name = container.name();
+            let chosen = judged.chosen.iter().find(|(chosen, _)| *chosen == name).map(|(_, named)| *named);
+            outcome.left_alone.is_none().then(|| ContainerAccount {
+                name: name.to_owned(),
+                rule: chosen.map_or_else(|| words::not_chosen(name), |named| words::rule(named.rule)).to_owned(),
+                engine: chosen.map(|named| words::engine(named.row, named.runs)),
+                caches: chosen.map_or_else(Vec::new, |named| caches(name, named, judged.express, pod, outcome)),
+            })
+        });
+        let warnings = outcome.warnings.iter().filter(|warning| {
+            // The cache's own line says more.
+            !outcome.skipped.iter().any(|skipped| Warning::left_out(skipped).as_ref() == Some(warning))
+        });
+        let is_more = |change: &Change<'_>| !matches!(change, Change::Status(_));
+        Account {
+            name: name.to_owned(),
+            mark: judged.mark.map(words::mark),
+            left_alone: outcome.left_alone,
+            containers: containers.collect(),
+            origins: settings::origins(&world.file, &world.facts.namespace, pod.annotations()).collect(),
+            warnings: warnings.map(|warning| (warning.text.clone(), warning.reason.fix())).collect(),
+            changes: outcome.changes.iter().any(is_more),
+        }
+    }
+
+    /// Every reason that played a part for a cache, with its claim, each once.
+    pub(super) fn left_out(&self) -> Vec<(Reason, Option<String>)> {
+        let caches = self.containers.iter().flat_map(|container| &container.caches);
+        let mut all: Vec<_> = caches.flat_map(|cache| cache.left_out.iter().cloned()).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+}
+
+/// The caches of a container's row, then what was left out beside them.
+fn caches(name: &str, named: Named, express: bool, pod: &Pod<'_>, outcome: &Outcome<'_>) -> Vec<CacheAccount> {
+    let in_place = outcome.containers.iter().find(|(container, _)| *container == name);
+    let in_place = in_place.map(|(_, caches)| caches.as_slice()).unwrap_or_default();
+    let load_format =
+        outcome.skipped.iter().any(|skipped| skipped.cache == Cache::LoadFormat && skipped.container == name);
+    let place = Place::of(name, pod, &outcome.changes);
+    let row = [
+        (Cache::Model, named.model),
+        (Cache::Compile, named.compile),
+        (Cache::ModelExpress, express),
+        (Cache::LoadFormat, load_format),
+    ];
+    let account = |cache: Cache| {
+        let about = outcome.skipped.iter().filter(|skipped| skipped.container == name && skipped.cache == cache);
+        CacheAccount {
+            cache,
+            in_place: in_place.contains(&cache).then(|| place.of_cache(cache)),
+            left_out: about.map(|skipped| (skipped.reason, claim(skipped.reason, skipped.claim.clone()))).collect(),
+        }
+    };
+    row.into_iter().filter(|(_, is_there)| *is_there).map(|(cache, _)| account(cache)).collect()
+}
+
+/// The claim, where the reason speaks of it.
+fn claim(reason: Reason, claim: Option<String>) -> Option<String> {
+    claim.filter(|_| reason.code().starts_with("claim-"))
+}

@@ -1,0 +1,146 @@
+//! The API server, as the commands of a person ask it: objects as JSON, and errors in words.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use hyper::Request;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use serde_json::Value;
+
+use crate::cli::Cluster;
+
+/// For one answer: a person waits for it.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Objects in one page of a list.
+const PAGE: usize = 500;
+
+/// A way to the API server, and the namespace that is meant.
+pub(super) struct Api {
+    client: kube::Client,
+    server: String,
+    /// The namespace of `-n`, else of the kubeconfig's context.
+    pub(super) namespace: String,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// The API server says no, in its own words.
+    #[error("{message}")]
+    Refused {
+        /// The HTTP status.
+        code: u16,
+        /// Its sentence.
+        message: String,
+    },
+    /// It was not reached, or could not be understood.
+    #[error("failed to ask the API server at {server}: {why}")]
+    Unreachable {
+        /// Its address.
+        server: String,
+        /// The first cause.
+        why: String,
+    },
+}
+
+impl Error {
+    /// Whether the person, or their ServiceAccount, is not allowed to ask.
+    pub(super) fn is_forbidden(&self) -> bool {
+        matches!(self, Error::Refused { code: 401 | 403, .. })
+    }
+}
+
+/// Runs what asks a cluster.
+///
+/// # Errors
+/// There is no way to a cluster, or whatever `what` says.
+pub(super) fn ask<T>(options: &Cluster, what: impl AsyncFnOnce(Api) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("failed to start a runtime")?.block_on(async { what(Api::connect(options).await?).await })
+}
+
+impl Api {
+    async fn connect(options: &Cluster) -> anyhow::Result<Api> {
+        let choice = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
+        let mut config = match (&options.kubeconfig, &options.context) {
+            (Some(path), _) => {
+                let failed = || format!("failed to read the kubeconfig {}", path.display());
+                let read = Kubeconfig::read_from(path).with_context(failed)?;
+                Config::from_custom_kubeconfig(read, &choice).await.with_context(failed)?
+            }
+            (None, Some(_)) => Config::from_kubeconfig(&choice).await.context("failed to read the kubeconfig")?,
+            (None, None) => Config::infer().await.map_err(|error| {
+                anyhow::anyhow!("no cluster: name one by --kubeconfig FILE or by KUBECONFIG; {error}")
+            })?,
+        };
+        config.connect_timeout = Some(DEADLINE);
+        config.read_timeout = Some(DEADLINE);
+        let (server, default) = (config.cluster_url.to_string(), config.default_namespace.clone());
+        let client = kube::Client::try_from(config).context("failed to make a client of the cluster")?;
+        Ok(Api { client, server, namespace: options.namespace.clone().unwrap_or(default) })
+    }
+
+    /// An object; none where it is not there, or the API server knows no such kind.
+    ///
+    /// # Errors
+    /// The API server refuses, or was not reached.
+    pub(super) async fn get(&self, path: &str) -> Result<Option<Value>, Error> {
+        match self.send("GET", path, None).await {
+            Err(Error::Refused { code: 404, .. }) => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
+    /// All objects of a list, each with its kind, read page by page; none where the API server knows no such kind.
+    ///
+    /// # Errors
+    /// The API server refuses, or was not reached.
+    pub(super) async fn list(&self, path: &str) -> Result<Vec<Value>, Error> {
+        let (mut objects, mut next) = (Vec::new(), String::new());
+        loop {
+            let Some(mut page) = self.get(&format!("{path}?limit={PAGE}{next}")).await? else { return Ok(objects) };
+            let kind = page.get("kind").and_then(Value::as_str).and_then(|kind| kind.strip_suffix("List"));
+            let kind = Value::from(kind.unwrap_or_default());
+            let version = page.get("apiVersion").cloned().unwrap_or_default();
+            let token = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
+            if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
+                for item in items {
+                    // Items do not repeat what the list says of them.
+                    let mut object = serde_json::Map::from_iter([
+                        ("apiVersion".to_owned(), version.clone()),
+                        ("kind".to_owned(), kind.clone()),
+                    ]);
+                    if let Value::Object(fields) = item {
+                        object.extend(fields);
+                    }
+                    objects.push(Value::Object(object));
+                }
+            }
+            if token.is_empty() {
+                return Ok(objects);
+            }
+            next = format!("&continue={}", token.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"));
+        }
+    }
+
+    async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Error> {
+        let unreachable = |why: String| Error::Unreachable { server: self.server.clone(), why };
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
+        let request = request.body(body).map_err(|error| unreachable(error.to_string()))?;
+        self.client.request(request).await.map_err(|error| match error {
+            kube::Error::Api(status) => Error::Refused { code: status.code, message: status.message },
+            other => unreachable(first_cause(&other)),
+        })
+    }
+}
+
+/// What lies at the bottom of an error: the layers above it say the same in more words.
+fn first_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,72 @@
+//! Tell why a pod got what it got.
+
+mod report;
+mod unseen;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::api::{self, Api};
+use super::input::Input;
+use super::installed;
+use super::owner;
+use super::room::Room;
+use super::world::{Base, World};
+use super::{change, print, tell};
+use crate::admission::settings::STATUS;
+use crate::cli::Explain;
+
+use report::Live;
+
+/// Runs `explain`.
+///
+/// # Errors
+/// The pod is not there, a file cannot be read, or the cluster does not answer.
+pub(super) fn run(options: &Explain) -> anyhow::Result<()> {
+    match (&options.filename, &options.pod) {
+        (Some(file), _) => of_file(file, options),
+        (None, Some(pod)) => {
+            let report = api::ask(&options.cluster, async |api| live(&api, pod, options.config.as_deref()).await)?;
+            print(&report)
+        }
+        (None, None) => anyhow::bail!("name a pod, or a file by -f"),
+    }
+}
+
+fn of_file(file: &Path, options: &Explain) -> anyhow::Result<()> {
+    let (world, notes) = World::told(options.config.as_deref(), &options.known)?;
+    let input = Input::read(file)?;
+    let mut reports = Vec::new();
+    for document in input.documents()? {
+        let at = document.at;
+        let changed = change::change(document.value, &world, &[], &mut BTreeSet::new());
+        let changed = changed.map_err(|error| input.wrong([format!("{at}: {error}")]))?;
+        if changed.accounts.is_empty() {
+            tell(&input.at(format!("{at}: {} has no pods", changed.name)));
+        }
+        reports.extend(changed.accounts.iter().map(|account| report::report(account, None)));
+    }
+    notes.iter().for_each(|note| tell(note));
+    print(&reports.join("\n"))
+}
+
+async fn live(api: &Api, name: &str, config: Option<&Path>) -> anyhow::Result<String> {
+    let namespace = api.namespace.as_str();
+    let Some(pod) = api.get(&format!("/api/v1/namespaces/{namespace}/pods/{name}")).await? else {
+        anyhow::bail!("there is no pod {name} in namespace {namespace}");
+    };
+    let webhook = installed::find(api).await?;
+    let base = Base::of_cluster(api, &webhook, config).await?;
+    let room = Room::of(api, namespace).await?;
+    let world = base.with(room.facts);
+    let changed = change::change(pod.clone(), &world, &[], &mut BTreeSet::new())?;
+    let account = changed.accounts.first().ok_or_else(|| anyhow::anyhow!("the API server sent no pod"))?;
+    let status = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(STATUS)?.as_str());
+    let status = status.and_then(|status| serde_json::from_str::<Value>(status).ok());
+    let unseen = status.is_none().then(|| unseen::why(&pod, account, &webhook, room.namespace.as_ref()));
+    let restart = owner::restart(api, namespace, &pod).await;
+    base.notes.iter().chain(&room.notes).for_each(|note| tell(note));
+    Ok(report::report(account, Some(&Live { namespace, status, unseen, restart })))
+}

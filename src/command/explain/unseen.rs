@@ -1,0 +1,108 @@
+//! Why a live pod has no status of ours.
+
+use serde_json::Value;
+
+use crate::admission::reason::Reason;
+use crate::command::account::Account;
+use crate::command::installed::{ENTRY, Installed, Webhook};
+use crate::command::selector;
+
+/// What happened, and what to do.
+pub(super) struct Unseen {
+    /// What happened, as a sentence.
+    pub(super) why: String,
+    /// What to do, as an imperative sentence.
+    pub(super) fix: String,
+}
+
+/// What a namespace without the label lacks.
+const OPT_IN: &str = "dynamo-cache.io/inject";
+
+/// Finds the first thing that kept the webhook from being asked, or from leaving a status.
+pub(super) fn why(pod: &Value, account: &Account, webhook: &Webhook, namespace: Option<&Value>) -> Unseen {
+    let say = |why: String, fix: &str| Unseen { why, fix: fix.to_owned() };
+    if let Some(reason) = account.left_alone {
+        let about = match reason {
+            Reason::MirrorPod | Reason::OptedOut => "a match condition keeps it from the webhook",
+            Reason::NotAComponent => "the webhook leaves no status on it",
+            _ => "the webhook would leave it alone, and say so",
+        };
+        if reason.leaves_no_status() {
+            return say(format!("{about}: {} [{reason}]", reason.sentence()), reason.fix());
+        }
+    }
+    if let Some((line, fix)) = account.warnings.iter().find(|(line, _)| line.contains(Reason::StatusTooLarge.code())) {
+        return say(line.clone(), fix);
+    }
+    let installed = match webhook {
+        Webhook::Absent => {
+            let why = format!("the webhook is not installed: no MutatingWebhookConfiguration has an entry {ENTRY}");
+            return say(why, "Install it; README.md has the commands. Pods created from then on are seen.");
+        }
+        Webhook::Hidden(sentence) => {
+            let why = format!("whether the webhook is installed may not be seen: {sentence}");
+            return say(why, "Ask somebody who may list MutatingWebhookConfigurations.");
+        }
+        Webhook::Installed(installed) => installed,
+    };
+    not_selected(pod, installed, namespace).or_else(|| too_early(pod, installed, namespace)).unwrap_or_else(|| {
+        let bundle = installed.entry.pointer("/clientConfig/caBundle").and_then(Value::as_str).unwrap_or_default();
+        if bundle.is_empty() {
+            let why = format!("configuration {} has no caBundle: the API server trusts no certificate", installed.name);
+            return say(why, "Set it as certs/README.md says, then have the pod made anew.");
+        }
+        let why = "all of it fits now, so the webhook did not answer when the pod was created: it was down or not \
+                   reachable, or its certificate did not fit"
+            .to_owned();
+        let fix = format!("Look for {ENTRY:?} in the API server's log of that time, then have the pod made anew.");
+        say(why, &fix)
+    })
+}
+
+/// A selector that does not match.
+fn not_selected(pod: &Value, installed: &Installed, namespace: Option<&Value>) -> Option<Unseen> {
+    let name = pod.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default();
+    let refused = |selector: &str, labels: Option<&Value>| {
+        installed.entry.get(selector).and_then(|selector| selector::refusal(selector, labels))
+    };
+    if let Some(namespace) = namespace {
+        if let Some(refusal) = refused("namespaceSelector", namespace.pointer("/metadata/labels")) {
+            let why = format!("namespace {name} is not selected: its {refusal}");
+            let fix = if refusal.contains(OPT_IN) {
+                format!("kubectl label namespace {name} {OPT_IN}=enabled --overwrite, then have the pod made anew.")
+            } else {
+                "Dynamo pods belong into another namespace; this one is never touched.".to_owned()
+            };
+            return Some(Unseen { why, fix });
+        }
+    }
+    let refusal = refused("objectSelector", pod.pointer("/metadata/labels"))?;
+    let why = format!("the pod is not selected by objectSelector of configuration {}: its {refusal}", installed.name);
+    Some(Unseen { why, fix: "The chart sets no objectSelector: remove it, or label the pod.".to_owned() })
+}
+
+/// A pod that is older than what would have sent it.
+fn too_early(pod: &Value, installed: &Installed, namespace: Option<&Value>) -> Option<Unseen> {
+    const CREATED: &str = "/metadata/creationTimestamp";
+    // Times of the API server are of one form, in UTC and whole seconds, so their text is in their order.
+    let created = |object: &Value| object.pointer(CREATED).and_then(Value::as_str).map(str::to_owned);
+    let pod = created(pod)?;
+    let fix = "Have the pod made anew.".to_owned();
+    if let Some(since) = created(&installed.configuration).filter(|since| pod < *since) {
+        let why = format!("the pod was created at {pod}, before the webhook was installed at {since}");
+        return Some(Unseen { why, fix });
+    }
+    let since = labelled_at(namespace?).filter(|since| pod < *since)?;
+    let why = format!("the pod was created at {pod}, before the namespace was labelled, at {since} at the latest");
+    Some(Unseen { why, fix })
+}
+
+/// When whoever owns the namespace's label last changed the namespace.
+fn labelled_at(namespace: &Value) -> Option<String> {
+    let managers = namespace.pointer("/metadata/managedFields")?.as_array()?;
+    let owns = |manager: &&Value| {
+        let labels = manager.pointer("/fieldsV1/f:metadata/f:labels");
+        labels.is_some_and(|labels| labels.get(format!("f:{OPT_IN}")).is_some())
+    };
+    managers.iter().filter(owns).filter_map(|manager| manager.get("time")?.as_str()).min().map(str::to_owned)
+}

@@ -1,0 +1,102 @@
+//! All that decisions depend on beside the pods: the settings, and what a cluster knows or would know.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::api::Api;
+use super::facts::Facts;
+use super::input::Input;
+use super::installed::Webhook;
+use crate::admission::settings::{ALL, Settings};
+use crate::cli::Known;
+use crate::config::Config;
+
+/// All that decisions depend on beside the pods.
+pub(super) struct World {
+    /// The settings without any annotation.
+    pub(super) settings: Settings,
+    /// What the settings file says, as text by its keys.
+    pub(super) file: Vec<(&'static str, String)>,
+    /// What a cluster knows or would know.
+    pub(super) facts: Facts,
+}
+
+/// The settings without any annotation, and what there is to tell of them, a line each.
+#[derive(Clone, Default)]
+pub(super) struct Base {
+    /// The settings.
+    pub(super) settings: Settings,
+    /// What the settings file says, as text by its keys.
+    pub(super) file: Vec<(&'static str, String)>,
+    /// What should be written differently, or could not be read.
+    pub(super) notes: Vec<String>,
+}
+
+impl Base {
+    /// Reads a settings file; none: the built-in settings.
+    ///
+    /// # Errors
+    /// Every mistake of the file, or why it cannot be read.
+    pub(super) fn read(config: Option<&Path>) -> anyhow::Result<Base> {
+        config.map_or_else(|| Ok(Base::default()), |file| Base::of(&Input::read(file)?))
+    }
+
+    /// The settings of the webhook that is installed, unless a file is given.
+    ///
+    /// # Errors
+    /// The file that was given cannot be read.
+    pub(super) async fn of_cluster(api: &Api, webhook: &Webhook, config: Option<&Path>) -> anyhow::Result<Base> {
+        let told =
+            |note: &str| Base { notes: vec![format!("{note}; the built-in settings are taken")], ..Base::default() };
+        let Webhook::Installed(installed) = webhook else {
+            let nobody = "no webhook of dynamo-cache was found to ask for its settings";
+            return if config.is_some() { Base::read(config) } else { Ok(told(nobody)) };
+        };
+        if config.is_some() {
+            return Base::read(config);
+        }
+        let path = format!("/api/v1/namespaces/{}/configmaps/{}", installed.namespace, installed.service);
+        let name = format!("ConfigMap {}/{}", installed.namespace, installed.service);
+        match api.get(&path).await {
+            Ok(Some(map)) => match map.pointer("/data/config.yaml").and_then(Value::as_str) {
+                Some(text) => Base::of(&Input { name, text: text.to_owned() }),
+                None => Ok(told(&format!("{name} has no config.yaml"))),
+            },
+            Ok(None) => Ok(told(&format!("the webhook's {name} is not there"))),
+            Err(error) => Ok(told(&format!("failed to read the webhook's {name}: {error}"))),
+        }
+    }
+
+    fn of(input: &Input) -> anyhow::Result<Base> {
+        let Config { settings, warnings, .. } = input.config()?;
+        let notes = warnings.iter().map(|warning| input.at(warning)).collect();
+        let document = input.documents()?.into_iter().next().map(|document| document.value).unwrap_or_default();
+        let written = |key: &'static str| {
+            let value = document.pointer(&format!("/{}", key.replace('.', "/")))?;
+            match value {
+                Value::Null => None,
+                Value::String(text) => Some((key, text.clone())),
+                other => Some((key, other.to_string())),
+            }
+        };
+        let file = ALL.iter().filter_map(|setting| setting.key).filter_map(written).collect();
+        Ok(Base { settings, file, notes })
+    }
+
+    /// The world of a namespace about which this is known.
+    pub(super) fn with(&self, facts: Facts) -> World {
+        World { settings: self.settings.clone(), file: self.file.clone(), facts }
+    }
+}
+
+impl World {
+    /// The world as files and options tell it, and what there is to tell of the settings, a line each.
+    ///
+    /// # Errors
+    /// Which file cannot be read, and where in it.
+    pub(super) fn told(config: Option<&Path>, known: &Known) -> anyhow::Result<(World, Vec<String>)> {
+        let base = Base::read(config)?;
+        Ok((base.with(Facts::gather(known)?), base.notes))
+    }
+}

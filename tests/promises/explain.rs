@@ -1,0 +1,216 @@
+//! `dynamo-cache explain`: why a pod got what it got.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dynamo_cache::admission::reason::Reason;
+use serde_json::json;
+
+use super::control_plane::namespace::Namespace;
+use super::control_plane::{ControlPlane, ROOT, shared, wait_for, webhook};
+use super::program::{Run, file, run};
+use super::stored::{status, worker};
+
+const CACHES: [&str; 2] = ["model-cache", "compilation-cache"];
+
+/// For each reason code, a case that has it.
+fn cases() -> BTreeMap<&'static str, PathBuf> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(format!("{ROOT}/tests/cases")).unwrap() {
+        let folder = entry.unwrap().path();
+        let told = fs::read_to_string(folder.join("told.yaml")).unwrap();
+        let has = |reason: &Reason| told.lines().any(|line| line == format!("- {reason}"));
+        found.extend(Reason::ALL.into_iter().filter(has).map(|reason| (reason.code(), folder.clone())));
+    }
+    found
+}
+
+/// Explains the pod of a case with what the case knows.
+fn explain(folder: &Path) -> Run {
+    let path = |name: &str| folder.join(name).display().to_string();
+    let mut arguments = vec!["explain".to_owned(), "-f".to_owned(), path("object.yaml")];
+    for (option, name) in
+        [("--config", "config.yaml"), ("--namespace-file", "namespace.yaml"), ("--claims", "claims.yaml")]
+    {
+        if folder.join(name).exists() {
+            arguments.extend([option.to_owned(), path(name)]);
+        }
+    }
+    run(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), "")
+}
+
+#[test]
+fn every_reason_code_is_explained_with_its_words_and_its_fix() {
+    let mut crowded = worker("crowded");
+    crowded["metadata"]["annotations"] = json!({"notes": "x".repeat(262_100)});
+    let crowded = file("crowded.yaml", &crowded.to_string());
+    let cases = cases();
+    for reason in Reason::ALL {
+        let said = match (reason, cases.get(reason.code())) {
+            (Reason::StatusTooLarge, None) => run(&["explain", "-f", &crowded], ""),
+            (_, case) => explain(case.unwrap_or_else(|| panic!("no case folder has {reason}"))),
+        };
+        assert_eq!(said.code, Some(0), "{reason}: {}", said.errors);
+        let (line, rest) = said.output.split_once(&format!("[{reason}]")).unwrap_or_else(|| {
+            panic!("{reason} is not told of in:\n{}", said.output);
+        });
+        let line = line.lines().last().unwrap_or_default();
+        assert!(line.len() > 20, "{reason} has no words: {line:?}");
+        assert!(reason.fix().len() > 10 && rest.contains(reason.fix()), "{reason} has no fix in:\n{}", said.output);
+        assert!(reason.sentence().len() > 20, "{reason} has no sentence");
+    }
+}
+
+#[test]
+fn the_rule_of_each_container_and_the_level_of_each_setting_are_told() {
+    let mut pod = worker("worker");
+    pod["metadata"]["annotations"] = json!({"dynamo-cache.io/model-claim": "of-the-pod"});
+    let sidecar = json!({"name": "logs", "image": "busybox"});
+    pod["spec"]["containers"].as_array_mut().unwrap().push(sidecar);
+    let pod = file("explained.yaml", &pod.to_string());
+    let config = file(
+        "explained-config.yaml",
+        "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\nmodelCache: {offline: true}\n",
+    );
+    let said = run(
+        &[
+            "explain",
+            "-f",
+            &pod,
+            "--config",
+            &config,
+            "--namespace-annotation",
+            "dynamo-cache.io/model-mount-path=/models",
+            "--claim",
+            "of-the-pod",
+        ],
+        "",
+    );
+    assert_eq!(said.code, Some(0), "{}", said.errors);
+    for line in [
+        "Pod/worker",
+        "  a Dynamo component, by the command of container main, which runs a dynamo.* module",
+        "  main: chosen by its command, which shows an engine or a dynamo.* module",
+        "    engine vllm",
+        "      added: claim of-the-pod at /models",
+        "      added: HF_HUB_OFFLINE=1",
+        "    compile: left out: the claim is not in the pod's namespace (claim compilation-cache) [claim-not-found]",
+        "  logs: not chosen: its command shows no engine and no dynamo.* module; dynamo-cache.io/containers could name it",
+    ] {
+        assert!(said.output.lines().any(|found| found == line), "no {line:?} in:\n{}", said.output);
+    }
+    for (setting, value, level) in [
+        ("modelCache.claim", "of-the-pod", "pod, dynamo-cache.io/model-claim"),
+        ("modelCache.mountPath", "/models", "namespace, dynamo-cache.io/model-mount-path"),
+        ("modelCache.offline", "true", "settings file"),
+        ("missingClaim", "skip", "built in"),
+    ] {
+        let told = |line: &str| {
+            let mut words = line.split_whitespace();
+            words.next() == Some(setting) && words.next() == Some(value) && line.ends_with(level)
+        };
+        assert!(said.output.lines().any(told), "no {setting} {value} {level} in:\n{}", said.output);
+    }
+}
+
+#[test]
+fn a_workload_in_a_file_is_explained_by_its_template_and_wrong_usage_is_two() {
+    let said = run(&["explain", "-f", &format!("{ROOT}/manifests/examples/vllm-worker.yaml")], "");
+    assert!(said.output.starts_with("Deployment/vllm-worker\n"), "{}", said.output);
+    for arguments in [&["explain"][..], &["explain", "pod", "-f", "x.yaml"], &["explain", "pod", "--claim", "x"]] {
+        assert_eq!(run(arguments, "").code, Some(2), "{arguments:?}");
+    }
+    let said = run(&["explain", "pod"], "");
+    assert_eq!(said.code, Some(1));
+    assert!(said.errors.contains("--kubeconfig"), "{}", said.errors);
+}
+
+#[test]
+fn a_live_pod_is_explained_with_what_the_cluster_knows() {
+    let _webhook = webhook::running();
+    let namespace = Namespace::opted_in(shared(), &[("model-mount-path", "/models")]);
+    namespace.claims(&CACHES[..1]);
+    let workload = fs::read_to_string(format!("{ROOT}/manifests/examples/vllm-worker.yaml")).unwrap();
+    namespace.apply(&workload).unwrap();
+    let pod = namespace.pod_of_controller("app=vllm-worker");
+    let pod = pod["metadata"]["name"].as_str().unwrap();
+    let said = namespace.dynamo_cache(&["explain", pod]);
+    assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.output);
+    for told in [
+        "    model: in place\n      there: claim model-cache at /models\n",
+        "    compile: left out: the claim is not in the pod's namespace (claim compilation-cache) [claim-not-found]",
+        "namespace, dynamo-cache.io/model-mount-path",
+        "settings file",
+    ] {
+        assert!(said.output.contains(told), "no {told:?} in:\n{}", said.output);
+    }
+    assert!(!said.output.contains("made anew"), "{}", said.output);
+
+    namespace.claims(&CACHES[1..]);
+    let said = namespace.dynamo_cache(&["explain", pod]);
+    let told =
+        "    compile: left out when the pod was created: the claim is not in the pod's namespace [claim-not-found]";
+    assert!(said.output.contains(told), "{}", said.output);
+    assert!(said.output.contains("It could be in place now"), "{}", said.output);
+    let rollout = format!("kubectl rollout restart deployment/vllm-worker -n {}", namespace.name);
+    assert!(said.output.contains(&rollout), "{}", said.output);
+}
+
+#[test]
+fn a_pod_without_a_status_is_told_why_the_webhook_was_not_asked() {
+    let webhook = webhook::running();
+    let without = |namespace: &Namespace, pod: &str, why: &str, fix: &str| {
+        let said = namespace.dynamo_cache(&["explain", pod]);
+        assert_eq!(said.code, Some(0), "{}", said.errors);
+        assert!(said.output.contains(why) && said.output.contains(fix), "no {why:?}, {fix:?} in:\n{}", said.output);
+    };
+    let plain = Namespace::plain(shared());
+    plain.create(&worker("early").to_string()).unwrap();
+    let label = format!("kubectl label namespace {} dynamo-cache.io/inject=enabled", plain.name);
+    without(&plain, "early", "its label dynamo-cache.io/inject: enabled is missing", &label);
+
+    // Times have whole seconds: the label has to come in a later one.
+    wait_for("a label that is younger than the pod", || {
+        plain.kubectl(&["label", "namespace", &plain.name, "dynamo-cache.io/inject=enabled", "--overwrite"])?;
+        let said = plain.dynamo_cache(&["explain", "early"]).output;
+        if said.contains("before the namespace was labelled") {
+            return Ok(());
+        }
+        plain.kubectl(&["label", "namespace", &plain.name, "dynamo-cache.io/inject-"])?;
+        Err(said)
+    });
+
+    let namespace = Namespace::opted_in(shared(), &[]);
+    let mut out = worker("out");
+    out["metadata"]["annotations"] = json!({"dynamo-cache.io/inject": "false"});
+    namespace.create(&out.to_string()).unwrap();
+    without(&namespace, "out", "a match condition keeps it from the webhook", "Remove the annotation");
+    let mut other = worker("other");
+    other["spec"]["containers"][0]["command"] = json!(["sleep"]);
+    namespace.create(&other.to_string()).unwrap();
+    without(&namespace, "other", "the webhook leaves no status on it", "[not-a-component]");
+    drop(webhook);
+
+    let stopped = webhook::stopped();
+    namespace.create(&worker("missed").to_string()).unwrap();
+    drop(stopped);
+    let _webhook = webhook::running();
+    assert!(status(&namespace.pod("missed")).is_null());
+    without(&namespace, "missed", "the webhook did not answer when the pod was created", "API server's log");
+    let said = namespace.dynamo_cache(&["explain", "nobody"]);
+    assert_eq!(said.code, Some(1));
+    assert_eq!(said.errors, format!("there is no pod nobody in namespace {}\n", namespace.name));
+}
+
+#[test]
+fn where_no_webhook_is_installed_a_pod_is_told_so() {
+    let plane = ControlPlane::start().unwrap();
+    let wait = ["wait", "--for=create", "serviceaccount/default", "--timeout=60s"];
+    plane.kubectl(&wait).unwrap();
+    plane.kubectl(&["create", "-f", &plane.file(&worker("alone").to_string())]).unwrap();
+    let said = plane.dynamo_cache(&["explain", "alone", "-n", "default"]);
+    assert_eq!(said.code, Some(0), "{}", said.errors);
+    assert!(said.output.contains("the webhook is not installed"), "{}", said.output);
+    assert!(said.errors.contains("the built-in settings are taken"), "{}", said.errors);
+}
