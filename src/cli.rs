@@ -33,6 +33,10 @@ pub enum Command {
     Try(Try),
     /// Tell why a pod got what it got.
     Explain(Explain),
+    /// Show what a namespace would get before it is labelled.
+    Preview(Preview),
+    /// List the Dynamo components and what each got.
+    Status(Status),
     /// Print, check or describe the settings file.
     #[command(subcommand)]
     Config(Config),

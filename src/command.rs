@@ -17,9 +17,12 @@ mod inject;
 mod input;
 mod installed;
 mod owner;
+mod preview;
+mod recorded;
 mod room;
 mod selector;
 mod serve;
+mod status;
 mod table;
 mod template;
 mod told;
@@ -35,7 +38,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Config(what) => config::run(&what),
         Command::Explain(options) => explain::run(&options),
         Command::Inject(options) => inject::run(&options),
+        Command::Preview(options) => preview::run(&options),
         Command::Serve(options) => serve::run(&options),
+        Command::Status(options) => status::run(&options),
         Command::Try(options) => try_it::run(&options),
     }
 }
@@ -46,6 +51,13 @@ fn print(text: &str) -> anyhow::Result<()> {
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("failed to write the output"),
         _ => Ok(()),
+    }
+}
+
+/// Prints notes to standard error, a line each.
+fn tell_all<'n>(notes: impl IntoIterator<Item = &'n String>) {
+    for note in notes {
+        tell(note);
     }
 }
 

@@ -92,7 +92,7 @@ fn named<'p>(chosen: &Chosen<'p>) -> (&'p str, Named) {
 
 impl Account {
     /// Puts together what is known of a pod.
-    pub(super) fn of(name: &str, pod: &Pod<'_>, judged: Judged<'_>, outcome: &Outcome<'_>, world: &World) -> Self {
+    pub(super) fn of(name: &str, pod: &Pod<'_>, judged: &Judged<'_>, outcome: &Outcome<'_>, world: &World) -> Self {
         let all = pod.init_containers().iter().chain(pod.containers());
         let containers = all.filter_map(|container| {
             let name = container.name();

@@ -132,7 +132,7 @@ fn decide(template: &Template, world: &World, changed: &mut Changed) -> Result<(
     };
     let judged = Judged::of(&consideration);
     let outcome = consideration.decide(&claims);
-    changed.accounts.push(Account::of(&template.name, &pod, judged, &outcome, world));
+    changed.accounts.push(Account::of(&template.name, &pod, &judged, &outcome, world));
     changed.told.extend(told::outcome(&template.name, &outcome));
     if begins_without_metadata && pod.metadata.is_some() && !outcome.operations.is_empty() {
         changed.operations.push(json!({ "op": "add", "path": template.metadata, "value": {} }));

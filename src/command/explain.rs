@@ -14,7 +14,7 @@ use super::installed;
 use super::owner;
 use super::room::Room;
 use super::world::{Base, World};
-use super::{change, print, tell};
+use super::{change, print, tell, tell_all};
 use crate::admission::settings::STATUS;
 use crate::cli::Explain;
 
@@ -48,7 +48,7 @@ fn of_file(file: &Path, options: &Explain) -> anyhow::Result<()> {
         }
         reports.extend(changed.accounts.iter().map(|account| report::report(account, None)));
     }
-    notes.iter().for_each(|note| tell(note));
+    tell_all(&notes);
     print(&reports.join("\n"))
 }
 
@@ -67,6 +67,6 @@ async fn live(api: &Api, name: &str, config: Option<&Path>) -> anyhow::Result<St
     let status = status.and_then(|status| serde_json::from_str::<Value>(status).ok());
     let unseen = status.is_none().then(|| unseen::why(&pod, account, &webhook, room.namespace.as_ref()));
     let restart = owner::restart(api, namespace, &pod).await;
-    base.notes.iter().chain(&room.notes).for_each(|note| tell(note));
+    tell_all(base.notes.iter().chain(&room.notes));
     Ok(report::report(account, Some(&Live { namespace, status, unseen, restart })))
 }

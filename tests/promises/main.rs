@@ -11,6 +11,7 @@ mod control_plane;
 mod explain;
 mod inject;
 mod install;
+mod look;
 mod pair;
 mod program;
 mod property;

@@ -1,12 +1,14 @@
 //! An account of a pod, as a page.
 
 use serde_json::Value;
+use std::fmt::Write as _;
 
 use super::unseen::Unseen;
 use crate::admission::plan::Cache;
 use crate::admission::reason::Reason;
 use crate::admission::settings::Level;
 use crate::command::account::{Account, CacheAccount, ContainerAccount};
+use crate::command::recorded::Recorded;
 use crate::command::table::aligned;
 
 /// What is known of a pod only because it lives.
@@ -48,12 +50,12 @@ pub(super) fn report(account: &Account, live: Option<&Live<'_>>) -> String {
     }
     let mut text = lines.join("\n") + "\n";
     if let Some(live) = live.filter(|live| outdated(account, live)) {
-        text += &format!("\nTo have it made anew: {}\n", live.restart);
+        let _ = writeln!(text, "\nTo have it made anew: {}", live.restart);
     }
     if !account.warnings.is_empty() {
         text += "\nWarnings\n";
         for (line, fix) in &account.warnings {
-            text += &format!("  {line}\n    {fix}\n");
+            let _ = writeln!(text, "  {line}\n    {fix}");
         }
     }
     if account.left_alone.is_none() {
@@ -73,7 +75,7 @@ fn about_container(container: &ContainerAccount, live: Option<&Live<'_>>, lines:
 }
 
 fn about_cache(container: &str, cache: &CacheAccount, status: Option<&Value>, lines: &mut Vec<String>) {
-    let then = status.map(|status| Then::of(status, container, cache.cache));
+    let then = status.map(|status| Recorded::of(status, container, cache.cache));
     let mut say = |line: String| lines.push(line);
     let left_out = |reason: &Reason, claim: &Option<String>| {
         let claim = claim.as_ref().map(|claim| format!(" (claim {claim})")).unwrap_or_default();
@@ -117,29 +119,9 @@ fn outdated(account: &Account, live: &Live<'_>) -> bool {
     let Some(status) = &live.status else { return account.left_alone.is_none_or(|reason| !reason.leaves_no_status()) };
     let caches =
         account.containers.iter().flat_map(|container| container.caches.iter().map(move |cache| (container, cache)));
-    caches
-        .into_iter()
-        .any(|(container, cache)| cache.in_place.is_some() && !Then::of(status, &container.name, cache.cache).in_place)
-}
-
-/// What the status annotation says of a cache.
-pub(in crate::command) struct Then {
-    /// Whether it was in place.
-    pub(in crate::command) in_place: bool,
-    /// Why not, or what was left out of it.
-    pub(in crate::command) reasons: Vec<Reason>,
-}
-
-impl Then {
-    /// Reads it.
-    pub(in crate::command) fn of(status: &Value, container: &str, cache: Cache) -> Self {
-        let caches = status.pointer("/containers").and_then(|containers| containers.get(container)?.as_array());
-        let in_place = caches.is_some_and(|caches| caches.iter().any(|word| word == cache.word()));
-        let skipped = status.get("skipped").and_then(Value::as_array).into_iter().flatten();
-        let skipped = skipped.filter(|entry| entry["container"] == container && entry["cache"] == cache.word());
-        let reasons = skipped.filter_map(|entry| Reason::named(entry.get("reason")?.as_str()?));
-        Then { in_place, reasons: reasons.collect() }
-    }
+    caches.into_iter().any(|(container, cache)| {
+        cache.in_place.is_some() && !Recorded::of(status, &container.name, cache.cache).in_place
+    })
 }
 
 fn settings(account: &Account) -> String {

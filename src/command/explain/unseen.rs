@@ -65,16 +65,16 @@ fn not_selected(pod: &Value, installed: &Installed, namespace: Option<&Value>) -
     let refused = |selector: &str, labels: Option<&Value>| {
         installed.entry.get(selector).and_then(|selector| selector::refusal(selector, labels))
     };
-    if let Some(namespace) = namespace {
-        if let Some(refusal) = refused("namespaceSelector", namespace.pointer("/metadata/labels")) {
-            let why = format!("namespace {name} is not selected: its {refusal}");
-            let fix = if refusal.contains(OPT_IN) {
-                format!("kubectl label namespace {name} {OPT_IN}=enabled --overwrite, then have the pod made anew.")
-            } else {
-                "Dynamo pods belong into another namespace; this one is never touched.".to_owned()
-            };
-            return Some(Unseen { why, fix });
-        }
+    if let Some(namespace) = namespace
+        && let Some(refusal) = refused("namespaceSelector", namespace.pointer("/metadata/labels"))
+    {
+        let why = format!("namespace {name} is not selected: its {refusal}");
+        let fix = if refusal.contains(OPT_IN) {
+            format!("kubectl label namespace {name} {OPT_IN}=enabled --overwrite, then have the pod made anew.")
+        } else {
+            "Dynamo pods belong into another namespace; this one is never touched.".to_owned()
+        };
+        return Some(Unseen { why, fix });
     }
     let refusal = refused("objectSelector", pod.pointer("/metadata/labels"))?;
     let why = format!("the pod is not selected by objectSelector of configuration {}: its {refusal}", installed.name);

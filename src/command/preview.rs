@@ -1,0 +1,133 @@
+//! Show what a namespace's workloads and pods would get, before anybody labels it.
+
+mod objects;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::account::{Account, CacheAccount};
+use super::api::{self, Api};
+use super::change::{self, Changed};
+use super::room::Room;
+use super::table::aligned;
+use super::world::Base;
+use super::{diff, installed, print, tell, tell_all};
+use crate::admission::plan::Cache;
+use crate::admission::reason::Reason;
+use crate::cli::{Preview, PreviewOutput};
+
+/// Runs `preview`. Nothing is changed.
+///
+/// # Errors
+/// The namespace is not there, or the cluster does not answer.
+pub(super) fn run(options: &Preview) -> anyhow::Result<()> {
+    let text = api::ask(&options.cluster, async |api| {
+        let (changed, is_labelled) = decide(&api, options.config.as_deref()).await?;
+        Ok(match options.output {
+            PreviewOutput::Diff => diffs(&changed),
+            PreviewOutput::Table => table(&changed, &api.namespace, is_labelled),
+        })
+    })?;
+    print(&text)
+}
+
+/// Everything with pods in the namespace, as the engine would change it, and whether the namespace is labelled already.
+async fn decide(api: &Api, config: Option<&Path>) -> anyhow::Result<(Vec<Changed>, bool)> {
+    let webhook = installed::find(api).await?;
+    let base = Base::of_cluster(api, &webhook, config).await?;
+    let room = Room::of(api, &api.namespace).await?;
+    let (found, hidden) = objects::of(api, &api.namespace).await?;
+    tell_all(base.notes.iter().chain(&room.notes).chain(&hidden));
+    let label = "/metadata/labels/dynamo-cache.io~1inject";
+    let is_labelled =
+        room.namespace.as_ref().and_then(|namespace| namespace.pointer(label)).is_some_and(|on| on == "enabled");
+    let world = base.with(room.facts);
+    let mut changed = Vec::new();
+    for object in found {
+        let name = super::template::name(&object);
+        match change::change(object, &world, &[], &mut BTreeSet::new()) {
+            Ok(done) => changed.push(done),
+            Err(error) => tell(&format!("{name} cannot be understood: {error}")),
+        }
+    }
+    Ok((changed, is_labelled))
+}
+
+fn diffs(changed: &[Changed]) -> String {
+    let coloured = diff::wants_colour();
+    let without_noise = |object: &Value| {
+        let mut object = object.clone();
+        if let Some(object) = object.as_object_mut() {
+            object.remove("status");
+            if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.remove("managedFields");
+            }
+        }
+        object
+    };
+    let one = |Changed { name, before, after, .. }: &Changed| {
+        diff::unified(name, &without_noise(before), &without_noise(after), coloured)
+    };
+    changed.iter().map(one).collect()
+}
+
+/// A row per container, then every reason once, then how to go on.
+fn table(changed: &[Changed], namespace: &str, is_labelled: bool) -> String {
+    let accounts: Vec<_> = changed.iter().flat_map(|changed| &changed.accounts).collect();
+    if accounts.is_empty() {
+        return format!("There are no pods in namespace {namespace}, and nothing that makes pods.\n");
+    }
+    let head = ["WORKLOAD", "CONTAINER", "MODEL", "COMPILE", "MODEL EXPRESS"].map(str::to_owned).to_vec();
+    let mut rows = vec![head];
+    rows.extend(accounts.iter().flat_map(|account| rows_of(account)));
+    let mut text = aligned("", &rows);
+
+    let mut reasons: Vec<(Reason, Option<String>)> = accounts.iter().flat_map(|account| account.left_out()).collect();
+    reasons.extend(accounts.iter().filter_map(|account| Some((account.left_alone?, None))));
+    reasons.sort();
+    reasons.dedup();
+    if !reasons.is_empty() {
+        text += "\nWhy not\n";
+    }
+    for (reason, claim) in reasons {
+        let claim = claim.map(|claim| format!(" (claim {claim})")).unwrap_or_default();
+        let _ = writeln!(text, "  {reason}: {}{claim}. {}", reason.sentence(), reason.fix());
+    }
+    let change = accounts.iter().filter(|account| account.changes).count();
+    let _ = writeln!(text, "\n{change} of {} would change; -o diff shows how.", accounts.len());
+    if !is_labelled {
+        let _ = writeln!(text, "To switch it on: kubectl label namespace {namespace} dynamo-cache.io/inject=enabled");
+    }
+    text
+}
+
+fn rows_of(account: &Account) -> Vec<Vec<String>> {
+    if let Some(reason) = account.left_alone {
+        return vec![vec![account.name.clone(), "–".to_owned(), format!("left alone: {reason}")]];
+    }
+    let chosen = account.containers.iter().filter(|container| container.engine.is_some());
+    let row = chosen.map(|container| {
+        let cell = |cache: Cache| {
+            container.caches.iter().find(|account| account.cache == cache).map_or_else(|| "–".to_owned(), in_short)
+        };
+        let (model, compile, express) = (cell(Cache::Model), cell(Cache::Compile), cell(Cache::ModelExpress));
+        vec![account.name.clone(), container.name.clone(), model, compile, express]
+    });
+    row.collect()
+}
+
+/// `added`, `there`, or the codes of what keeps it from being so.
+fn in_short(cache: &CacheAccount) -> String {
+    let codes: Vec<_> = cache.left_out.iter().map(|(reason, _)| reason.code()).collect();
+    match &cache.in_place {
+        None => codes.join(", "),
+        Some(details) => {
+            let added = details.iter().any(|detail| detail.starts_with("added"));
+            let state = if added { "added" } else { "there" };
+            if codes.is_empty() { state.to_owned() } else { format!("{state}; {}", codes.join(", ")) }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What a pod's status annotation says of its caches.
+
+use serde_json::Value;
+
+use crate::admission::plan::Cache;
+use crate::admission::reason::Reason;
+
+/// What the status annotation says of a cache.
+pub(super) struct Recorded {
+    /// Whether it was in place.
+    pub(super) in_place: bool,
+    /// Why not, or what was left out of it.
+    pub(super) reasons: Vec<Reason>,
+}
+
+impl Recorded {
+    /// Reads it.
+    pub(super) fn of(status: &Value, container: &str, cache: Cache) -> Self {
+        let caches = status.pointer("/containers").and_then(|containers| containers.get(container)?.as_array());
+        let in_place = caches.is_some_and(|caches| caches.iter().any(|word| word == cache.word()));
+        let skipped = status.get("skipped").and_then(Value::as_array).into_iter().flatten();
+        let skipped = skipped.filter(|entry| entry["container"] == container && entry["cache"] == cache.word());
+        let reasons = skipped.filter_map(|entry| Reason::named(entry.get("reason")?.as_str()?));
+        Recorded { in_place, reasons: reasons.collect() }
+    }
+
+    /// In a word or two: `✓`, or the codes of what was left out.
+    pub(super) fn in_short(&self) -> String {
+        let codes: Vec<_> = self.reasons.iter().map(|reason| reason.code()).collect();
+        match (self.in_place, codes.is_empty()) {
+            (true, true) => "✓".to_owned(),
+            (true, false) => format!("✓ {}", codes.join(", ")),
+            (false, true) => "not decided".to_owned(),
+            (false, false) => codes.join(", "),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What the Dynamo components of a namespace, or of all, got.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use super::account::Account;
+use super::api::{self, Api};
+use super::facts::Facts;
+use super::owner;
+use super::recorded::Recorded;
+use super::room::Room;
+use super::table::aligned;
+use super::world::Base;
+use super::{change, installed, print, tell_all};
+use crate::admission::plan::Cache;
+use crate::admission::reason::Reason;
+use crate::admission::settings::STATUS;
+use crate::cli::Status;
+
+/// What is found in one namespace.
+#[derive(Default)]
+struct Found {
+    rows: Vec<Vec<String>>,
+    components: usize,
+    complete: usize,
+    without_status: usize,
+    /// What could be in place now, by the command that brings it there.
+    advice: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Runs `status`.
+///
+/// # Errors
+/// The namespace is not there, or the cluster does not answer.
+pub(super) fn run(options: &Status) -> anyhow::Result<()> {
+    print(&api::ask(&options.cluster, async |api| report(&api, options).await)?)
+}
+
+async fn report(api: &Api, options: &Status) -> anyhow::Result<String> {
+    let webhook = installed::find(api).await?;
+    let base = Base::of_cluster(api, &webhook, options.config.as_deref()).await?;
+    tell_all(&base.notes);
+    let mut found = BTreeMap::new();
+    if options.all_namespaces {
+        let mut pods: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for pod in api.list("/api/v1/pods").await.context("failed to list the pods of all namespaces")? {
+            let namespace = pod.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default().to_owned();
+            pods.entry(namespace).or_default().push(pod);
+        }
+        // Most namespaces of a cluster have none, and need not be asked about.
+        let nothing = base.with(Facts::default());
+        let is_ours = |pod: &Value| {
+            let changed = change::change(pod.clone(), &nothing, &[], &mut BTreeSet::new());
+            changed.is_ok_and(|changed| changed.accounts.first().is_some_and(is_component))
+        };
+        pods.retain(|_, pods| pods.iter().any(is_ours));
+        for (namespace, pods) in pods {
+            let object = api.get(&format!("/api/v1/namespaces/{namespace}")).await?;
+            let facts = Facts::of_cluster(api, &namespace, object.as_ref()).await?;
+            let of_namespace = look(api, &namespace, pods, &base, facts).await;
+            found.insert(namespace, of_namespace);
+        }
+    } else {
+        let room = Room::of(api, &api.namespace).await?;
+        tell_all(&room.notes);
+        let pods = api.list(&format!("/api/v1/namespaces/{}/pods", api.namespace)).await?;
+        let of_namespace = look(api, &api.namespace, pods, &base, room.facts).await;
+        found.insert(api.namespace.clone(), of_namespace);
+    }
+    Ok(page(&found))
+}
+
+/// Looks at the components among the pods of a namespace; pods that have ended are left out.
+async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: Facts) -> Found {
+    let (mut found, world) = (Found::default(), base.with(facts));
+    for pod in pods {
+        let phase = pod.pointer("/status/phase").and_then(Value::as_str);
+        if matches!(phase, Some("Failed" | "Succeeded")) {
+            continue;
+        }
+        let Ok(changed) = change::change(pod.clone(), &world, &[], &mut BTreeSet::new()) else { continue };
+        let Some(account) = changed.accounts.first().filter(|account| is_component(account)) else { continue };
+        let status = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(STATUS)?.as_str());
+        let status = status.and_then(|status| serde_json::from_str::<Value>(status).ok());
+        let could_have = found.take(namespace, &pod, account, status.as_ref());
+        if !could_have.is_empty() {
+            let command = owner::restart(api, namespace, &pod).await;
+            found.advice.entry(command).or_default().extend(could_have);
+        }
+    }
+    found
+}
+
+fn is_component(account: &Account) -> bool {
+    !matches!(account.left_alone, Some(Reason::MirrorPod | Reason::NotAComponent | Reason::OptedOut))
+}
+
+impl Found {
+    /// Takes a component in; says what it could have now and has not.
+    fn take(&mut self, namespace: &str, pod: &Value, account: &Account, status: Option<&Value>) -> Vec<String> {
+        let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        let row = |cells: [&str; 4]| {
+            let begin = [namespace, name].into_iter().chain(cells);
+            begin.map(str::to_owned).collect::<Vec<_>>()
+        };
+        self.components += 1;
+        if let Some(reason) = account.left_alone {
+            self.complete += 1;
+            self.rows.push(row(["–", &format!("left alone: {reason}"), "", ""]));
+            return Vec::new();
+        }
+        let chosen = account.containers.iter().filter(|container| container.engine.is_some());
+        let (mut could_have, mut complete) = (Vec::new(), status.is_some());
+        for container in chosen {
+            let Some(status) = status else {
+                self.rows.push(row([&container.name, "no status", "no status", "no status"]));
+                continue;
+            };
+            let cell = |cache: Cache| {
+                let is_asked = container.caches.iter().any(|account| account.cache == cache);
+                let recorded = Recorded::of(status, &container.name, cache);
+                if is_asked || recorded.in_place { recorded.in_short() } else { "–".to_owned() }
+            };
+            let cells = [Cache::Model, Cache::Compile, Cache::ModelExpress].map(cell);
+            self.rows.push(row([&container.name, &cells[0], &cells[1], &cells[2]]));
+            for cache in &container.caches {
+                let recorded = Recorded::of(status, &container.name, cache.cache);
+                complete &= recorded.in_place && recorded.reasons.is_empty();
+                let waited = recorded.reasons.iter().any(|reason| reason.code().starts_with("claim-"));
+                if cache.in_place.is_some() && !recorded.in_place && waited {
+                    could_have.push(format!("{} cache", cache.cache));
+                }
+            }
+        }
+        self.without_status += usize::from(status.is_none());
+        self.complete += usize::from(complete);
+        could_have
+    }
+}
+
+fn page(found: &BTreeMap<String, Found>) -> String {
+    let found: BTreeMap<_, _> = found.iter().filter(|(_, found)| found.components > 0).collect();
+    if found.is_empty() {
+        return "There are no Dynamo components.\n".to_owned();
+    }
+    let head = ["NAMESPACE", "POD", "CONTAINER", "MODEL", "COMPILE", "MODEL EXPRESS"].map(str::to_owned).to_vec();
+    let rows: Vec<_> = std::iter::once(head).chain(found.values().flat_map(|found| found.rows.clone())).collect();
+    let mut text = aligned("", &rows);
+    text.push('\n');
+    for (namespace, Found { components, complete, without_status, .. }) in &found {
+        let plural = if *components == 1 { "component" } else { "components" };
+        let _ = write!(text, "{namespace}: {components} {plural}, {complete} with all that is theirs");
+        if *without_status > 0 {
+            let _ =
+                write!(text, ", {without_status} without a status (dynamo-cache explain POD -n {namespace} tells why)");
+        }
+        text.push('\n');
+    }
+    for (command, caches) in found.values().flat_map(|found| &found.advice) {
+        let caches: Vec<_> = caches.iter().map(String::as_str).collect();
+        let _ = writeln!(text, "\nStarted without a claim that can be used now ({}):\n  {command}", caches.join(", "));
+    }
+    text
+}
