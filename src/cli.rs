@@ -1,17 +1,20 @@
 //! What a person may type; types only.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::admission::claim::Access;
 
 mod look;
+mod rest;
 mod value;
 
 pub use look::{Cluster, Explain, Preview, PreviewOutput, Status};
+pub use rest::{Completion, CompletionShell, Uninstall};
 
 /// Gives every NVIDIA Dynamo pod its model cache, compile cache and Model Express address.
 #[derive(Debug, Parser)]
@@ -20,6 +23,24 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// The name by which kubectl finds us as `kubectl dynamo-cache`.
+const PLUGIN: &str = "kubectl-dynamo_cache";
+
+impl Cli {
+    /// Reads the command line, the program's own name first; that of a plugin of kubectl shows in its help.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the help that was asked for.
+    pub fn read(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+        let program = arguments.first().map(Path::new).and_then(Path::file_stem);
+        let mut command = Cli::command();
+        if program.is_some_and(|program| program == PLUGIN) {
+            command = command.bin_name("kubectl dynamo-cache");
+        }
+        Cli::from_arg_matches(&command.try_get_matches_from_mut(arguments)?)
+    }
 }
 
 /// The commands, in the order of their help.
@@ -40,6 +61,10 @@ pub enum Command {
     /// Print, check or describe the settings file.
     #[command(subcommand)]
     Config(Config),
+    /// Print what a shell needs to complete this command line.
+    Completion(Completion),
+    /// Remove the webhook from the API server, and say how the rest goes.
+    Uninstall(Uninstall),
 }
 
 /// Options of `serve`.

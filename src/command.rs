@@ -9,6 +9,7 @@ use crate::cli::{Cli, Command};
 mod account;
 mod api;
 mod change;
+mod completion;
 mod config;
 mod diff;
 mod explain;
@@ -27,6 +28,7 @@ mod table;
 mod template;
 mod told;
 mod try_it;
+mod uninstall;
 mod world;
 
 /// Runs what was asked for.
@@ -35,6 +37,7 @@ mod world;
 /// Why it could not be done, in words for the person who asked.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
+        Command::Completion(options) => completion::run(&options),
         Command::Config(what) => config::run(&what),
         Command::Explain(options) => explain::run(&options),
         Command::Inject(options) => inject::run(&options),
@@ -42,6 +45,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Serve(options) => serve::run(&options),
         Command::Status(options) => status::run(&options),
         Command::Try(options) => try_it::run(&options),
+        Command::Uninstall(options) => uninstall::run(&options),
     }
 }
 

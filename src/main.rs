@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use dynamo_cache::cli::Cli;
 use dynamo_cache::command;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let cli = Cli::read(&arguments).unwrap_or_else(|error| error.exit());
     match command::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -124,6 +124,19 @@ impl Api {
         }
     }
 
+    /// Deletes an object, what it owns with it or before it; whether it was there.
+    ///
+    /// # Errors
+    /// The API server refuses, or was not reached.
+    pub(super) async fn delete(&self, path: &str) -> Result<bool, Error> {
+        let options =
+            serde_json::json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"});
+        match self.send("DELETE", path, Some(&options)).await {
+            Err(Error::Refused { code: 404, .. }) => Ok(false),
+            answer => answer.map(|_| true),
+        }
+    }
+
     async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Error> {
         let unreachable = |why: String| Error::Unreachable { server: self.server.clone(), why };
         let request = Request::builder().method(method).uri(path).header("content-type", "application/json");

@@ -8,7 +8,7 @@ use dynamo_cache::admission::reason::Reason;
 use serde_json::json;
 
 use super::control_plane::namespace::Namespace;
-use super::control_plane::{ControlPlane, ROOT, shared, wait_for, webhook};
+use super::control_plane::{ROOT, shared, wait_for, webhook};
 use super::program::{Run, file, run};
 use super::stored::{status, worker};
 
@@ -201,16 +201,4 @@ fn a_pod_without_a_status_is_told_why_the_webhook_was_not_asked() {
     let said = namespace.dynamo_cache(&["explain", "nobody"]);
     assert_eq!(said.code, Some(1));
     assert_eq!(said.errors, format!("there is no pod nobody in namespace {}\n", namespace.name));
-}
-
-#[test]
-fn where_no_webhook_is_installed_a_pod_is_told_so() {
-    let plane = ControlPlane::start().unwrap();
-    let wait = ["wait", "--for=create", "serviceaccount/default", "--timeout=60s"];
-    plane.kubectl(&wait).unwrap();
-    plane.kubectl(&["create", "-f", &plane.file(&worker("alone").to_string())]).unwrap();
-    let said = plane.dynamo_cache(&["explain", "alone", "-n", "default"]);
-    assert_eq!(said.code, Some(0), "{}", said.errors);
-    assert!(said.output.contains("the webhook is not installed"), "{}", said.output);
-    assert!(said.errors.contains("the built-in settings are taken"), "{}", said.errors);
 }

@@ -22,4 +22,5 @@ mod server;
 mod silence;
 mod stop;
 mod stored;
+mod tool;
 mod webhook;

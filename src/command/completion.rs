@@ -1,0 +1,22 @@
+//! Print what a shell needs to complete our command line.
+
+use clap::CommandFactory as _;
+use clap_complete::{Shell, generate};
+
+use super::print;
+use crate::cli::{Cli, Completion, CompletionShell};
+
+/// Runs `completion`.
+///
+/// # Errors
+/// The output cannot be written.
+pub(super) fn run(options: &Completion) -> anyhow::Result<()> {
+    let shell = match options.shell {
+        CompletionShell::Bash => Shell::Bash,
+        CompletionShell::Fish => Shell::Fish,
+        CompletionShell::Zsh => Shell::Zsh,
+    };
+    let mut script = Vec::new();
+    generate(shell, &mut Cli::command(), "dynamo-cache", &mut script);
+    print(&String::from_utf8(script)?)
+}
