@@ -9,10 +9,12 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 
 use crate::admission::claim::Access;
 
+mod download;
 mod look;
 mod rest;
 mod value;
 
+pub use download::Download;
 pub use look::{Cluster, Explain, Preview, PreviewOutput, Status};
 pub use rest::{Completion, CompletionShell, Uninstall};
 
@@ -58,6 +60,8 @@ pub enum Command {
     Preview(Preview),
     /// List the Dynamo components and what each got.
     Status(Status),
+    /// Print or create the Job that fills the model cache.
+    Download(Download),
     /// Print, check or describe the settings file.
     #[command(subcommand)]
     Config(Config),

@@ -12,6 +12,7 @@ mod change;
 mod completion;
 mod config;
 mod diff;
+mod download;
 mod explain;
 mod facts;
 mod inject;
@@ -39,6 +40,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Completion(options) => completion::run(&options),
         Command::Config(what) => config::run(&what),
+        Command::Download(options) => download::run(&options),
         Command::Explain(options) => explain::run(&options),
         Command::Inject(options) => inject::run(&options),
         Command::Preview(options) => preview::run(&options),

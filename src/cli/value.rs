@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::admission::claim::Access;
-use crate::admission::settings::PREFIX;
+use crate::admission::settings::{MAX_GROUP, PREFIX};
 
 /// `NAME` or `NAME=MODE`.
 pub(super) fn claim(text: &str) -> Result<(String, Access), String> {
@@ -66,9 +66,49 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
     units.into_iter().find_map(parse).ok_or_else(|| "a time is written like 15s, 500ms or 7d".to_owned())
 }
 
+/// A time that may be long, as `30s`, `90m` or `4h`.
+pub(super) fn long_time(text: &str) -> Result<Duration, String> {
+    let seconds = |unit: char, seconds: u64| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(seconds).map(Duration::from_secs)
+    };
+    let parsed = seconds('h', 3600).or_else(|| seconds('m', 60)).or_else(|| seconds('s', 1));
+    parsed.ok_or_else(|| "a time is written like 30s, 90m or 4h".to_owned())
+}
+
+/// The id of a user or group; none: whoever runs the pod picks one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Id(pub Option<i64>);
+
+/// A number that Kubernetes takes for an id, or `none`.
+pub(super) fn id(text: &str) -> Result<Id, String> {
+    match text.parse() {
+        _ if text == "none" => Ok(Id(None)),
+        Ok(id @ 0..=MAX_GROUP) => Ok(Id(Some(id))),
+        _ => Err("an id is a number, or none".to_owned()),
+    }
+}
+
+/// A model as the hub names it: `owner/name`, or a name alone.
+pub(super) fn model(text: &str) -> Result<String, String> {
+    let is_name = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 96
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            && part.bytes().any(|byte| byte.is_ascii_alphanumeric())
+    };
+    let parts = text.matches('/').count() + 1;
+    if parts <= 2 && text.split('/').all(is_name) {
+        return Ok(text.to_owned());
+    }
+    Err("a model is written as on the hub: owner/name".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{annotation, claim, dns_name, label, pointer, time};
+    use std::time::Duration;
+
+    use super::{Id, annotation, claim, dns_name, id, label, long_time, model, pointer, time};
     use crate::admission::claim::Access;
 
     #[test]
@@ -107,5 +147,15 @@ mod tests {
         assert!(pointer("/spec/template").is_ok() && pointer("/a~1b").is_ok());
         assert!(pointer("spec/template").is_err_and(|error| error.ends_with(" /spec/template")));
         assert!(pointer("").is_err() && pointer("/").is_err());
+    }
+
+    #[test]
+    fn a_long_time_an_id_and_a_model_are_what_they_look_like() {
+        assert_eq!(long_time("90m"), Ok(Duration::from_secs(5400)));
+        assert!(long_time("90").is_err() && long_time("-1h").is_err());
+        assert_eq!((id("none"), id("0")), (Ok(Id(None)), Ok(Id(Some(0)))));
+        assert!(id("root").is_err() && id("-1").is_err());
+        assert!(model("Qwen/Qwen3-0.6B").is_ok() && model("gpt2").is_ok());
+        assert!(model("a/b/c").is_err() && model("https://x").is_err() && model("").is_err() && model("a b").is_err());
     }
 }

@@ -97,9 +97,18 @@ impl Api {
     /// # Errors
     /// The API server refuses, or was not reached.
     pub(super) async fn list(&self, path: &str) -> Result<Vec<Value>, Error> {
+        self.select(path, "").await
+    }
+
+    /// The same for those that a selector, as a part of a query, selects.
+    ///
+    /// # Errors
+    /// The API server refuses, or was not reached.
+    pub(super) async fn select(&self, path: &str, selector: &str) -> Result<Vec<Value>, Error> {
         let (mut objects, mut next) = (Vec::new(), String::new());
         loop {
-            let Some(mut page) = self.get(&format!("{path}?limit={PAGE}{next}")).await? else { return Ok(objects) };
+            let page = self.get(&format!("{path}?limit={PAGE}&{selector}{next}")).await?;
+            let Some(mut page) = page else { return Ok(objects) };
             let kind = page.get("kind").and_then(Value::as_str).and_then(|kind| kind.strip_suffix("List"));
             let kind = Value::from(kind.unwrap_or_default());
             let version = page.get("apiVersion").cloned().unwrap_or_default();
@@ -124,6 +133,14 @@ impl Api {
         }
     }
 
+    /// Creates an object; the answer is the object as stored.
+    ///
+    /// # Errors
+    /// The API server refuses, or was not reached.
+    pub(super) async fn create(&self, path: &str, object: &Value) -> Result<Value, Error> {
+        self.send("POST", path, Some(object)).await
+    }
+
     /// Deletes an object, what it owns with it or before it; whether it was there.
     ///
     /// # Errors
@@ -137,15 +154,35 @@ impl Api {
         }
     }
 
+    /// What is no object: a log.
+    ///
+    /// # Errors
+    /// The API server refuses, or was not reached.
+    pub(super) async fn text(&self, path: &str) -> Result<String, Error> {
+        let request = self.request("GET", path, None)?;
+        self.client.request_text(request).await.map_err(|error| self.wrong(error))
+    }
+
     async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Error> {
-        let unreachable = |why: String| Error::Unreachable { server: self.server.clone(), why };
+        let request = self.request(method, path, body)?;
+        self.client.request(request).await.map_err(|error| self.wrong(error))
+    }
+
+    fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Request<Vec<u8>>, Error> {
         let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
         let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
-        let request = request.body(body).map_err(|error| unreachable(error.to_string()))?;
-        self.client.request(request).await.map_err(|error| match error {
+        request.body(body).map_err(|error| self.unreachable(error.to_string()))
+    }
+
+    fn wrong(&self, error: kube::Error) -> Error {
+        match error {
             kube::Error::Api(status) => Error::Refused { code: status.code, message: status.message },
-            other => unreachable(first_cause(&other)),
-        })
+            other => self.unreachable(first_cause(&other)),
+        }
+    }
+
+    fn unreachable(&self, why: String) -> Error {
+        Error::Unreachable { server: self.server.clone(), why }
     }
 }
 

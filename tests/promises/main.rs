@@ -8,6 +8,7 @@ mod certificates;
 mod cluster;
 mod config;
 mod control_plane;
+mod download;
 mod explain;
 mod inject;
 mod install;

@@ -7,8 +7,8 @@ use super::program::{file, run};
 use super::stored::worker;
 
 /// Every command that a person types, but for those that say more by themselves.
-const COMMANDS: [&str; 9] =
-    ["serve", "inject", "try", "explain", "preview", "status", "config", "completion", "uninstall"];
+const COMMANDS: [&str; 10] =
+    ["serve", "inject", "try", "explain", "preview", "status", "download", "config", "completion", "uninstall"];
 
 #[test]
 fn every_command_has_a_help_with_examples() {

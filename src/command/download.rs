@@ -1,0 +1,166 @@
+//! Print or create the Job that fills the model claim.
+
+mod follow;
+mod job;
+mod progress;
+
+use std::time::Duration;
+
+use anyhow::bail;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::api::{self, Api};
+use super::facts::Facts;
+use super::room::Room as Namespace;
+use super::world::Base;
+use super::{installed, print, tell, tell_all};
+use crate::admission::claim::Claims;
+use crate::admission::settings;
+use crate::cli::Download;
+use crate::yaml;
+
+use job::Room;
+
+/// How long a Job that is replaced may take to go.
+const GONE_WITHIN: Duration = Duration::from_secs(60);
+
+/// Runs `download`.
+///
+/// # Errors
+/// The cluster does not answer or refuses, a claim or a Secret is missing, or the Job is there already or failed.
+pub(super) fn run(options: &Download) -> anyhow::Result<()> {
+    if !is_commit(&options.revision) {
+        tell(&format!("revision {} may move: a commit is safer (--revision COMMIT)", options.revision));
+    }
+    if options.offline {
+        let base = Base::read(options.config.as_deref())?;
+        tell_all(&base.notes);
+        return print(&documents(&objects(options, &base, &Facts::default(), options.cluster.namespace.as_deref())));
+    }
+    api::ask(&options.cluster, async |api| {
+        let webhook = installed::find(&api).await?;
+        let base = Base::of_cluster(&api, &webhook, options.config.as_deref()).await?;
+        let namespace = Namespace::of(&api, &api.namespace).await?;
+        tell_all(base.notes.iter().chain(&namespace.notes));
+        let objects = objects(options, &base, &namespace.facts, Some(&api.namespace));
+        if options.apply {
+            return apply(&api, options, &base, &namespace.facts, &objects).await;
+        }
+        tell_all(&missing_claim(options, &base, &namespace.facts));
+        print(&documents(&objects))
+    })
+}
+
+/// Whether a revision is a commit's whole name, which always means the same files.
+fn is_commit(revision: &str) -> bool {
+    revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The claims that are to be created, then the Job.
+fn objects(options: &Download, base: &Base, facts: &Facts, namespace: Option<&str>) -> Vec<Value> {
+    let (settings, _) = settings::resolve(&base.settings, &facts.namespace, None);
+    let exists = |name: &str| facts.claims.as_ref().is_none_or(|claims: &Claims| claims.contains_key(name));
+    let (model, compile) = (&settings.model.claim, &settings.compile.claim);
+    let compile = Some(compile).filter(|compile| *compile != model);
+    let is_mounted = |claim: &&String| options.create_claim.is_some() || exists(claim);
+    let room = Room {
+        namespace: namespace.map(str::to_owned),
+        model_claim: model.clone(),
+        compile_claim: compile.filter(is_mounted).cloned(),
+        layout: settings.model.layout,
+    };
+    let class = options.storage_class.as_deref();
+    let mut objects = Vec::new();
+    if let Some(size) = &options.create_claim {
+        // What no cluster was asked about is printed.
+        let is_new = |name: &str| facts.claims.is_none() || !exists(name);
+        let sizes = std::iter::once((model, size)).chain(compile.map(|compile| (compile, &options.compile_size)));
+        let new = sizes.filter(|(name, _)| is_new(name));
+        objects.extend(new.map(|(name, size)| job::claim(name, size, class, &room)));
+    }
+    objects.push(job::job(options, &room));
+    objects
+}
+
+fn documents(objects: &[Value]) -> String {
+    objects.iter().map(yaml::write).collect::<Vec<_>>().join("---\n")
+}
+
+/// What is wrong where the model claim is not there and is not created.
+fn missing_claim(options: &Download, base: &Base, facts: &Facts) -> Option<String> {
+    let (settings, _) = settings::resolve(&base.settings, &facts.namespace, None);
+    let claim = &settings.model.claim;
+    let is_there = facts.claims.as_ref().is_none_or(|claims| claims.contains_key(claim));
+    (!is_there && options.create_claim.is_none())
+        .then(|| format!("claim {claim} is not there; --create-claim SIZE creates it"))
+}
+
+async fn apply(api: &Api, options: &Download, base: &Base, facts: &Facts, objects: &[Value]) -> anyhow::Result<()> {
+    let namespace = &api.namespace;
+    if let Some(missing) = missing_claim(options, base, facts) {
+        bail!("{missing} in namespace {namespace}");
+    }
+    if let Some(secret) = &options.token_secret
+        && api.get(&format!("/api/v1/namespaces/{namespace}/secrets/{secret}")).await?.is_none()
+    {
+        let create = format!("kubectl create secret generic {secret} -n {namespace} --from-literal=HF_TOKEN=hf_…");
+        bail!("Secret {secret} is not there; create it: {create}");
+    }
+    let (jobs, name) = (format!("/apis/batch/v1/namespaces/{namespace}/jobs"), job::name(&options.model));
+    let path = format!("{jobs}/{name}");
+    if let Some(there) = api.get(&path).await? {
+        if !options.replace {
+            tell(&format!("{}; --replace deletes it and starts anew", about(&there)));
+            if options.wait && model_of(&there) == Some(&*options.model) {
+                return follow::follow(api, &name, options.timeout).await;
+            }
+            bail!("Job {name} is there already");
+        }
+        api.delete(&path).await?;
+        gone(api, &path).await?;
+        print(&format!("deleted Job/{name}\n"))?;
+    }
+    for object in objects {
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let list =
+            if kind == "Job" { jobs.clone() } else { format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims") };
+        api.create(&list, object).await?;
+        print(&format!("created {kind}/{}\n", object["metadata"]["name"].as_str().unwrap_or_default()))?;
+    }
+    if options.wait {
+        return follow::follow(api, &name, options.timeout).await;
+    }
+    tell(&format!("follow it: kubectl logs -n {namespace} -f job/{name}"));
+    Ok(())
+}
+
+/// Waits until a Job is gone, its pods before it.
+async fn gone(api: &Api, path: &str) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while api.get(path).await?.is_some() {
+        if begun.elapsed() > GONE_WITHIN {
+            bail!("the Job that is there is being deleted, and not gone after {GONE_WITHIN:?}");
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+/// What a Job that is there is doing.
+fn about(job: &Value) -> String {
+    let text = |pointer: &str| job.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let state = match progress::of(job, None, "", None) {
+        progress::Progress::Done => format!("is done since {}", text("/status/completionTime")),
+        progress::Progress::Failed(why) => format!("has failed: {why}"),
+        _ if job.pointer("/status/active").is_some_and(|active| active != 0) => "is running".to_owned(),
+        _ => "is waiting for its pod".to_owned(),
+    };
+    let model = model_of(job).map(|model| format!(" for {model}")).unwrap_or_default();
+    format!("Job {}{model}, created at {}, {state}", text("/metadata/name"), text("/metadata/creationTimestamp"))
+}
+
+fn model_of(job: &Value) -> Option<&str> {
+    let variables = job.pointer("/spec/template/spec/containers/0/env")?.as_array()?;
+    variables.iter().find(|variable| variable["name"] == "MODEL")?.get("value")?.as_str()
+}

@@ -1,0 +1,161 @@
+//! The Job that fills the model claim, and the claims, as objects.
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::admission::settings::Layout;
+use crate::cli::Download;
+
+/// What the Job's container runs.
+const SCRIPT: &str = include_str!("fill.sh");
+
+/// Most characters in a Job's name: it becomes the value of a label of its pods.
+const LONGEST_NAME: usize = 63;
+
+/// The Secret that is taken where it is there, by the name that Dynamo's recipes use.
+pub(super) const TOKEN_SECRET: &str = "hf-token-secret";
+
+/// What is known of where the Job runs.
+pub(super) struct Room {
+    /// The namespace to write into the objects; none: that of whoever applies them.
+    pub(super) namespace: Option<String>,
+    /// The model claim.
+    pub(super) model_claim: String,
+    /// The compile claim, where it is mounted too.
+    pub(super) compile_claim: Option<String>,
+    /// What the model claim's root is.
+    pub(super) layout: Layout,
+}
+
+/// The Job's name: `download-` and the model's own, in the letters that a name may have.
+pub(super) fn name(model: &str) -> String {
+    let own = model.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    let own: String = own.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let name = format!("download-{}", own.trim_matches('-'));
+    if name.len() <= LONGEST_NAME {
+        return name;
+    }
+    let digest = Sha256::digest(model.as_bytes());
+    let [a, b, c, d, ..] = digest.0;
+    let digest = format!("{:08x}", u32::from_be_bytes([a, b, c, d]));
+    let begin: String = name.chars().take(LONGEST_NAME - digest.len() - 1).collect();
+    format!("{}-{digest}", begin.trim_end_matches('-'))
+}
+
+/// The Job.
+pub(super) fn job(options: &Download, room: &Room) -> Value {
+    let volume = |name: &str, claim: &str| json!({"name": name, "persistentVolumeClaim": {"claimName": claim}});
+    let mount = |name: &str| json!({"name": name, "mountPath": format!("/{name}")});
+    let (mut volumes, mut mounts) = (vec![volume("model-cache", &room.model_claim)], vec![mount("model-cache")]);
+    if let Some(claim) = &room.compile_claim {
+        // Nothing is written there. It is mounted so that its root, too, is opened to the group.
+        volumes.push(volume("compilation-cache", claim));
+        mounts.push(mount("compilation-cache"));
+    }
+    volumes.push(json!({"name": "tmp", "emptyDir": {}}));
+    mounts.push(json!({"name": "tmp", "mountPath": "/tmp"}));
+    let mut args = vec![json!(SCRIPT)];
+    let patterns = [("--include", &options.include), ("--exclude", &options.exclude)];
+    let patterns = patterns.into_iter().flat_map(|(option, globs)| globs.iter().flat_map(move |glob| [option, glob]));
+    let patterns: Vec<_> = patterns.map(Value::from).collect();
+    if !patterns.is_empty() {
+        // bash takes the first for its own name.
+        args.push(json!("download"));
+        args.extend(patterns);
+    }
+    let container = json!({
+        "name": "download",
+        "image": options.image,
+        "env": environment(options, room.layout),
+        "command": ["bash", "-c"],
+        "args": args,
+        "resources": {"requests": {"cpu": "2", "memory": "4Gi"}},
+        // The end of the log, for whoever asks why it failed.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": mounts,
+    });
+    let mut security = json!({"runAsNonRoot": true});
+    if let Some(user) = options.user.0 {
+        security["runAsUser"] = user.into();
+        security["runAsGroup"] = 0.into();
+    }
+    if let Some(group) = options.fs_group.0 {
+        security["fsGroup"] = group.into();
+        security["fsGroupChangePolicy"] = "OnRootMismatch".into();
+    }
+    security["seccompProfile"] = json!({"type": "RuntimeDefault"});
+    json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata(&name(&options.model), room),
+        "spec": {
+            "backoffLimit": 3,
+            "template": {
+                // It mounts the claims by itself, and is no Dynamo component anyway.
+                "metadata": {"annotations": {"dynamo-cache.io/inject": "false"}},
+                "spec": {
+                    "restartPolicy": "Never",
+                    "automountServiceAccountToken": false,
+                    "securityContext": security,
+                    "containers": [container],
+                    "volumes": volumes,
+                },
+            },
+        },
+    })
+}
+
+fn environment(options: &Download, layout: Layout) -> Vec<Value> {
+    let hub = match layout {
+        Layout::Home => "/model-cache/hub",
+        Layout::Hub => "/model-cache",
+    };
+    let secret = options.token_secret.as_deref();
+    let token = json!({"name": secret.unwrap_or(TOKEN_SECRET), "key": "HF_TOKEN", "optional": secret.is_none()});
+    let mut variables = vec![
+        json!({"name": "MODEL", "value": options.model}),
+        json!({"name": "REVISION", "value": options.revision}),
+        json!({"name": "HF_HUB_CACHE", "value": hub}),
+        json!({"name": "HF_XET_HIGH_PERFORMANCE", "value": "1"}),
+        json!({"name": "HOME", "value": "/tmp"}),
+    ];
+    variables.extend(options.endpoint.iter().map(|endpoint| json!({"name": "HF_ENDPOINT", "value": endpoint})));
+    variables.push(json!({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": token}}));
+    variables
+}
+
+/// A claim that pods on all nodes share.
+pub(super) fn claim(name: &str, size: &str, storage_class: Option<&str>, room: &Room) -> Value {
+    let mut spec = json!({"accessModes": ["ReadWriteMany"]});
+    if let Some(class) = storage_class {
+        spec["storageClassName"] = class.into();
+    }
+    spec["resources"] = json!({"requests": {"storage": size}});
+    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata(name, room), "spec": spec})
+}
+
+fn metadata(name: &str, room: &Room) -> Value {
+    let mut metadata = json!({"name": name});
+    if let Some(namespace) = &room.namespace {
+        metadata["namespace"] = namespace.as_str().into();
+    }
+    metadata
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name;
+
+    #[test]
+    fn a_job_is_called_after_its_model_and_fits_a_label() {
+        assert_eq!(name("Qwen/Qwen3-0.6B"), "download-qwen3-0-6b");
+        assert_eq!(name("model_"), "download-model");
+        let (long, other) = (name(&format!("a/{}", "x".repeat(90))), name(&format!("a/{}", "x".repeat(91))));
+        assert!(long.len() <= 63 && long != other, "{long} {other}");
+    }
+}

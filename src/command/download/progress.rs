@@ -1,0 +1,167 @@
+//! How far a download Job is, from its objects and its log.
+
+use serde_json::Value;
+
+/// How far it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// It is done.
+    Done,
+    /// It has failed, and why.
+    Failed(String),
+    /// It loads: bytes, and of how many where that is known.
+    Loads(u64, u64),
+    /// Something else is going on, in words.
+    Phase(String),
+}
+
+/// Reads the state of a Job, of its newest pod, of the pod's log and of the newest warning about the Job.
+pub(super) fn of(job: &Value, pod: Option<&Value>, log: &str, warning: Option<&str>) -> Progress {
+    if condition(job, "Complete").is_some() {
+        return Progress::Done;
+    }
+    let died = pod.and_then(last_words);
+    if let Some(failed) = condition(job, "Failed") {
+        let own = error_of(log).or(died).unwrap_or_default();
+        return Progress::Failed(if own.is_empty() { failed } else { own });
+    }
+    let phase = |words: String| Progress::Phase(words);
+    let Some(pod) = pod else {
+        return phase(warning.map_or_else(|| "waiting for its pod".to_owned(), |warning| format!("no pod: {warning}")));
+    };
+    let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    match text("/status/phase") {
+        "Failed" => phase(format!("it failed and is tried again: {}", last_line(&died.unwrap_or_default()))),
+        "Running" => running(log),
+        "Succeeded" => phase("finishing".to_owned()),
+        _ => phase(waiting(pod)),
+    }
+}
+
+/// The message of a condition that is true.
+fn condition(object: &Value, kind: &str) -> Option<String> {
+    let conditions = object.pointer("/status/conditions")?.as_array()?;
+    let condition = conditions.iter().find(|condition| condition["type"] == kind && condition["status"] == "True")?;
+    Some(condition.get("message").and_then(Value::as_str).unwrap_or_default().to_owned())
+}
+
+/// Why a pod that is pending does not start.
+fn waiting(pod: &Value) -> String {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    let unscheduled = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == "PodScheduled" && condition["status"] == "False");
+    if let Some(message) = unscheduled.and_then(|condition| condition.get("message")?.as_str()) {
+        return format!("waiting for a node: {message}");
+    }
+    let state = pod.pointer("/status/containerStatuses/0/state/waiting");
+    let part = |key: &str| state.and_then(|state| state.get(key)?.as_str()).unwrap_or_default();
+    match (part("reason"), part("message")) {
+        ("", _) => "waiting for a node".to_owned(),
+        ("ContainerCreating" | "PodInitializing", _) => "starting its container".to_owned(),
+        (reason, "") => reason.to_owned(),
+        (reason, message) => format!("{reason}: {message}"),
+    }
+}
+
+/// What the log of a running pod tells last.
+fn running(log: &str) -> Progress {
+    for line in log.lines().rev() {
+        if let Some(rest) = line.strip_prefix("progress ") {
+            let words: Vec<_> = rest.split(' ').collect();
+            if let [done, "of", total, "bytes"] = words.as_slice()
+                && let (Ok(done), Ok(total)) = (done.parse::<i64>(), total.parse())
+            {
+                return Progress::Loads(u64::try_from(done).unwrap_or_default(), total);
+            }
+        }
+        if let Some(words) = line.strip_prefix("phase ") {
+            return Progress::Phase(words.to_owned());
+        }
+    }
+    Progress::Phase("starting".to_owned())
+}
+
+/// What the container said before it failed.
+fn last_words(pod: &Value) -> Option<String> {
+    let terminated = pod.pointer("/status/containerStatuses/0/state/terminated")?;
+    let message = terminated.get("message").and_then(Value::as_str).and_then(error_of);
+    message.or_else(|| terminated.get("reason").and_then(Value::as_str).map(str::to_owned))
+}
+
+/// The log without what only tells how far it is; none where nothing is left.
+fn error_of(log: &str) -> Option<String> {
+    let is_told =
+        |line: &&str| !line.starts_with("progress ") && !line.starts_with("phase ") && !line.trim().is_empty();
+    let lines: Vec<_> = log.lines().filter(is_told).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().last().unwrap_or_default()
+}
+
+impl Progress {
+    /// In a line: a bar where bytes are known.
+    pub(super) fn line(&self) -> String {
+        const WIDTH: u64 = 30;
+        let size = |bytes: u64| {
+            let (units, mut rest, mut unit) = (["B", "KiB", "MiB", "GiB", "TiB"], bytes, 0);
+            while rest >= 10 * 1024 && unit + 1 < units.len() {
+                (rest, unit) = (rest / 1024, unit + 1);
+            }
+            format!("{rest} {}", units.get(unit).copied().unwrap_or_default())
+        };
+        match self {
+            Progress::Done => "done".to_owned(),
+            Progress::Failed(why) => format!("failed: {why}"),
+            Progress::Loads(done, 0) => format!("downloading, {} so far", size(*done)),
+            Progress::Loads(done, total) => {
+                let done = done.min(total);
+                let full = usize::try_from(done.saturating_mul(WIDTH) / total).unwrap_or_default();
+                let empty = usize::try_from(WIDTH).unwrap_or_default() - full;
+                let bar = format!("{}{}", "█".repeat(full), "░".repeat(empty));
+                format!("{bar} {:>3} %  {} of {}", done.saturating_mul(100) / total, size(*done), size(*total))
+            }
+            Progress::Phase(words) => words.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Progress, of};
+
+    #[test]
+    fn bytes_are_a_bar_and_everything_else_is_a_phase() {
+        let (job, running) = (json!({}), json!({"status": {"phase": "Running"}}));
+        let line = |log: &str| of(&job, Some(&running), log, None).line();
+        assert_eq!(line(""), "starting");
+        assert_eq!(line("phase installing the client\n"), "installing the client");
+        assert_eq!(
+            line("phase downloading\nprogress 52428800 of 104857600 bytes\nother\n"),
+            format!("{}{}  50 %  50 MiB of 100 MiB", "█".repeat(15), "░".repeat(15))
+        );
+        assert_eq!(line("progress 20480 of 0 bytes\n"), "downloading, 20 KiB so far");
+        assert_eq!(line("progress -5 of 10 bytes\n"), format!("{}   0 %  0 B of 10 B", "░".repeat(30)));
+        assert_eq!(of(&job, None, "", None).line(), "waiting for its pod");
+        assert_eq!(of(&job, None, "", Some("forbidden: quota")).line(), "no pod: forbidden: quota");
+    }
+
+    #[test]
+    fn a_failure_ends_with_the_jobs_own_error() {
+        let of_type =
+            |kind: &str| json!({"status": {"conditions": [{"type": kind, "status": "True", "message": "too often"}]}});
+        let terminated = json!({"state": {"terminated": {"reason": "Error", "message": "progress 1 of 2 bytes\nRepositoryNotFound\n"}}});
+        let pod = json!({"status": {"phase": "Failed", "containerStatuses": [terminated]}});
+        assert_eq!(of(&of_type("Failed"), Some(&pod), "", None), Progress::Failed("RepositoryNotFound".to_owned()));
+        assert_eq!(of(&of_type("Failed"), None, "", None), Progress::Failed("too often".to_owned()));
+        assert_eq!(of(&json!({}), Some(&pod), "", None).line(), "it failed and is tried again: RepositoryNotFound");
+        assert_eq!(of(&of_type("Complete"), Some(&pod), "", None), Progress::Done);
+        let unbound = json!({"status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": "unbound claims"}]}});
+        assert_eq!(of(&json!({}), Some(&unbound), "", None).line(), "waiting for a node: unbound claims");
+    }
+}
