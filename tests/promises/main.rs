@@ -10,6 +10,7 @@ mod config;
 mod control_plane;
 mod download;
 mod explain;
+mod guard;
 mod inject;
 mod install;
 mod look;

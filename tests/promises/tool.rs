@@ -61,7 +61,9 @@ fn uninstalling_takes_the_webhook_configuration_away_and_tells_the_rest() {
     let configuration = ["mutatingwebhookconfiguration", "dynamo-cache", "--ignore-not-found", "--output=name"];
     let is_there = || !plane.kubectl(&[&["get"], configuration.as_slice()].concat()).unwrap().out.is_empty();
     let said = plane.dynamo_cache(&["uninstall"]);
-    assert!(said.output.contains("would delete MutatingWebhookConfiguration/dynamo-cache\n"), "{}", said.output);
+    let all = "would delete ValidatingAdmissionPolicyBinding/dynamo-cache-guard\nwould delete \
+               MutatingWebhookConfiguration/dynamo-cache\nwould delete ValidatingAdmissionPolicy/dynamo-cache-guard\n";
+    assert!(said.output.starts_with(all), "{}", said.output);
     assert!(is_there(), "nothing is deleted without --yes");
 
     let said = plane.dynamo_cache(&["uninstall", "--yes"]);

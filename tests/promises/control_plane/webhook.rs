@@ -45,9 +45,18 @@ pub(crate) fn stopped() -> Stopped {
 /// Whoever holds this has stopped the webhook.
 pub(crate) struct Stopped(RwLockWriteGuard<'static, Webhook>);
 
+impl Stopped {
+    /// Starts it again, and keeps everybody else waiting.
+    pub(crate) fn start_for_me_alone(&mut self) {
+        self.0.start();
+    }
+}
+
 impl Drop for Stopped {
     fn drop(&mut self) {
-        self.0.start();
+        if self.0.program.is_none() {
+            self.0.start();
+        }
     }
 }
 
