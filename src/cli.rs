@@ -15,7 +15,7 @@ mod rest;
 mod value;
 
 pub use download::Download;
-pub use look::{Cluster, Explain, Preview, PreviewOutput, Status};
+pub use look::{Check, CheckOutput, Cluster, Explain, Preview, PreviewOutput, Status};
 pub use rest::{Completion, CompletionShell, Uninstall};
 
 /// Gives every NVIDIA Dynamo pod its model cache, compile cache and Model Express address.
@@ -54,6 +54,8 @@ pub enum Command {
     Inject(Inject),
     /// See the webhook at work on this machine, without a cluster.
     Try(Try),
+    /// Check an installation, line by line.
+    Check(Check),
     /// Tell why a pod got what it got.
     Explain(Explain),
     /// Show what a namespace would get before it is labelled.

@@ -9,6 +9,7 @@ use crate::cli::{Cli, Command};
 mod account;
 mod api;
 mod change;
+mod check;
 mod completion;
 mod config;
 mod diff;
@@ -38,6 +39,7 @@ mod world;
 /// Why it could not be done, in words for the person who asked.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
+        Command::Check(options) => check::run(&options),
         Command::Completion(options) => completion::run(&options),
         Command::Config(what) => config::run(&what),
         Command::Download(options) => download::run(&options),

@@ -120,6 +120,11 @@ impl Account {
         }
     }
 
+    /// Whether the pod is a Dynamo component about which the webhook leaves a status.
+    pub(super) fn is_component(&self) -> bool {
+        self.left_alone.is_none_or(|reason| !reason.leaves_no_status())
+    }
+
     /// Every reason that played a part for a cache, with its claim, each once.
     pub(super) fn left_out(&self) -> Vec<(Reason, Option<String>)> {
         let caches = self.containers.iter().flat_map(|container| &container.caches);

@@ -16,7 +16,6 @@ use super::table::aligned;
 use super::world::Base;
 use super::{change, installed, print, tell_all};
 use crate::admission::plan::Cache;
-use crate::admission::reason::Reason;
 use crate::admission::settings::STATUS;
 use crate::cli::Status;
 
@@ -54,7 +53,7 @@ async fn report(api: &Api, options: &Status) -> anyhow::Result<String> {
         let nothing = base.with(Facts::default());
         let is_ours = |pod: &Value| {
             let changed = change::change(pod.clone(), &nothing, &[], &mut BTreeSet::new());
-            changed.is_ok_and(|changed| changed.accounts.first().is_some_and(is_component))
+            changed.is_ok_and(|changed| changed.accounts.first().is_some_and(Account::is_component))
         };
         pods.retain(|_, pods| pods.iter().any(is_ours));
         for (namespace, pods) in pods {
@@ -82,7 +81,7 @@ async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: 
             continue;
         }
         let Ok(changed) = change::change(pod.clone(), &world, &[], &mut BTreeSet::new()) else { continue };
-        let Some(account) = changed.accounts.first().filter(|account| is_component(account)) else { continue };
+        let Some(account) = changed.accounts.first().filter(|account| account.is_component()) else { continue };
         let status = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(STATUS)?.as_str());
         let status = status.and_then(|status| serde_json::from_str::<Value>(status).ok());
         let could_have = found.take(namespace, &pod, account, status.as_ref());
@@ -92,10 +91,6 @@ async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: 
         }
     }
     found
-}
-
-fn is_component(account: &Account) -> bool {
-    !matches!(account.left_alone, Some(Reason::MirrorPod | Reason::NotAComponent | Reason::OptedOut))
 }
 
 impl Found {

@@ -57,7 +57,10 @@ fn helm_takes_the_chart_and_the_webhook_configuration_is_what_the_readme_says() 
     plane.bash("helm lint --strict manifests/chart").unwrap();
     let configuration = plane.read(&["mutatingwebhookconfiguration", "dynamo-cache"]);
     let webhooks = configuration["webhooks"].as_array().unwrap();
-    assert_eq!(webhooks.len(), 1, "{configuration:#}");
+    assert_eq!(webhooks.len(), 2, "{configuration:#}");
+    assert_eq!(webhooks[1]["name"], "canary.dynamo-cache.io", "a name that can never change");
+    let own = json!({"kubernetes.io/metadata.name": "dynamo-cache"});
+    assert_eq!(webhooks[1]["namespaceSelector"]["matchLabels"], own, "nobody else's pods");
     let webhook = &webhooks[0];
     assert_eq!(webhook["name"], "pods.dynamo-cache.io", "a name that can never change");
     assert_eq!(webhook["failurePolicy"], "Ignore");

@@ -5,6 +5,7 @@ mod architecture;
 mod cases;
 mod cases_on_cluster;
 mod certificates;
+mod check;
 mod cluster;
 mod config;
 mod control_plane;

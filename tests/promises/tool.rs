@@ -7,8 +7,19 @@ use super::program::{file, run};
 use super::stored::worker;
 
 /// Every command that a person types, but for those that say more by themselves.
-const COMMANDS: [&str; 10] =
-    ["serve", "inject", "try", "explain", "preview", "status", "download", "config", "completion", "uninstall"];
+const COMMANDS: [&str; 11] = [
+    "serve",
+    "inject",
+    "try",
+    "check",
+    "explain",
+    "preview",
+    "status",
+    "download",
+    "config",
+    "completion",
+    "uninstall",
+];
 
 #[test]
 fn every_command_has_a_help_with_examples() {

@@ -26,11 +26,11 @@ fn a_pair_that_a_person_brings_is_served_and_trusted() {
     let installation = Installation::new(plane, "certificate.mode=secret", &files);
     let namespace = Namespace::opted_in(plane, &[]);
     let commands = as_the_readme_says(&folder);
-    let (pair, patch) = commands.split_once("kubectl patch").unwrap();
+    let (pair, patch) = commands.split_once("CA=$(").unwrap();
     plane.bash(pair).unwrap();
     let mut replica = installation.start("one");
     replica.wait_for("/readyz", "[-]bundle: the API server does not trust us by the caBundle of pods.dynamo-cache.io");
-    plane.bash(&format!("kubectl patch{patch}")).unwrap();
+    plane.bash(&format!("CA=$({patch}")).unwrap();
     replica.wait_until_ready();
     wait_for("a pod to be created", || namespace.create(&worker("brought").to_string()).map(drop));
     plane.kubectl(&["delete", "secret", "dynamo-cache-tls", "--namespace=dynamo-cache"]).unwrap();

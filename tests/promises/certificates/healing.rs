@@ -35,7 +35,7 @@ fn a_secret_that_is_deleted_or_filled_with_garbage_is_restored_and_nothing_is_ro
     }
     let before = installation.secret();
     assert_eq!(before[1].matches(KEY).count(), 1, "the two share one CA");
-    assert_eq!(installation.bundles(), [before[0].clone()]);
+    assert_eq!(installation.bundles(), [before[0].clone(), before[0].clone()]);
     gets_through(&installation, &namespace);
 
     plane.kubectl(&["delete", "secret", "dynamo-cache-ca", "--namespace=dynamo-cache"]).unwrap();
@@ -50,7 +50,7 @@ fn a_secret_that_is_deleted_or_filled_with_garbage_is_restored_and_nothing_is_ro
         assert!(counted(replica, "dynamo_cache_certificate_renewals_total{what=\"leaf\"} 1"), "{}", replica.log());
         replica.wait_for("/readyz", "200 OK");
     }
-    assert_eq!(installation.bundles(), [before[0].clone()]);
+    assert_eq!(installation.bundles(), [before[0].clone(), before[0].clone()]);
     gets_through(&installation, &namespace);
 }
 
@@ -78,7 +78,7 @@ fn a_ca_bundle_that_is_overwritten_is_put_right_and_one_that_always_is_is_left_t
     let theirs = rcgen::generate_simple_self_signed(["elsewhere".to_owned()]).unwrap().cert.pem();
     installation.overwrite_bundle(&theirs);
     let put_right = || match &installation.bundles()[..] {
-        [bundle] if bundle.contains(&ours) => Ok(()),
+        [pods, canary] if pods.contains(&ours) && canary.contains(&ours) => Ok(()),
         other => Err(format!("{other:?}")),
     };
     wait_for("our CA in the caBundle", put_right);

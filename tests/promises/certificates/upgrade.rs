@@ -19,19 +19,21 @@ fn an_upgrade_with_one_entry_more_and_its_rollback_leave_no_gap() {
     plane.bash(&format!("cp -R manifests/chart '{chart}'")).unwrap();
     let file = format!("{chart}/templates/mutatingwebhookconfiguration.yaml");
     let template = fs::read_to_string(&file).unwrap();
-    let entry =
-        template.split_once("webhooks:\n").unwrap().1.replacen("pods.dynamo-cache.io", "more.dynamo-cache.io", 1);
+    let first =
+        template.split_once("webhooks:\n").unwrap().1.split_once("  # For `dynamo-cache check` alone").unwrap().0;
+    let entry = first.replacen("pods.dynamo-cache.io", "more.dynamo-cache.io", 1);
     fs::write(&file, template.trim_end().to_owned() + "\n" + &entry).unwrap();
 
     installation.helm(&["upgrade", "dynamo-cache", &chart, "--reuse-values"], "");
-    wait_for("our CA in both entries", || {
+    wait_for("our CA in all entries", || {
         let bundles = installation.bundles();
-        if bundles == [ours.clone(), ours.clone()] { Ok(()) } else { Err(format!("{bundles:?}")) }
+        if bundles == [ours.clone(), ours.clone(), ours.clone()] { Ok(()) } else { Err(format!("{bundles:?}")) }
     });
     wait_for("a pod to be created", || namespace.create(&worker("upgraded").to_string()).map(drop));
 
     plane.helm(&["rollback", "dynamo-cache", "1", "--namespace=dynamo-cache"]).unwrap();
-    assert_eq!(installation.bundles(), [ours], "no stub of the other entry, and the first kept its CA");
+    let kept = [ours.clone(), ours];
+    assert_eq!(installation.bundles(), kept, "no stub of the other entry, and the first two kept their CA");
     installation.balancer.cut();
     namespace.create(&worker("rolled-back").to_string()).unwrap();
     replica.wait_for("/readyz?verbose", "[+]probe: ok");

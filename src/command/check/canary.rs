@@ -1,0 +1,123 @@
+//! A pod that the API server has to ask the webhook about, on a dry run: what the API server says is what is so.
+
+use serde_json::{Value, json};
+
+use super::report::Report;
+use super::webhook::CANARY_LABEL;
+use crate::admission::settings::STATUS;
+use crate::command::api::{Api, Error};
+use crate::command::installed::Installed;
+
+/// Checks that the API server reaches the webhook, and that it is of our version.
+///
+/// # Errors
+/// The API server was not reached.
+pub(super) async fn check(api: &Api, installed: &Installed, report: &mut Report) -> Result<(), Error> {
+    report.group("Canary through the API server");
+    let causes = [("shipped", "configuration as shipped"), ("service", "Service"), ("certificate", "certificate")];
+    let broken = report.broken(&causes.map(|(check, _)| check));
+    if let Some((_, cause)) = causes.into_iter().find(|(check, _)| Some(*check) == broken) {
+        report.not_checked("canary", format!("it depends on the {cause}"));
+        report.not_checked("version", format!("it depends on the {cause}"));
+        return Ok(());
+    }
+    let path = format!("/api/v1/namespaces/{}/pods?dryRun=All", installed.namespace);
+    match api.create(&path, &pod()).await {
+        Ok(pod) => {
+            let status = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(STATUS)?.as_str());
+            let status = status.and_then(|status| serde_json::from_str::<Value>(status).ok());
+            called(installed, status.as_ref(), report);
+        }
+        Err(error) if error.is_forbidden() && !error.to_string().contains("webhook") => {
+            report.not_checked("canary", error.to_string());
+            report.not_checked("version", "it depends on the canary");
+        }
+        Err(Error::Refused { message, .. }) => {
+            let hint = hint(&message, &installed.namespace);
+            report.bad("canary", format!("the API server says: {message}"), hint);
+            report.not_checked("version", "it depends on the canary");
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+fn called(installed: &Installed, status: Option<&Value>, report: &mut Report) {
+    let Some(status) = status else {
+        let text = format!(
+            "the API server created the canary without asking the webhook, or {} answers otherwise",
+            installed.service
+        );
+        report.bad("canary", text, format!("kubectl logs -n {} deployment/{}", installed.namespace, installed.service));
+        report.not_checked("version", "it depends on the canary");
+        return;
+    };
+    report.good("canary", "the API server called the webhook for a pod, and the webhook answered");
+    let (own, theirs) = (env!("CARGO_PKG_VERSION"), status.get("version").and_then(Value::as_str).unwrap_or_default());
+    if own == theirs {
+        report.good("version", format!("the server is of version {theirs}, and so is this tool"));
+    } else {
+        let text = format!("the server is of version {theirs}, and this tool of {own}");
+        report.warning("version", text, "Use the tool of the server's version: explain and preview decide as it does");
+    }
+}
+
+/// What the API server's sentence means for whoever runs the cluster.
+fn hint(message: &str, namespace: &str) -> String {
+    let has = |part: &str| message.contains(part);
+    if has("x509") || has("certificate") {
+        "The caBundle does not fit the certificate that is served: certs/README.md#when-it-does-not-fit".to_owned()
+    } else if has("connection refused") || has("no endpoints available") || has("EOF") {
+        format!("Nobody answers there: kubectl get pods -n {namespace} -l app.kubernetes.io/name=dynamo-cache")
+    } else if has("deadline exceeded") || has("timeout") || has("Timeout") {
+        "A firewall between API server and nodes (open port 10250), or an overlay network that the API server is not part \
+         of (hostNetwork of the chart)"
+            .to_owned()
+    } else if has("not found") {
+        "helm upgrade brings back what is missing, or kubectl apply -f manifests/install.yaml".to_owned()
+    } else {
+        format!("kubectl logs -n {namespace} -l app.kubernetes.io/name=dynamo-cache")
+    }
+}
+
+/// A component that runs nowhere, and would pass `restricted`.
+fn pod() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "dynamo-cache-canary",
+            "labels": {CANARY_LABEL: "true"},
+            "annotations": {"dynamo-cache.io/inject": "true"},
+        },
+        "spec": {
+            "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{
+                "name": "canary",
+                "image": "canary",
+                "command": ["python3", "-m", "dynamo.frontend"],
+                "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "1m", "memory": "1Mi"}},
+                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+            }],
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hint;
+
+    #[test]
+    fn each_sentence_of_the_api_server_leads_somewhere() {
+        for (sentence, leads) in [
+            ("tls: failed to verify certificate: x509: certificate signed by unknown authority", "certs/README.md"),
+            ("dial tcp 127.0.0.5:1: connect: connection refused", "kubectl get pods"),
+            ("no endpoints available for service \"dynamo-cache\"", "kubectl get pods"),
+            ("context deadline exceeded", "firewall"),
+            ("service \"dynamo-cache\" not found", "helm upgrade"),
+            ("something else", "kubectl logs"),
+        ] {
+            assert!(hint(sentence, "dynamo-cache").contains(leads), "{sentence}");
+        }
+    }
+}

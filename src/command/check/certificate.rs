@@ -1,0 +1,123 @@
+//! Whether the API server can trust the certificate, and for how long.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use serde_json::Value;
+
+use super::report::Report;
+use super::webhook::{CANARY, entry};
+use crate::command::api::{Api, Error};
+use crate::command::installed::Installed;
+
+/// Below this many days, it is time.
+const SOON: u64 = 14;
+
+/// Checks `caBundle` by itself, then the certificate in the server's Secret against it. `page` has more.
+///
+/// # Errors
+/// The API server was not reached.
+pub(super) async fn check(api: &Api, installed: &Installed, page: &str, report: &mut Report) -> Result<(), Error> {
+    let bundle = |entry: &Value| entry.pointer("/clientConfig/caBundle").and_then(Value::as_str).map(str::to_owned);
+    let Some(text) = bundle(&installed.entry).filter(|bundle| !bundle.is_empty()) else {
+        report.bad("certificate", format!("configuration {} has no caBundle", installed.name), page);
+        return Ok(());
+    };
+    if entry(installed, CANARY).and_then(bundle).is_some_and(|other| other != text) {
+        report.bad(
+            "certificate",
+            format!("the caBundle of {CANARY} is another one than that of the pods' entry"),
+            page,
+        );
+        return Ok(());
+    }
+    let Some(authorities) = STANDARD.decode(&text).ok().and_then(|pem| certificates(&pem)) else {
+        report.bad("certificate", "caBundle is no list of certificates in PEM", page);
+        return Ok(());
+    };
+    let Some(shown) = secret(api, installed, report).await? else { return Ok(()) };
+    let name = format!("{}.{}.svc", installed.service, installed.namespace);
+    match verify(&authorities, &shown, &name) {
+        Err(why) => {
+            report.bad(
+                "certificate",
+                format!("caBundle does not verify the server's certificate for {name}: {why}"),
+                page,
+            );
+        }
+        Ok(left) => {
+            let days = left.as_secs() / (24 * 60 * 60);
+            let text = format!("caBundle verifies the server's certificate for {name}, which ends in {days} days");
+            if days < SOON { report.warning("certificate", text, page) } else { report.good("certificate", text) }
+        }
+    }
+    Ok(())
+}
+
+/// The certificates that the server shows, out of its Secret; none: it was told why not.
+async fn secret(
+    api: &Api,
+    installed: &Installed,
+    report: &mut Report,
+) -> Result<Option<Vec<CertificateDer<'static>>>, Error> {
+    let Installed { namespace, service, .. } = installed;
+    let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{service}");
+    let deployment = api.get(&path).await.unwrap_or_default();
+    let volumes = deployment.as_ref().and_then(|found| found.pointer("/spec/template/spec/volumes")?.as_array());
+    let mounted = volumes.into_iter().flatten().find_map(|volume| volume.pointer("/secret/secretName")?.as_str());
+    let name = mounted.map_or_else(|| format!("{service}-tls"), str::to_owned);
+    let found = match api.get(&format!("/api/v1/namespaces/{namespace}/secrets/{name}")).await {
+        Err(error) if error.is_forbidden() => {
+            report.not_checked("certificate", error.to_string());
+            return Ok(None);
+        }
+        found => found?,
+    };
+    let Some(found) = found else {
+        report.not_checked("certificate", format!("Secret {namespace}/{name} is not there"));
+        return Ok(None);
+    };
+    let chain = found.pointer("/data/tls.crt").and_then(Value::as_str);
+    let chain = chain.and_then(|text| STANDARD.decode(text).ok()).and_then(|pem| certificates(&pem));
+    if chain.is_none() {
+        report.bad(
+            "certificate",
+            format!("Secret {namespace}/{name} has no certificate in tls.crt"),
+            "certs/README.md",
+        );
+    }
+    Ok(chain)
+}
+
+fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    found.ok().filter(|found| !found.is_empty())
+}
+
+/// Verifies as the API server does; the time until the leaf ends.
+fn verify(authorities: &[CertificateDer<'_>], shown: &[CertificateDer<'_>], name: &str) -> Result<Duration, String> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority.clone().into_owned()).map_err(|error| format!("a CA cannot be read: {error}"))?;
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let verifier = verifier.map_err(|error| error.to_string())?;
+    let (leaf, intermediates) = shown.split_first().ok_or("there is none")?;
+    let server = ServerName::try_from(name.to_owned()).map_err(|error| error.to_string())?;
+    verifier
+        .verify_server_cert(leaf, intermediates, &server, &[], UnixTime::now())
+        .map_err(|error| error.to_string())?;
+    let (_, leaf) = x509_parser::parse_x509_certificate(leaf).map_err(|error| error.to_string())?;
+    let ends = u64::try_from(leaf.validity().not_after.timestamp()).unwrap_or_default();
+    let ends = SystemTime::UNIX_EPOCH + Duration::from_secs(ends);
+    Ok(ends.duration_since(SystemTime::now()).unwrap_or_default())
+}

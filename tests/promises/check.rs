@@ -1,0 +1,194 @@
+//! `dynamo-cache check`: what is broken turns, what depends on it says so, and nothing else changes.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::control_plane::namespace::{Namespace, claim};
+use super::control_plane::{shared, wait_for, webhook};
+use super::program::Run;
+use super::stored::worker;
+
+const CACHES: [&str; 2] = ["model-cache", "compilation-cache"];
+const CONFIGURATION: [&str; 2] = ["mutatingwebhookconfiguration", "dynamo-cache"];
+
+/// How each check came out, and the whole of it.
+fn states(said: &Run) -> (BTreeMap<String, String>, Value) {
+    let lines: Value = serde_json::from_str(&said.output).unwrap_or_else(|_| panic!("{}{}", said.output, said.errors));
+    let text = |line: &Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
+    let states = lines.as_array().unwrap().iter().map(|line| (text(line, "check"), text(line, "state")));
+    (states.collect(), lines)
+}
+
+fn checked(namespace: &Namespace) -> (BTreeMap<String, String>, Value) {
+    states(&namespace.dynamo_cache(&["check", "-o", "json"]))
+}
+
+/// A healthy installation, and what turns where something is broken.
+struct Healthy<'n> {
+    namespace: &'n Namespace,
+    states: BTreeMap<String, String>,
+}
+
+impl Healthy<'_> {
+    /// Waits until exactly these checks have turned; the hint of the one that failed.
+    fn turns(&self, failed: &str, not_checked: &[&str]) -> String {
+        let mut expected = self.states.clone();
+        expected.insert(failed.to_owned(), "failed".to_owned());
+        expected.extend(not_checked.iter().map(|check| ((*check).to_owned(), "not-checked".to_owned())));
+        let lines = wait_for(&format!("{failed} to turn"), || {
+            let (states, lines) = checked(self.namespace);
+            if states == expected { Ok(lines) } else { Err(format!("{states:?} instead of {expected:?}: {lines:#}")) }
+        });
+        let line = lines.as_array().unwrap().iter().find(|line| line["check"] == failed).unwrap();
+        let hint = line["hint"].as_str().unwrap_or_default();
+        assert!(!hint.is_empty(), "{line:#}");
+        format!("{} {hint}", line["text"].as_str().unwrap())
+    }
+
+    fn is_back(&self) {
+        wait_for("everything to be well again", || {
+            let (states, lines) = checked(self.namespace);
+            if states == self.states { Ok(()) } else { Err(format!("{lines:#}")) }
+        });
+    }
+}
+
+/// An object as it can be created again.
+fn without_given(mut object: Value) -> Value {
+    for given in ["creationTimestamp", "generation", "managedFields", "resourceVersion", "uid"] {
+        object["metadata"].as_object_mut().unwrap().remove(given);
+    }
+    object
+}
+
+fn patch(entries: &[Value]) {
+    let patch = json!({"webhooks": entries}).to_string();
+    shared().kubectl(&[&["patch"], CONFIGURATION.as_slice(), &["--patch", &patch]].concat()).unwrap();
+}
+
+/// A Service of this name in the namespace, and somebody behind it.
+fn service(name: &str) -> String {
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"ports": [{"port": 8001}]},
+    });
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}},
+        "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": [{"port": 8001}],
+    });
+    format!("{service}\n---\n{slice}")
+}
+
+#[test]
+fn a_healthy_installation_is_all_well_and_each_breakage_turns_its_own_line() {
+    let mut webhook = webhook::stopped();
+    let namespace = Namespace::opted_in(shared(), &[("model-express-url", "model-express:8001")]);
+    namespace.claims(&CACHES);
+    namespace.create(&service("model-express")).unwrap();
+    let stopped = wait_for("the canary to be refused", || {
+        let (states, lines) = checked(&namespace);
+        if states["canary"] == "failed" { Ok((states, lines)) } else { Err(format!("{lines:#}")) }
+    });
+
+    webhook.start_for_me_alone();
+    let (states, _) = wait_for("a healthy installation", || {
+        let said = namespace.dynamo_cache(&["check", "-o", "json"]);
+        if said.code == Some(0) { Ok(states(&said)) } else { Err(said.output) }
+    });
+    namespace.create(&worker("worker").to_string()).unwrap();
+    let healthy = Healthy { namespace: &namespace, states };
+    for (check, state) in &healthy.states {
+        // The tests' Service leads to a loopback address.
+        let expected = if check == "service" { "not-checked" } else { "ok" };
+        assert_eq!(state, expected, "{check}");
+    }
+    assert_eq!(healthy.states.len(), 13, "{:?}", healthy.states);
+    let said = namespace.dynamo_cache(&["check"]);
+    assert!(said.code == Some(0) && said.output.contains("\nWebhook\n  ✓ configuration dynamo-cache is there\n"));
+    assert!(said.output.contains("which ends in 36"), "{}", said.output);
+
+    // The server was stopped: its canary alone turned, with the API server's own words.
+    let mut expected = healthy.states.clone();
+    expected.insert("canary".to_owned(), "failed".to_owned());
+    expected.insert("version".to_owned(), "not-checked".to_owned());
+    assert_eq!(stopped.0, expected);
+    let told = stopped.1.to_string();
+    assert!(told.contains("failed calling webhook") && told.contains("kubectl get pods -n dynamo-cache"), "{told}");
+
+    let label = "dynamo-cache.io/inject";
+    namespace.kubectl(&["label", "namespace", &namespace.name, &format!("{label}-")]).unwrap();
+    let told = healthy.turns("label", &["injected"]);
+    assert!(told.contains(&format!("kubectl label namespace {} {label}=enabled", namespace.name)), "{told}");
+    namespace.kubectl(&["label", "namespace", &namespace.name, &format!("{label}=enabled")]).unwrap();
+    healthy.is_back();
+
+    namespace.kubectl(&["delete", "persistentvolumeclaim", CACHES[0]]).unwrap();
+    let told = healthy.turns("model-claim", &[]);
+    assert!(told.contains("[claim-not-found]") && told.contains("kubectl apply -n "), "{told}");
+    namespace.claims(&CACHES[..1]);
+    namespace.kubectl(&["delete", "persistentvolumeclaim", CACHES[1]]).unwrap();
+    let mut of_one_node = claim(CACHES[1]);
+    of_one_node["spec"]["accessModes"] = json!(["ReadWriteOnce"]);
+    namespace.create(&of_one_node.to_string()).unwrap();
+    let told = healthy.turns("compile-claim", &[]);
+    assert!(told.contains("[claim-single-node]") && told.contains("ReadWriteMany"), "{told}");
+    namespace.kubectl(&["delete", "persistentvolumeclaim", CACHES[1]]).unwrap();
+    namespace.claims(&CACHES[1..]);
+    healthy.is_back();
+
+    namespace.kubectl(&["delete", "service", "model-express"]).unwrap();
+    let told = healthy.turns("model-express", &[]);
+    assert!(told.contains("there is no Service model-express"), "{told}");
+    namespace.apply(&service("model-express")).unwrap();
+    healthy.is_back();
+}
+
+#[test]
+fn a_wrong_ca_and_a_missing_configuration_are_told_from_what_depends_on_them() {
+    let mut webhook = webhook::stopped();
+    webhook.start_for_me_alone();
+    let namespace = Namespace::opted_in(shared(), &[]);
+    namespace.claims(&CACHES);
+    let (states, _) = wait_for("a healthy installation", || {
+        let said = namespace.dynamo_cache(&["check", "-o", "json"]);
+        if said.code == Some(0) { Ok(states(&said)) } else { Err(said.output) }
+    });
+    let healthy = Healthy { namespace: &namespace, states };
+    let before = shared().read(&CONFIGURATION);
+    let entries = |bundle: &Value| {
+        let names = ["pods.dynamo-cache.io", "canary.dynamo-cache.io"];
+        names.map(|name| json!({"name": name, "clientConfig": {"caBundle": bundle}}))
+    };
+
+    let other = rcgen::generate_simple_self_signed(["other".to_owned()]).unwrap().cert.pem();
+    patch(&entries(&json!(STANDARD.encode(other))));
+    let told = healthy.turns("certificate", &["canary", "version"]);
+    assert!(told.contains("UnknownIssuer") && told.ends_with("certs/README.md"), "{told}");
+    let said = namespace.dynamo_cache(&["check"]);
+    assert_eq!((said.code, said.errors.as_str()), (Some(1), "1 check failed\n"));
+    assert!(said.output.contains("  – not checked: it depends on the certificate\n"), "{}", said.output);
+
+    // Where nobody can look at the certificate, the API server itself says what is wrong.
+    let secret = ["secret", "dynamo-cache-tls", "--namespace=dynamo-cache"];
+    let kept = shared().read(&secret);
+    shared().kubectl(&[&["delete"], secret.as_slice()].concat()).unwrap();
+    let told = healthy.turns("canary", &["certificate", "version"]);
+    assert!(told.contains("x509: certificate signed by unknown authority"), "{told}");
+    assert!(told.contains("certs/README.md#when-it-does-not-fit"), "{told}");
+    shared().kubectl(&["create", "-f", &shared().file(&without_given(kept).to_string())]).unwrap();
+
+    patch(&entries(&before["webhooks"][0]["clientConfig"]["caBundle"])[..1]);
+    let told = healthy.turns("certificate", &["canary", "version"]);
+    assert!(told.contains("the caBundle of canary.dynamo-cache.io is another one"), "{told}");
+    patch(&entries(&before["webhooks"][0]["clientConfig"]["caBundle"]));
+    healthy.is_back();
+
+    shared().kubectl(&[&["delete"], CONFIGURATION.as_slice()].concat()).unwrap();
+    let told = healthy.turns("configuration", &["shipped", "service", "certificate", "others", "canary", "version"]);
+    assert!(told.contains("helm install dynamo-cache"), "{told}");
+    shared().kubectl(&["create", "-f", &shared().file(&without_given(before).to_string())]).unwrap();
+    healthy.is_back();
+}
