@@ -7,12 +7,9 @@ use std::path::{Path, PathBuf};
 use dynamo_cache::admission::reason::Reason;
 use serde_json::json;
 
-use super::control_plane::namespace::Namespace;
-use super::control_plane::{ROOT, shared, wait_for, webhook};
+use super::control_plane::ROOT;
 use super::program::{Run, file, run};
-use super::stored::{status, worker};
-
-const CACHES: [&str; 2] = ["model-cache", "compilation-cache"];
+use super::stored::worker;
 
 /// For each reason code, a case that has it.
 fn cases() -> BTreeMap<&'static str, PathBuf> {
@@ -93,8 +90,8 @@ fn the_rule_of_each_container_and_the_level_of_each_setting_are_told() {
         "  a Dynamo component, by the command of container main, which runs a dynamo.* module",
         "  main: chosen by its command, which shows an engine or a dynamo.* module",
         "    engine vllm",
-        "      added: claim of-the-pod at /models",
-        "      added: HF_HUB_OFFLINE=1",
+        "      adds: claim of-the-pod at /models",
+        "      adds: HF_HUB_OFFLINE=1",
         "    compile: left out: the claim is not in the pod's namespace (claim compilation-cache) [claim-not-found]",
         "  logs: not chosen: its command shows no engine and no dynamo.* module; dynamo-cache.io/containers could name it",
     ] {
@@ -124,81 +121,4 @@ fn a_workload_in_a_file_is_explained_by_its_template_and_wrong_usage_is_two() {
     let said = run(&["explain", "pod"], "");
     assert_eq!(said.code, Some(1));
     assert!(said.errors.contains("--kubeconfig"), "{}", said.errors);
-}
-
-#[test]
-fn a_live_pod_is_explained_with_what_the_cluster_knows() {
-    let _webhook = webhook::running();
-    let namespace = Namespace::opted_in(shared(), &[("model-mount-path", "/models")]);
-    namespace.claims(&CACHES[..1]);
-    let workload = fs::read_to_string(format!("{ROOT}/manifests/examples/vllm-worker.yaml")).unwrap();
-    namespace.apply(&workload).unwrap();
-    let pod = namespace.pod_of_controller("app=vllm-worker");
-    let pod = pod["metadata"]["name"].as_str().unwrap();
-    let said = namespace.dynamo_cache(&["explain", pod]);
-    assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.output);
-    for told in [
-        "    model: in place\n      there: claim model-cache at /models\n",
-        "    compile: left out: the claim is not in the pod's namespace (claim compilation-cache) [claim-not-found]",
-        "namespace, dynamo-cache.io/model-mount-path",
-        "settings file",
-    ] {
-        assert!(said.output.contains(told), "no {told:?} in:\n{}", said.output);
-    }
-    assert!(!said.output.contains("made anew"), "{}", said.output);
-
-    namespace.claims(&CACHES[1..]);
-    let said = namespace.dynamo_cache(&["explain", pod]);
-    let told =
-        "    compile: left out when the pod was created: the claim is not in the pod's namespace [claim-not-found]";
-    assert!(said.output.contains(told), "{}", said.output);
-    assert!(said.output.contains("It could be in place now"), "{}", said.output);
-    let rollout = format!("kubectl rollout restart deployment/vllm-worker -n {}", namespace.name);
-    assert!(said.output.contains(&rollout), "{}", said.output);
-}
-
-#[test]
-fn a_pod_without_a_status_is_told_why_the_webhook_was_not_asked() {
-    let webhook = webhook::running();
-    let without = |namespace: &Namespace, pod: &str, why: &str, fix: &str| {
-        let said = namespace.dynamo_cache(&["explain", pod]);
-        assert_eq!(said.code, Some(0), "{}", said.errors);
-        assert!(said.output.contains(why) && said.output.contains(fix), "no {why:?}, {fix:?} in:\n{}", said.output);
-    };
-    let plain = Namespace::plain(shared());
-    plain.create(&worker("early").to_string()).unwrap();
-    let label = format!("kubectl label namespace {} dynamo-cache.io/inject=enabled", plain.name);
-    without(&plain, "early", "its label dynamo-cache.io/inject: enabled is missing", &label);
-
-    // Times have whole seconds: the label has to come in a later one.
-    wait_for("a label that is younger than the pod", || {
-        plain.kubectl(&["label", "namespace", &plain.name, "dynamo-cache.io/inject=enabled", "--overwrite"])?;
-        let said = plain.dynamo_cache(&["explain", "early"]).output;
-        if said.contains("before the namespace was labelled") {
-            return Ok(());
-        }
-        plain.kubectl(&["label", "namespace", &plain.name, "dynamo-cache.io/inject-"])?;
-        Err(said)
-    });
-
-    let namespace = Namespace::opted_in(shared(), &[]);
-    let mut out = worker("out");
-    out["metadata"]["annotations"] = json!({"dynamo-cache.io/inject": "false"});
-    namespace.create(&out.to_string()).unwrap();
-    without(&namespace, "out", "a match condition keeps it from the webhook", "Remove the annotation");
-    let mut other = worker("other");
-    other["spec"]["containers"][0]["command"] = json!(["sleep"]);
-    namespace.create(&other.to_string()).unwrap();
-    without(&namespace, "other", "the webhook leaves no status on it", "[not-a-component]");
-    drop(webhook);
-
-    let stopped = webhook::stopped();
-    namespace.create(&worker("missed").to_string()).unwrap();
-    drop(stopped);
-    let _webhook = webhook::running();
-    assert!(status(&namespace.pod("missed")).is_null());
-    without(&namespace, "missed", "the webhook did not answer when the pod was created", "API server's log");
-    let said = namespace.dynamo_cache(&["explain", "nobody"]);
-    assert_eq!(said.code, Some(1));
-    assert_eq!(said.errors, format!("there is no pod nobody in namespace {}\n", namespace.name));
 }

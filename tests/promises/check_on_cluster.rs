@@ -169,7 +169,7 @@ fn a_wrong_ca_and_a_missing_configuration_are_told_from_what_depends_on_them() {
     assert!(told.contains("UnknownIssuer") && told.ends_with("certs/README.md"), "{told}");
     let said = namespace.dynamo_cache(&["check"]);
     assert_eq!((said.code, said.errors.as_str()), (Some(1), "1 check failed\n"));
-    assert!(said.output.contains("  – not checked: it depends on the certificate\n"), "{}", said.output);
+    assert!(said.output.contains("  – canary: not checked: it depends on the certificate\n"), "{}", said.output);
 
     // Where nobody can look at the certificate, the API server itself says what is wrong.
     let secret = ["secret", "dynamo-cache-tls", "--namespace=dynamo-cache"];

@@ -1,0 +1,67 @@
+//! The tool at a cluster: a plugin of kubectl, the way in, and the way out.
+
+use std::os::unix::fs::symlink;
+
+use super::control_plane::{ControlPlane, shared};
+use super::program::{file, run};
+use super::stored::worker;
+
+#[test]
+fn kubectl_finds_the_program_as_its_plugin() {
+    let folder = shared().folder("plugin");
+    std::fs::create_dir(&folder).unwrap();
+    symlink(env!("CARGO_BIN_EXE_dynamo-cache"), folder.join("kubectl-dynamo_cache")).unwrap();
+    let path = format!("PATH={}:$PATH", folder.display());
+    let said = shared().bash(&format!("{path} kubectl dynamo-cache explain --help")).unwrap();
+    assert!(said.out.contains("Usage: kubectl dynamo-cache explain"), "{}", said.out);
+    let said = shared().bash(&format!("{path} kubectl dynamo-cache status -n kube-public")).unwrap();
+    assert_eq!(said.out, "There are no Dynamo components.\n");
+}
+
+#[test]
+fn uninstalling_takes_the_webhook_configuration_away_and_tells_the_rest() {
+    let plane = ControlPlane::start().unwrap();
+    plane.bash("kubectl apply -f manifests/install.yaml").unwrap();
+    let configuration = ["mutatingwebhookconfiguration", "dynamo-cache", "--ignore-not-found", "--output=name"];
+    let is_there = || !plane.kubectl(&[&["get"], configuration.as_slice()].concat()).unwrap().out.is_empty();
+    let said = plane.dynamo_cache(&["uninstall"]);
+    let all = "would delete ValidatingAdmissionPolicyBinding/dynamo-cache-guard\nwould delete \
+               MutatingWebhookConfiguration/dynamo-cache\nwould delete ValidatingAdmissionPolicy/dynamo-cache-guard\n";
+    assert!(said.output.starts_with(all), "{}", said.output);
+    assert!(is_there(), "nothing is deleted without --yes");
+
+    let said = plane.dynamo_cache(&["uninstall", "--yes"]);
+    assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.output);
+    assert!(said.output.contains("deleted MutatingWebhookConfiguration/dynamo-cache\n"), "{}", said.output);
+    assert!(!is_there());
+    let rest = "kubectl delete -f manifests/install.yaml --ignore-not-found";
+    assert!(said.output.contains(rest), "{}", said.output);
+    plane.bash(rest).unwrap();
+    let said = plane.dynamo_cache(&["uninstall", "--yes"]);
+    assert!(said.code == Some(0) && said.output.starts_with("Nothing to do: "), "{}", said.output);
+
+    // And a pod that was created since is told so.
+    let wait = ["wait", "--for=create", "serviceaccount/default", "--timeout=60s"];
+    plane.kubectl(&wait).unwrap();
+    plane.kubectl(&["create", "-f", &plane.file(&worker("alone").to_string())]).unwrap();
+    let said = plane.dynamo_cache(&["explain", "alone", "-n", "default"]);
+    assert_eq!(said.code, Some(0), "{}", said.errors);
+    assert!(said.output.contains("the webhook is not installed"), "{}", said.output);
+    assert!(said.errors.contains("the built-in settings are taken"), "{}", said.errors);
+}
+
+#[test]
+fn what_keeps_a_command_from_its_cluster_is_told_without_what_is_in_the_kubeconfig() {
+    let broken = file("broken-kubeconfig.yaml", "users:\n- token: a-secret\n - wrong: [\n");
+    let said = run(&["status", "--kubeconfig", &broken], "");
+    assert_eq!((said.code, said.errors.lines().count()), (Some(1), 1), "{}", said.errors);
+    assert!(said.errors.contains(&format!("failed to read the kubeconfig {broken}: ")), "{}", said.errors);
+    assert!(!said.errors.contains("a-secret"), "{}", said.errors);
+    let said = shared().dynamo_cache(&["status", "--context", "nowhere"]);
+    assert!(said.code == Some(1) && said.errors.contains("nowhere"), "{}", said.errors);
+    let cluster = "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\ncontexts: [{name: c, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {}}]\ncurrent-context: c\n";
+    let nobody = file("nobody-kubeconfig.yaml", cluster);
+    let said = run(&["check", "--kubeconfig", &nobody], "");
+    assert_eq!(said.code, Some(1));
+    assert!(said.errors.starts_with("failed to ask the API server at http://127.0.0.1:1/: "), "{}", said.errors);
+}
