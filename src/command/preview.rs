@@ -125,7 +125,7 @@ fn in_short(cache: &CacheAccount) -> String {
     match &cache.in_place {
         None => codes.join(", "),
         Some(details) => {
-            let added = details.iter().any(|detail| detail.starts_with("added"));
+            let added = details.iter().any(|detail| detail.starts_with("adds"));
             let state = if added { "added" } else { "there" };
             if codes.is_empty() { state.to_owned() } else { format!("{state}; {}", codes.join(", ")) }
         }

@@ -89,7 +89,7 @@ impl Place {
 
     /// What makes a cache be in place, a line each: what is added, else what is there already.
     pub(super) fn of_cache(&self, cache: Cache) -> Vec<String> {
-        let added = self.added.iter().filter(|(of, _)| *of == cache).map(|(_, line)| format!("added: {line}"));
+        let added = self.added.iter().filter(|(of, _)| *of == cache).map(|(_, line)| format!("adds: {line}"));
         let added: Vec<_> = added.collect();
         if !added.is_empty() {
             return added;

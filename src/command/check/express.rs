@@ -15,7 +15,7 @@ pub(super) async fn check(api: &Api, namespace: &str, url: Option<&str>, report:
         return Ok(());
     };
     let Some((service, of_service)) = service(url, namespace) else {
-        report.not_checked(CHECK, format!("{url} is not checked from here"));
+        report.not_checked(CHECK, format!("{url} names no Service, and is not checked from here"));
         return Ok(());
     };
     match api.get(&format!("/api/v1/namespaces/{of_service}/services/{service}")).await {

@@ -37,7 +37,7 @@ pub(super) async fn check(
     if is_selected {
         injected(api, name, &world, report).await?;
     } else {
-        report.not_checked("injected", "what was injected depends on the label");
+        report.not_checked("injected", "it depends on the label");
     }
     let (settings, _) = settings::resolve(&world.settings, &world.facts.namespace, None);
     express::check(api, name, settings.express.url.as_deref(), report).await

@@ -56,7 +56,7 @@ impl Report {
 
     /// Something was not looked at, and why.
     pub(super) fn not_checked(&mut self, check: &str, why: impl Into<String>) {
-        self.line(check, State::NotChecked, format!("not checked: {}", why.into()), None);
+        self.line(check, State::NotChecked, format!("{check}: not checked: {}", why.into()), None);
     }
 
     /// Whether one of these checks does not work: its name.
@@ -124,8 +124,8 @@ mod tests {
         report.good("configuration", "it is there");
         report.bad("service", "no endpoint", "kubectl get pods");
         report.group("Canary");
-        report.not_checked("canary", "the service");
-        let expected = "Webhook\n  ✓ it is there\n  × no endpoint\n      kubectl get pods\n\nCanary\n  – not checked: the service\n";
+        report.not_checked("canary", "it depends on the Service");
+        let expected = "Webhook\n  ✓ it is there\n  × no endpoint\n      kubectl get pods\n\nCanary\n  – canary: not checked: it depends on the Service\n";
         assert_eq!(report.text(false), expected);
         assert!(report.text(true).contains("\u{1b}[31m×\u{1b}[0m no endpoint"));
         assert_eq!((report.failures(), report.broken(&["configuration", "service"])), (1, Some("service")));

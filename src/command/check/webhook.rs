@@ -51,7 +51,7 @@ pub(super) async fn check<'w>(
     };
     let Some(installed) = installed else {
         for check in ["shipped", "service", "certificate", "others", "canary", "version"] {
-            report.not_checked(check, format!("{check} depends on the configuration"));
+            report.not_checked(check, "it depends on the configuration");
         }
         return Ok(None);
     };

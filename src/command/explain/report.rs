@@ -69,12 +69,19 @@ fn about_container(container: &ContainerAccount, live: Option<&Live<'_>>, lines:
     lines.push(format!("  {}: {}", container.name, container.rule));
     lines.extend(container.engine.iter().map(|engine| format!("    {engine}")));
     let status = live.and_then(|live| live.status.as_ref());
+    let is_unseen = live.is_some_and(|live| live.status.is_none());
     for cache in &container.caches {
-        about_cache(&container.name, cache, status, lines);
+        about_cache(&container.name, cache, (status, is_unseen), lines);
     }
 }
 
-fn about_cache(container: &str, cache: &CacheAccount, status: Option<&Value>, lines: &mut Vec<String>) {
+fn about_cache(
+    container: &str,
+    cache: &CacheAccount,
+    (status, is_unseen): (Option<&Value>, bool),
+    lines: &mut Vec<String>,
+) {
+    let in_place = if is_unseen { "would be in place" } else { "in place" };
     let then = status.map(|status| Recorded::of(status, container, cache.cache));
     let mut say = |line: String| lines.push(line);
     let left_out = |reason: &Reason, claim: &Option<String>| {
@@ -93,7 +100,7 @@ fn about_cache(container: &str, cache: &CacheAccount, status: Option<&Value>, li
             say(format!("      It could be in place now: {container} would get it if the pod were made anew."));
         }
         (Some(details), _) => {
-            say(format!("    {}: in place", cache.cache));
+            say(format!("    {}: {in_place}", cache.cache));
             for detail in details {
                 say(format!("      {detail}"));
             }
