@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::control_plane::namespace::{Namespace, claim};
-use super::control_plane::{shared, wait_for, webhook};
+use super::control_plane::{ControlPlane, shared, wait_for, webhook};
 use super::program::Run;
 use super::stored::worker;
 
@@ -28,7 +28,7 @@ fn checked(namespace: &Namespace) -> (BTreeMap<String, String>, Value) {
 
 /// A healthy installation, and what turns where something is broken.
 struct Healthy<'n> {
-    namespace: &'n Namespace,
+    namespace: &'n Namespace<'n>,
     states: BTreeMap<String, String>,
 }
 
@@ -54,19 +54,6 @@ impl Healthy<'_> {
             if states == self.states { Ok(()) } else { Err(format!("{lines:#}")) }
         });
     }
-}
-
-/// An object as it can be created again.
-fn without_given(mut object: Value) -> Value {
-    for given in ["creationTimestamp", "generation", "managedFields", "resourceVersion", "uid"] {
-        object["metadata"].as_object_mut().unwrap().remove(given);
-    }
-    object
-}
-
-fn patch(entries: &[Value]) {
-    let patch = json!({"webhooks": entries}).to_string();
-    shared().kubectl(&[&["patch"], CONFIGURATION.as_slice(), &["--patch", &patch]].concat()).unwrap();
 }
 
 /// A Service of this name in the namespace, and somebody behind it.
@@ -108,7 +95,8 @@ fn a_healthy_installation_is_all_well_and_each_breakage_turns_its_own_line() {
     assert_eq!(healthy.states.len(), 13, "{:?}", healthy.states);
     let said = namespace.dynamo_cache(&["check"]);
     assert!(said.code == Some(0) && said.output.contains("\nWebhook\n  ✓ configuration dynamo-cache is there\n"));
-    assert!(said.output.contains("which ends in 36"), "{}", said.output);
+    let own = "  ✓ the server makes its certificate itself, under a CA in caBundle that ends in ";
+    assert!(said.output.contains(own), "{}", said.output);
 
     // The server was stopped: its canary alone turned, with the API server's own words.
     let mut expected = healthy.states.clone();
@@ -147,48 +135,70 @@ fn a_healthy_installation_is_all_well_and_each_breakage_turns_its_own_line() {
 }
 
 #[test]
-fn a_wrong_ca_and_a_missing_configuration_are_told_from_what_depends_on_them() {
-    let mut webhook = webhook::stopped();
-    webhook.start_for_me_alone();
-    let namespace = Namespace::opted_in(shared(), &[]);
-    namespace.claims(&CACHES);
-    let (states, _) = wait_for("a healthy installation", || {
-        let said = namespace.dynamo_cache(&["check", "-o", "json"]);
-        if said.code == Some(0) { Ok(states(&said)) } else { Err(said.output) }
-    });
-    let healthy = Healthy { namespace: &namespace, states };
-    let before = shared().read(&CONFIGURATION);
+fn a_wrong_ca_and_a_missing_configuration_are_told_and_what_depends_on_them_is_not_checked() {
+    let plane = ControlPlane::start().unwrap();
+    let install = "helm install dynamo-cache manifests/chart --namespace dynamo-cache --create-namespace";
+    plane.bash(&format!("{install} --set certificate.mode=secret")).unwrap();
+    let told = plane.bash("certs/dev --out \"$(dirname \"$KUBECONFIG\")/certs\"").unwrap().out;
+    plane.bash(told.split_once("installed with certificate.mode=secret:").unwrap().1).unwrap();
+    plane.kubectl(&["label", "namespace", "default", "dynamo-cache.io/inject=enabled"]).unwrap();
+    let claims = CACHES.map(|name| claim(name).to_string()).join("\n---\n");
+    plane.kubectl(&["create", "-n", "default", "-f", &plane.file(&claims)]).unwrap();
+    let check = || {
+        let (states, lines) = states(&plane.dynamo_cache(&["check", "-n", "default", "-o", "json"]));
+        (states, lines.to_string())
+    };
+    let patch = |entries: &[Value]| {
+        let patch = json!({"webhooks": entries}).to_string();
+        plane.kubectl(&[&["patch"], CONFIGURATION.as_slice(), &["--patch", &patch]].concat()).unwrap();
+    };
     let entries = |bundle: &Value| {
         let names = ["pods.dynamo-cache.io", "canary.dynamo-cache.io"];
         names.map(|name| json!({"name": name, "clientConfig": {"caBundle": bundle}}))
     };
 
+    // There is no node, so nobody is behind the Service.
+    let (before, told) = check();
+    for (check, state) in &before {
+        let expected = match &**check {
+            "service" => "failed",
+            "canary" | "version" => "not-checked",
+            _ => "ok",
+        };
+        assert_eq!(state, expected, "{check}: {told}");
+    }
+    assert!(
+        told.contains("has no ready endpoint") && told.contains("caBundle verifies the server's certificate"),
+        "{told}"
+    );
+
+    let bundle = plane.read(&CONFIGURATION)["webhooks"][0]["clientConfig"]["caBundle"].clone();
     let other = rcgen::generate_simple_self_signed(["other".to_owned()]).unwrap().cert.pem();
+    let mut with_certificate = before.clone();
+    with_certificate.insert("certificate".to_owned(), "failed".to_owned());
     patch(&entries(&json!(STANDARD.encode(other))));
-    let told = healthy.turns("certificate", &["canary", "version"]);
-    assert!(told.contains("UnknownIssuer") && told.ends_with("certs/README.md"), "{told}");
-    let said = namespace.dynamo_cache(&["check"]);
-    assert_eq!((said.code, said.errors.as_str()), (Some(1), "1 check failed\n"));
-    assert!(said.output.contains("  – canary: not checked: it depends on the certificate\n"), "{}", said.output);
-
-    // Where nobody can look at the certificate, the API server itself says what is wrong.
-    let secret = ["secret", "dynamo-cache-tls", "--namespace=dynamo-cache"];
-    let kept = shared().read(&secret);
-    shared().kubectl(&[&["delete"], secret.as_slice()].concat()).unwrap();
-    let told = healthy.turns("canary", &["certificate", "version"]);
-    assert!(told.contains("x509: certificate signed by unknown authority"), "{told}");
-    assert!(told.contains("certs/README.md#when-it-does-not-fit"), "{told}");
-    shared().kubectl(&["create", "-f", &shared().file(&without_given(kept).to_string())]).unwrap();
-
-    patch(&entries(&before["webhooks"][0]["clientConfig"]["caBundle"])[..1]);
-    let told = healthy.turns("certificate", &["canary", "version"]);
+    let (states, told) = check();
+    assert_eq!(states, with_certificate);
+    assert!(told.contains("UnknownIssuer") && told.contains("certs/README.md"), "{told}");
+    patch(&entries(&bundle)[..1]);
+    let (states, told) = check();
+    assert_eq!(states, with_certificate);
     assert!(told.contains("the caBundle of canary.dynamo-cache.io is another one"), "{told}");
-    patch(&entries(&before["webhooks"][0]["clientConfig"]["caBundle"]));
-    healthy.is_back();
+    patch(&entries(&bundle));
+    assert_eq!(check().0, before);
+    let said = plane.dynamo_cache(&["check", "-n", "default"]);
+    assert_eq!((said.code, said.errors.as_str()), (Some(1), "1 check failed\n"));
+    assert!(said.output.contains("  – canary: not checked: it depends on the Service\n"), "{}", said.output);
 
-    shared().kubectl(&[&["delete"], CONFIGURATION.as_slice()].concat()).unwrap();
-    let told = healthy.turns("configuration", &["shipped", "service", "certificate", "others", "canary", "version"]);
+    plane.kubectl(&[&["delete"], CONFIGURATION.as_slice()].concat()).unwrap();
+    let (states, told) = check();
+    for (check, state) in &states {
+        let expected = match &**check {
+            "configuration" => "failed",
+            "shipped" | "service" | "certificate" | "others" | "canary" | "version" => "not-checked",
+            _ => "ok",
+        };
+        assert_eq!(state, expected, "{check}: {told}");
+    }
     assert!(told.contains("helm install dynamo-cache"), "{told}");
-    shared().kubectl(&["create", "-f", &shared().file(&without_given(before).to_string())]).unwrap();
-    healthy.is_back();
 }

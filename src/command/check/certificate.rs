@@ -43,7 +43,14 @@ pub(super) async fn check(api: &Api, installed: &Installed, page: &str, report: 
         report.bad("certificate", "caBundle is no list of certificates in PEM", page);
         return Ok(());
     };
-    let Some(shown) = secret(api, installed, report).await? else { return Ok(()) };
+    let shown = match secret(api, installed, report).await? {
+        Shown::Brought(shown) => shown,
+        Shown::Told => return Ok(()),
+        Shown::SelfManaged => {
+            self_managed(&authorities, page, report);
+            return Ok(());
+        }
+    };
     let name = format!("{}.{}.svc", installed.service, installed.namespace);
     match verify(&authorities, &shown, &name) {
         Err(why) => {
@@ -54,7 +61,7 @@ pub(super) async fn check(api: &Api, installed: &Installed, page: &str, report: 
             );
         }
         Ok(left) => {
-            let days = left.as_secs() / (24 * 60 * 60);
+            let days = days(left);
             let text = format!("caBundle verifies the server's certificate for {name}, which ends in {days} days");
             if days < SOON { report.warning("certificate", text, page) } else { report.good("certificate", text) }
         }
@@ -62,12 +69,35 @@ pub(super) async fn check(api: &Api, installed: &Installed, page: &str, report: 
     Ok(())
 }
 
-/// The certificates that the server shows, out of its Secret; none: it was told why not.
-async fn secret(
-    api: &Api,
-    installed: &Installed,
-    report: &mut Report,
-) -> Result<Option<Vec<CertificateDer<'static>>>, Error> {
+/// What the server shows.
+enum Shown {
+    /// The certificates in the Secret that it mounts.
+    Brought(Vec<CertificateDer<'static>>),
+    /// What it makes itself, under the CA that it publishes: there is no Secret with a certificate.
+    SelfManaged,
+    /// Not known, and it was told why.
+    Told,
+}
+
+/// Where the server makes its certificate itself, the canary tells whether it fits; here is how long its CA lasts.
+fn self_managed(authorities: &[CertificateDer<'_>], page: &str, report: &mut Report) {
+    match authorities.iter().map(left).collect::<Result<Vec<_>, _>>() {
+        Err(why) => report.bad("certificate", format!("a CA in caBundle cannot be read: {why}"), page),
+        Ok(left) => {
+            let days = days(left.into_iter().max().unwrap_or_default());
+            let text =
+                format!("the server makes its certificate itself, under a CA in caBundle that ends in {days} days");
+            if days == 0 { report.bad("certificate", text, page) } else { report.good("certificate", text) }
+        }
+    }
+}
+
+fn days(left: Duration) -> u64 {
+    left.as_secs() / (24 * 60 * 60)
+}
+
+/// Looks for what the server shows.
+async fn secret(api: &Api, installed: &Installed, report: &mut Report) -> Result<Shown, Error> {
     let Installed { namespace, service, .. } = installed;
     let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{service}");
     let deployment = api.get(&path).await.unwrap_or_default();
@@ -77,13 +107,16 @@ async fn secret(
     let found = match api.get(&format!("/api/v1/namespaces/{namespace}/secrets/{name}")).await {
         Err(error) if error.is_forbidden() => {
             report.not_checked("certificate", error.to_string());
-            return Ok(None);
+            return Ok(Shown::Told);
         }
         found => found?,
     };
     let Some(found) = found else {
+        if mounted.is_none() && deployment.is_some() {
+            return Ok(Shown::SelfManaged);
+        }
         report.not_checked("certificate", format!("Secret {namespace}/{name} is not there"));
-        return Ok(None);
+        return Ok(Shown::Told);
     };
     let chain = found.pointer("/data/tls.crt").and_then(Value::as_str);
     let chain = chain.and_then(|text| STANDARD.decode(text).ok()).and_then(|pem| certificates(&pem));
@@ -94,7 +127,7 @@ async fn secret(
             "certs/README.md",
         );
     }
-    Ok(chain)
+    Ok(chain.map_or(Shown::Told, Shown::Brought))
 }
 
 fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
@@ -116,8 +149,13 @@ fn verify(authorities: &[CertificateDer<'_>], shown: &[CertificateDer<'_>], name
     verifier
         .verify_server_cert(leaf, intermediates, &server, &[], UnixTime::now())
         .map_err(|error| error.to_string())?;
-    let (_, leaf) = x509_parser::parse_x509_certificate(leaf).map_err(|error| error.to_string())?;
-    let ends = u64::try_from(leaf.validity().not_after.timestamp()).unwrap_or_default();
+    left(leaf)
+}
+
+/// How long a certificate lasts.
+fn left(certificate: &CertificateDer<'_>) -> Result<Duration, String> {
+    let (_, read) = x509_parser::parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
+    let ends = u64::try_from(read.validity().not_after.timestamp()).unwrap_or_default();
     let ends = SystemTime::UNIX_EPOCH + Duration::from_secs(ends);
     Ok(ends.duration_since(SystemTime::now()).unwrap_or_default())
 }
