@@ -140,18 +140,19 @@ fn named_cluster(kubeconfig: PathBuf) -> Result<Reached, String> {
     if !kubeconfig.is_file() {
         return Err(format!("DYNAMO_CACHE_TEST_KUBECONFIG names {}, which is no file", kubeconfig.display()));
     }
-    output(Command::new(format!("{ROOT}/tests/control-plane/build")).args(["kubectl", "helm"]))?;
-    let path = ["--print-path", "kubectl", "helm"];
-    let built = output(Command::new(format!("{ROOT}/tests/control-plane/build")).args(path))?;
+    let mut build = Command::new(format!("{ROOT}/tests/control-plane/build"));
+    output(build.args(["kubectl", "helm"]).stderr(Stdio::inherit()))?;
+    let print = ["--print-path", "kubectl", "helm"];
+    let programs = output(Command::new(format!("{ROOT}/tests/control-plane/build")).args(print))?;
     let path = output(Command::new("printenv").arg("PATH"))?;
-    Ok(Reached::Named { kubeconfig, programs: format!("{}:{}", built.trim(), path.trim()) })
+    Ok(Reached::Named { kubeconfig, programs: format!("{}:{}", programs.trim(), path.trim()) })
 }
 
 /// Builds what is missing, its progress shown, and starts a node with the images.
 fn start_node() -> Result<Reached, String> {
     output(Command::new(format!("{ROOT}/tests/node/up")).arg("--check"))?;
-    let image = output(&mut Command::new(format!("{ROOT}/tests/node/image")))?;
-    let python = output(&mut Command::new(format!("{ROOT}/tests/node/images/python/build")))?;
+    let image = output(Command::new(format!("{ROOT}/tests/node/image")).stderr(Stdio::inherit()))?;
+    let python = output(Command::new(format!("{ROOT}/tests/node/images/python/build")).stderr(Stdio::inherit()))?;
     let (image, python) = (image.trim(), python.trim());
 
     let mut command = Command::new(format!("{ROOT}/tests/node/up"));
@@ -177,7 +178,7 @@ fn start_node() -> Result<Reached, String> {
     Ok(Reached::Node { name, volumes, image: image.into(), _up: up })
 }
 
-/// What a command prints; where it fails, all that it said.
+/// What a command prints; where it fails, all that it said, unless that is shown already.
 fn output(command: &mut Command) -> Result<String, String> {
     let ended = command.stdin(Stdio::null()).output();
     let ended = ended.map_err(|why| format!("failed to run {}: {why}", command.get_program().display()))?;
