@@ -32,7 +32,7 @@ def look_around():
         if path.startswith("/home/dynamo"):
             say("mount", path, options.split(",")[0])
     try:
-        urllib.request.urlopen(os.environ["HF_ENDPOINT"], timeout=10)
+        urllib.request.urlopen(os.environ["HF_ENDPOINT"], timeout=2)
         say("network there")
     except OSError as why:
         say("network gone:", why)

@@ -34,7 +34,7 @@ fn a_worker_finds_its_model_with_the_network_gone_and_without_the_label_it_does_
     let hub = namespace.kubectl(&["logs", "hub"]).unwrap();
 
     // From here on nobody has it but the claim. The Service stays, with nobody behind it, so that who calls is refused
-    // at once: at an address that no Service has, each call would wait for minutes.
+    // after a while: at an address that no Service has, a call is dropped, and the client waits for minutes.
     namespace.kubectl(&["delete", "pod/hub", "--now"]).unwrap();
 
     let _running = release::running();
