@@ -164,8 +164,9 @@ pub struct Times {
     /// From the first signal to the end of accepting: a cluster needs about as long to send its calls elsewhere.
     #[arg(long, value_name = "TIME", hide = true, default_value = "15s", value_parser = value::time)]
     pub drain: Duration,
-    /// From there to the last answer; with `drain` it stays below the 30 s that a kubelet waits.
-    #[arg(long, value_name = "TIME", hide = true, default_value = "10s", value_parser = value::time)]
+    /// From there to the last answer, of the webhook and then of the probes: twice this and `drain` stay below the 30 s
+    /// that a kubelet waits.
+    #[arg(long, value_name = "TIME", hide = true, default_value = "7s", value_parser = value::time)]
     pub finish: Duration,
     /// Between two requests of a connection; the API server keeps idle ones for 90 s and loses a call where we are first.
     #[arg(long, value_name = "TIME", hide = true, default_value = "120s", value_parser = value::time)]
