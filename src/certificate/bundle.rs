@@ -34,8 +34,9 @@ pub fn write<'c>(certificates: impl IntoIterator<Item = &'c CertificateDer<'stat
 /// seen less than we have. None: it is good as it is.
 pub fn amended(published: &[u8], ours: &[CertificateDer<'static>], now: SystemTime) -> Option<String> {
     let found = read(published);
-    let lasts =
-        |certificate: &&CertificateDer<'static>| Validity::of(certificate).is_ok_and(|validity| now < validity.until);
+    let lasts = |certificate: &&CertificateDer<'static>| {
+        Validity::of(certificate).is_ok_and(|validity| !validity.is_over_everywhere(now))
+    };
     let mut wanted: Vec<_> = found.iter().filter(lasts).collect();
     for certificate in ours {
         if !wanted.contains(&certificate) {

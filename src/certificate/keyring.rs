@@ -84,10 +84,15 @@ impl Keyring {
         self.certificates().any(|held| held == certificate)
     }
 
-    /// Those that are not over; one whose time is yet to come stays.
+    /// The same without those that are over for every replica, whatever its clock says.
     #[must_use]
-    pub fn unended(&self, now: SystemTime) -> Self {
-        Keyring(self.0.iter().filter(|authority| now < authority.validity().until).cloned().collect())
+    pub(super) fn pruned(&self, now: SystemTime) -> Self {
+        Keyring(self.0.iter().filter(|authority| !authority.validity().is_over_everywhere(now)).cloned().collect())
+    }
+
+    /// The certificates of those that are not over; one whose time is yet to come is not.
+    pub fn unended(&self, now: SystemTime) -> impl Iterator<Item = &CertificateDer<'static>> {
+        self.0.iter().filter(move |authority| now < authority.validity().until).map(Authority::certificate)
     }
 
     /// Those that can sign now.

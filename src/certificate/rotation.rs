@@ -15,12 +15,12 @@ use super::keyring::Keyring;
 use super::validity::Validity;
 
 /// What is in the Secret.
-#[derive(Clone, Copy, Debug)]
-pub enum Shared<'k> {
+#[derive(Clone, Debug)]
+pub enum Content {
     /// It is not there.
     Absent,
     /// These.
-    Holds(&'k Keyring),
+    Holds(Keyring),
     /// We have not seen it yet.
     NotSeen,
     /// Something that is no keyring.
@@ -42,7 +42,7 @@ pub struct Known<'k> {
     /// The wall clock, which may jump.
     pub now: SystemTime,
     /// What the replicas share.
-    pub shared: Shared<'k>,
+    pub content: &'k Content,
     /// What they shared when we last could read it.
     pub memory: &'k Keyring,
     /// What we serve.
@@ -72,7 +72,7 @@ pub fn plan(known: &Known<'_>) -> Vec<Step> {
         let fresh = wanted.able(known.now).any(|authority| authority.validity().is_fresh(known.now));
         if !fresh {
             steps.push(Step::Mint(wanted));
-        } else if !matches!(known.shared, Shared::Holds(held) if *held == wanted) {
+        } else if !matches!(known.content, Content::Holds(held) if *held == wanted) {
             steps.push(Step::Store(wanted));
         }
     }
@@ -81,13 +81,13 @@ pub fn plan(known: &Known<'_>) -> Vec<Step> {
 
 /// What the Secret should hold of what there is; none where we have not seen it.
 fn wanted(known: &Known<'_>) -> Option<Keyring> {
-    let held = match known.shared {
-        Shared::NotSeen => return None,
+    let held = match known.content {
+        Content::NotSeen => return None,
         // Who has it in memory brings it back, and nothing is rotated for it.
-        Shared::Absent | Shared::Unreadable => return Some(known.memory.unended(known.now)),
-        Shared::Holds(held) => held,
+        Content::Absent | Content::Unreadable => return Some(known.memory.pruned(known.now)),
+        Content::Holds(held) => held,
     };
-    let mut wanted = held.unended(known.now);
+    let mut wanted = held.pruned(known.now);
     if let Some(served) = known.served {
         if !wanted.holds(served.under.certificate()) && known.now < served.under.validity().until {
             // Others have started anew without ours, which has to stay published while it is served.

@@ -43,12 +43,22 @@ impl Validity {
         self.from <= now && now < self.until
     }
 
+    /// Whether it is over by every clock, also by one that is somewhat behind. Who has it taken away earlier is at odds
+    /// with those who put it back because they still serve under it.
+    pub fn is_over_everywhere(&self, now: SystemTime) -> bool {
+        self.until + CLOCK_SKEW.min(self.life() / 24) <= now
+    }
+
     /// Whether it is good and in the first two thirds of its life: later, and after a clock that went back, a
     /// successor is due.
     pub fn is_fresh(&self, now: SystemTime) -> bool {
+        self.holds(now) && now + self.life() / 3 < self.until
+    }
+
+    /// How long it was to be good, from when it was made.
+    fn life(&self) -> Duration {
         let span = self.until.duration_since(self.from).unwrap_or_default();
-        let life = span.checked_sub(CLOCK_SKEW).unwrap_or(span);
-        self.holds(now) && now + life / 3 < self.until
+        span.checked_sub(CLOCK_SKEW).unwrap_or(span)
     }
 }
 

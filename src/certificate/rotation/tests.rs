@@ -3,11 +3,12 @@ use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
 
-use super::{Known, Served, Shared, Step, plan};
+use super::{Content, Known, Served, Step, plan};
 use crate::certificate::authority::Authority;
 use crate::certificate::keyring::Keyring;
 use crate::certificate::validity::Validity;
 
+const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -32,14 +33,14 @@ impl Replica {
     }
 
     fn plan(&self) -> Vec<Step> {
-        let shared = match &self.secret {
-            _ if self.garbage => Shared::Unreadable,
-            None => Shared::Absent,
-            Some(keyring) => Shared::Holds(keyring),
+        let content = match &self.secret {
+            _ if self.garbage => Content::Unreadable,
+            None => Content::Absent,
+            Some(keyring) => Content::Holds(keyring.clone()),
         };
         let served = self.served.as_ref().map(|(under, validity)| Served { under, validity: *validity });
         let (memory, published, settled) = (&self.memory, &self.published[..], &self.settled[..]);
-        plan(&Known { now: self.now, shared, memory, served, published, settled })
+        plan(&Known { now: self.now, content: &content, memory, served, published, settled })
     }
 
     /// Does what is planned until nothing is, and says what it was.
@@ -120,6 +121,8 @@ fn a_rotation_publishes_then_serves_then_retires_then_prunes() {
     assert_eq!(replica.act(), "serve ", "a new leaf");
     assert_eq!(replica.keyring().0.len(), 2, "a leaf of the old one could still be good");
     replica.now += DAY;
+    assert_eq!(replica.act(), "", "by a clock that is behind it could");
+    replica.now += HOUR;
     assert_eq!(replica.act(), "store ", "now it cannot");
     assert_eq!(replica.keyring().0.len(), 1);
 }
@@ -136,7 +139,7 @@ fn a_replica_that_missed_the_rotation_is_trusted_for_as_long_as_its_leaf_can_las
         cut_off.now = Replica::new().now + DAY * days;
         let (memory, now) = (cut_off.memory.clone(), cut_off.now);
         let served = cut_off.served.as_ref().map(|(under, validity)| Served { under, validity: *validity });
-        let known = Known { now, shared: Shared::NotSeen, memory: &memory, served, published: &[], settled: &[] };
+        let known = Known { now, content: &Content::NotSeen, memory: &memory, served, published: &[], settled: &[] };
         for step in plan(&known) {
             let Step::Serve(under) = step else { panic!("it cannot write: {step:?}") };
             let until = (now + WEEK).min(under.validity().until);
@@ -147,6 +150,28 @@ fn a_replica_that_missed_the_rotation_is_trusted_for_as_long_as_its_leaf_can_las
         other.act();
         assert!(validity.holds(now) && other.keyring().holds(under.certificate()), "day {days}");
     }
+}
+
+#[test]
+fn two_whose_clocks_differ_by_an_hour_never_undo_each_others_work() {
+    let ahead = Replica::at_rest();
+    let behind = Replica { now: ahead.now - HOUR, ..ahead.clone() };
+    let (mut replicas, mut written) = ([ahead, behind], 0);
+    for _ in 0..2 * 24 * 366 {
+        for turn in 0..8 {
+            let one = &mut replicas[turn % 2];
+            let done = one.act();
+            written += done.matches("store").count() + done.matches("mint").count();
+            let (secret, memory) = (one.secret.clone(), one.memory.clone());
+            let other = &mut replicas[1 - turn % 2];
+            (other.secret, other.memory) = (secret, memory);
+        }
+        for replica in &mut replicas {
+            assert!(replica.plan().is_empty(), "they come to rest: {:?}", replica.plan());
+            replica.now += HOUR / 2;
+        }
+    }
+    assert_eq!(written, 2, "a new CA in, which nobody publishes, and the old one out");
 }
 
 #[test]

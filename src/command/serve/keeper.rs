@@ -11,11 +11,11 @@ use crate::certificate::Identity;
 use crate::metrics::{Metrics, Renewed};
 use crate::server::probe::{Condition, Conditions};
 
-mod again;
 pub(super) mod brought;
 mod contest;
-mod myself;
+mod pause;
 pub(super) mod publisher;
+mod self_call;
 pub(super) mod self_managed;
 
 /// What is shown at the moment, and who has to know of it.

@@ -7,7 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info};
 
 use super::Shown;
-use super::again::until_first;
+use super::pause::until_first;
 use super::publisher::Publisher;
 use crate::certificate::files::{Brought, Files};
 use crate::certificate::{Identity, bundle};

@@ -10,9 +10,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
-use super::again::Again;
 use super::contest::Contest;
-use super::{Shown, myself};
+use super::pause::Pause;
+use super::{Shown, self_call};
 use crate::certificate::{Identity, bundle};
 use crate::cluster::webhook::{Configuration, Entry, Published, Seen};
 use crate::metrics::Trouble;
@@ -35,9 +35,9 @@ pub(in crate::command::serve) struct Publisher {
     /// The CAs that every entry has, and since when.
     everywhere: HashMap<CertificateDer<'static>, Instant>,
     contest: Contest,
-    write: Again,
+    write: Pause,
     refused: Option<String>,
-    judge: Again,
+    judge: Pause,
     /// What was judged last, and when to judge it again.
     judged: Option<(Option<CertificateDer<'static>>, Seen)>,
     next: Instant,
@@ -59,9 +59,9 @@ impl Publisher {
             check,
             everywhere: HashMap::new(),
             contest: Contest::default(),
-            write: Again::default(),
+            write: Pause::default(),
             refused: None,
-            judge: Again::default(),
+            judge: Pause::default(),
             judged: None,
             next: Instant::now(),
         }
@@ -85,7 +85,7 @@ impl Publisher {
     pub(super) fn when(&self) -> [Option<Instant>; 4] {
         let settles = self.everywhere.values().map(|since| *since + self.settle);
         let settles = settles.filter(|time| Instant::now() < *time).min();
-        [self.write.when(), self.contest.when(), self.judge.when(), settles]
+        [self.write.until(), self.contest.when(), self.judge.until(), settles]
     }
 
     /// Takes in what is published now: the CAs that every entry has, and those that every API server knows by now.
@@ -144,12 +144,12 @@ impl Publisher {
         let wall = SystemTime::now();
         let amend = |published: &[u8]| bundle::amended(published, ours, wall);
         let due = entries.iter().any(|entry| amend(&entry.bundle).is_some());
-        if ours.is_empty() || !due || self.contest.rests(now) || self.write.is_early() {
+        if ours.is_empty() || !due || self.contest.rests(now) || self.write.lasts(now) {
             return;
         }
         let why = match timeout(DEADLINE, self.configuration.publish(amend)).await {
             Ok(Ok(published)) => {
-                self.write.went_well();
+                self.write.end();
                 self.refused = None;
                 if published == Published::Written {
                     self.contest.put(wanted.into_iter());
@@ -160,7 +160,7 @@ impl Publisher {
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {DEADLINE:?}"),
         };
-        self.write.failed();
+        self.write.begin(now);
         shown.metrics.certificate_failed(Trouble::Publish);
         warn!(why, "failed to publish caBundle; trying again");
         self.refused = Some(why);
@@ -185,12 +185,13 @@ impl Publisher {
             Seen::Installed(entries) => self.call(entries, identity, shown).await,
         };
         shown.metrics.trusted.set(good.into());
+        let now = Instant::now();
         if good {
-            self.judge.went_well();
+            self.judge.end();
         } else {
-            self.judge.failed();
+            self.judge.begin(now);
         }
-        self.next = self.judge.when().unwrap_or_else(|| Instant::now() + self.check);
+        self.next = self.judge.until().unwrap_or(now + self.check);
         self.judged = Some(about);
     }
 
@@ -219,7 +220,7 @@ impl Publisher {
             shown.conditions.lack(Condition::Bundle, format!("failed to publish a CA: {refused}"));
         }
         for entry in entries {
-            if let Err(why) = myself::call(self.listens, &host, &entry.bundle).await {
+            if let Err(why) = self_call::call(self.listens, &host, &entry.bundle).await {
                 shown.metrics.certificate_failed(Trouble::Probe);
                 warn!(why, "failed to call ourselves as the API server would");
                 shown.conditions.lack(Condition::Probe, format!("failed to call ourselves: {why}"));

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
 use super::Shown;
-use super::again::{Again, until_first};
+use super::pause::{Pause, until_first};
 use super::publisher::{DEADLINE, Publisher};
 use crate::certificate::authority::Authority;
 use crate::certificate::keyring::Keyring;
-use crate::certificate::rotation::{self, Known, Served, Step, plan};
+use crate::certificate::rotation::{Content, Known, Served, Step, plan};
 use crate::certificate::{self, Clients};
 use crate::cluster::secret::{Seen, Shared, Stored};
 use crate::metrics::{Renewed, Trouble};
@@ -42,15 +42,8 @@ pub(in crate::command::serve) struct SelfManaged {
     memory: Keyring,
     /// Who signed what is shown.
     under: Option<Authority>,
-    again: Again,
-}
-
-/// What the Secret says.
-enum Content {
-    Absent,
-    Holds(Keyring),
-    NotSeen,
-    Unreadable,
+    /// After each writing of the Secret, also a good one: another replica may undo it, whose clock is a year off.
+    writes: Pause,
 }
 
 impl SelfManaged {
@@ -73,7 +66,7 @@ impl SelfManaged {
             shown,
             memory,
             under: None,
-            again: Again::default(),
+            writes: Pause::default(),
         }
     }
 
@@ -82,15 +75,12 @@ impl SelfManaged {
         let mut seen = self.secret.seen();
         let mut ticks = interval(self.lifetimes.check);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut content = Content::NotSeen;
         loop {
-            let stored = match &*seen.borrow_and_update() {
-                Seen::Present(stored) => Some(stored.clone()),
-                Seen::Absent | Seen::NotYet => None,
+            let (content, stored) = match seen.borrow_and_update().clone() {
+                Seen::NotYet => (Content::NotSeen, None),
+                Seen::Absent => (Content::Absent, None),
+                Seen::Present(stored) => (self.understand(&stored), Some(stored)),
             };
-            if stored.is_some() || matches!(*seen.borrow(), Seen::Absent) {
-                content = self.understand(stored.as_ref());
-            }
             self.act(&content, stored.as_ref()).await;
             let ours: Vec<_> = self.ours(&content);
             self.publisher.publish(&ours, &self.shown).await;
@@ -100,13 +90,12 @@ impl SelfManaged {
                 _ = ticks.tick() => {}
                 Ok(()) = seen.changed() => {}
                 () = self.publisher.changed() => {}
-                () = until_first([a, b, c, d, self.again.when()]) => {}
+                () = until_first([a, b, c, d, self.writes.until()]) => {}
             }
         }
     }
 
-    fn understand(&mut self, stored: Option<&Stored>) -> Content {
-        let Some(stored) = stored else { return Content::Absent };
+    fn understand(&mut self, stored: &Stored) -> Content {
         match Keyring::read(&stored.data()) {
             Ok(keyring) => {
                 if self.memory != keyring {
@@ -130,22 +119,16 @@ impl SelfManaged {
     async fn act(&mut self, content: &Content, stored: Option<&Stored>) {
         let now = SystemTime::now();
         let (published, settled) = self.publisher.look();
-        let shared = match content {
-            Content::Absent => rotation::Shared::Absent,
-            Content::Holds(keyring) => rotation::Shared::Holds(keyring),
-            Content::NotSeen => rotation::Shared::NotSeen,
-            Content::Unreadable => rotation::Shared::Unreadable,
-        };
         let served = self.under.as_ref().zip(self.shown.identity.as_ref());
         let served = served.map(|(under, identity)| Served { under, validity: identity.validity });
         let memory = &self.memory;
-        let known = Known { now, shared, memory, served, published: &published, settled: &settled };
+        let known = Known { now, content, memory, served, published: &published, settled: &settled };
         for step in plan(&known) {
             match step {
                 // The first must be one that is published already, where one is.
                 Step::Serve(_) if self.under.is_none() && !self.publisher.has_seen() => {}
                 Step::Serve(under) => self.serve(under, now),
-                Step::Mint(_) | Step::Store(_) if self.again.is_early() => {}
+                Step::Mint(_) | Step::Store(_) if self.writes.lasts(Instant::now()) => {}
                 Step::Mint(keep) => match Authority::mint(now, self.lifetimes.authority) {
                     Ok(newest) => {
                         let ends = newest.validity().until;
@@ -178,15 +161,12 @@ impl SelfManaged {
 
     /// Whether it is stored, by us.
     async fn store(&mut self, keyring: &Keyring, over: Option<&Stored>) -> bool {
+        self.writes.begin(Instant::now());
         let why = match timeout(DEADLINE, self.secret.store(keyring.write(), over)).await {
-            Ok(Ok(stored)) => {
-                self.again.went_well();
-                return stored;
-            }
+            Ok(Ok(stored)) => return stored,
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {DEADLINE:?}"),
         };
-        self.again.failed();
         self.shown.metrics.certificate_failed(Trouble::Secret);
         warn!(why, "failed to write the Secret; trying again");
         if self.shown.identity.is_none() {
@@ -202,8 +182,6 @@ impl SelfManaged {
             _ => &self.memory,
         };
         let under = self.under.iter().map(Authority::certificate).filter(|under| !keyring.holds(under));
-        let now = SystemTime::now();
-        let ours = keyring.unended(now);
-        ours.certificates().chain(under).cloned().collect()
+        keyring.unended(SystemTime::now()).chain(under).cloned().collect()
     }
 }
