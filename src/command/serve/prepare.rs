@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use crate::certificate::files::{Brought, Files};
 use crate::certificate::{self, Clients, Minted};
 use crate::cli::Serve;
-use crate::cluster;
+use crate::cluster::{self, webhook::Service};
 use crate::command::facts::Facts as Told;
 use crate::settings_file::SettingsFile;
 
@@ -44,12 +44,34 @@ pub(super) struct Prepared {
 /// Where the certificate comes from.
 #[derive(Debug)]
 pub(super) enum Certificate {
-    /// Files, and what they hold.
-    Brought(Files, Brought),
+    /// Files, and what they hold; where we know who calls, whom the API server trusts is looked after.
+    Brought(Box<Files>, Brought, Option<Called>),
     /// It is made for a Service, by a CA in the cluster.
-    SelfManaged,
+    SelfManaged(Called),
     /// It was made for this machine.
     Standalone(Minted),
+}
+
+/// How the API server calls us.
+#[derive(Clone, Debug)]
+pub(super) struct Called {
+    /// Its cluster.
+    pub(super) client: ClusterClient,
+    /// By which Service.
+    pub(super) service: Service,
+    /// By which `MutatingWebhookConfiguration`.
+    pub(super) configuration: String,
+}
+
+impl Called {
+    /// As the options name it, or after the Service; none where nobody named one.
+    fn of(options: &Serve, world: &World) -> Option<Self> {
+        let World::Cluster(client) = world else { return None };
+        let name = options.called.service.clone()?;
+        let namespace = options.called.namespace.as_deref().unwrap_or(client.0.default_namespace()).to_owned();
+        let configuration = options.called.webhook_configuration.clone().unwrap_or_else(|| name.clone());
+        Some(Called { client: client.clone(), service: Service { namespace, name }, configuration })
+    }
 }
 
 /// Where facts come from.
@@ -62,6 +84,7 @@ pub(super) enum World {
 }
 
 /// A client of the cluster, which prints nothing of itself.
+#[derive(Clone)]
 pub(super) struct ClusterClient(pub(super) kube::Client);
 
 impl std::fmt::Debug for ClusterClient {
@@ -87,7 +110,7 @@ pub(super) async fn prepare(options: &Serve) -> anyhow::Result<Prepared> {
         })?))
     };
     let settings = options.config.as_deref().map(SettingsFile::read).transpose();
-    match (settings, certificate(options)) {
+    match (settings, certificate(options, Called::of(options, &world))) {
         (Ok(settings), Ok((certificate, clients))) => Ok(Prepared { settings, certificate, clients, world }),
         (Err(error), Ok(_)) => Err(error.into()),
         (Ok(_), Err(error)) => Err(error),
@@ -95,7 +118,7 @@ pub(super) async fn prepare(options: &Serve) -> anyhow::Result<Prepared> {
     }
 }
 
-fn certificate(options: &Serve) -> anyhow::Result<(Certificate, Option<Clients>)> {
+fn certificate(options: &Serve, called: Option<Called>) -> anyhow::Result<(Certificate, Option<Clients>)> {
     let clients = options.client_ca_file.as_deref().map(Clients::read).transpose()?;
     if options.standalone {
         let minted = certificate::mint(clients.as_ref())?;
@@ -104,13 +127,13 @@ fn certificate(options: &Serve) -> anyhow::Result<(Certificate, Option<Clients>)
         }
         return Ok((Certificate::Standalone(minted), clients));
     }
-    match (&options.cert_file, &options.key_file) {
-        (Some(certificate), Some(key)) => {
-            let mut files = Files::new(certificate, key, options.ca_file.as_deref(), clients.clone());
+    match (&options.cert_file, &options.key_file, called) {
+        (Some(certificate), Some(key), called) => {
+            let mut files = Box::new(Files::new(certificate, key, options.ca_file.as_deref(), clients.clone()));
             let first = files.read().context("failed to read the certificate's files")??;
-            Ok((Certificate::Brought(files, first), clients))
+            Ok((Certificate::Brought(files, first, called), clients))
         }
-        _ if options.called.service.is_some() => Ok((Certificate::SelfManaged, clients)),
+        (_, _, Some(called)) => Ok((Certificate::SelfManaged(called), clients)),
         _ => bail!(NO_CERTIFICATE),
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::identity::{self, Ground};
+use super::identity::{self, Means};
 use super::parts::Parts;
 use super::prepare::{Certificate, Prepared, World, prepare};
 use crate::cli::Serve;
@@ -65,9 +65,8 @@ impl Running {
         let conditions = Arc::new(Conditions::new(needed, source));
         let ca = if let Certificate::Standalone(minted) = &certificate { Some(minted.ca.clone()) } else { None };
         let mut parts = Parts::default();
-        let ground =
-            Ground { options, world: &world, listens: address, clients, conditions: &conditions, metrics: &metrics };
-        let tls = identity::keep(certificate, &ground, &mut parts);
+        let means = Means { options, listens: address, clients, conditions: &conditions, metrics: &metrics };
+        let tls = identity::keep(certificate, &means, &mut parts);
         let facts = match world {
             World::Cluster(client) => Facts::of(&client.0, &metrics),
             World::Told(told) => Facts::Told { namespace: told.namespace.into(), claims: told.claims },

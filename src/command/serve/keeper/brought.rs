@@ -16,7 +16,7 @@ use crate::server::probe::Condition;
 
 /// Files, and what they have brought so far.
 #[derive(Debug)]
-pub(in crate::command::serve) struct Carrier {
+pub(in crate::command::serve) struct FromFiles {
     files: Files,
     authorities: Vec<CertificateDer<'static>>,
     /// What was brought and may not be trusted everywhere yet.
@@ -26,7 +26,7 @@ pub(in crate::command::serve) struct Carrier {
     shown: Shown,
 }
 
-impl Carrier {
+impl FromFiles {
     /// Files that were read once, and what they brought, which is shown at once.
     pub(in crate::command::serve) fn new(
         files: Files,
@@ -35,7 +35,7 @@ impl Carrier {
         mut shown: Shown,
     ) -> Self {
         shown.show(first.identity);
-        Carrier { files, authorities: first.authorities, next: None, publisher, shown }
+        FromFiles { files, authorities: first.authorities, next: None, publisher, shown }
     }
 
     /// Reads the files again and again, for ever.
