@@ -6,10 +6,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt as _;
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use kube::api::{Patch, PatchParams};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::watch_object;
@@ -44,6 +44,8 @@ pub struct Configuration {
     name: String,
     service: Service,
     seen: watch::Sender<Seen>,
+    /// The version that we wrote, until the watch has come as far.
+    written: Mutex<Option<u64>>,
     metrics: Arc<Metrics>,
 }
 
@@ -66,21 +68,8 @@ pub struct Entry {
     pub name: String,
     /// Whom the API server trusts there, in PEM; empty where nothing is set.
     pub bundle: Vec<u8>,
-    /// Who else than we has written a `caBundle` in this configuration.
+    /// Who else than we has written its `caBundle`.
     pub writers: BTreeSet<String>,
-}
-
-/// What came of publishing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Published {
-    /// There was nothing to write.
-    Already,
-    /// Somebody else wrote meanwhile, and what came of it is seen next.
-    Changed,
-    /// There is no such configuration or entry.
-    NotInstalled,
-    /// It was written.
-    Written,
 }
 
 impl Configuration {
@@ -91,6 +80,7 @@ impl Configuration {
             name: name.to_owned(),
             service: service.clone(),
             seen: watch::Sender::default(),
+            written: Mutex::default(),
             metrics: Arc::clone(metrics),
         }
     }
@@ -115,10 +105,29 @@ impl Configuration {
         let mut events = std::pin::pin!(watch_object(self.api.clone(), &self.name).default_backoff());
         while let Some(event) = events.next().await {
             match event {
-                Ok(found) => self.see(found.as_ref()),
-                Err(error) => super::watch_failed(Kind::Configuration, &self.metrics, &error),
+                Ok(found) => self.catch_up(found.as_ref()),
+                Err(error) => {
+                    // The next listing tells how things are, whatever we wrote.
+                    *self.written() = None;
+                    super::watch_failed(Kind::Configuration, &self.metrics, &error);
+                }
             }
         }
+    }
+
+    /// Sees what the watch tells, unless it is from before our last writing: somebody would seem to have undone it.
+    fn catch_up(&self, found: Option<&MutatingWebhookConfiguration>) {
+        let mut written = self.written();
+        if found.and_then(version).zip(*written).is_some_and(|(found, written)| found < written) {
+            return;
+        }
+        *written = None;
+        drop(written);
+        self.see(found);
+    }
+
+    fn written(&self) -> MutexGuard<'_, Option<u64>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn see(&self, found: Option<&MutatingWebhookConfiguration>) {
@@ -132,11 +141,13 @@ impl Configuration {
     }
 
     /// Reads the entries that call us, and writes what `amend` wants of the `caBundle` of each, where it wants anything.
+    /// False: nothing was written, for there was nothing to write or to write to, or somebody else wrote meanwhile, and
+    /// what came of it is seen next.
     ///
     /// # Errors
     /// The API server refused or could not be reached. An entry that is gone is no error.
-    pub async fn publish(&self, amend: impl Fn(&[u8]) -> Option<String>) -> Result<Published, kube::Error> {
-        let Some(found) = self.api.get_opt(&self.name).await? else { return Ok(Published::NotInstalled) };
+    pub async fn publish(&self, amend: impl Fn(&[u8]) -> Option<String>) -> Result<bool, kube::Error> {
+        let Some(found) = self.api.get_opt(&self.name).await? else { return Ok(false) };
         let entries = entries(&found, &self.service);
         let amended = entries.iter().filter_map(|entry| {
             let bundle = amend(&entry.bundle)?;
@@ -145,7 +156,7 @@ impl Configuration {
         });
         let webhooks: Vec<_> = amended.collect();
         if webhooks.is_empty() {
-            return Ok(if entries.is_empty() { Published::NotInstalled } else { Published::Already });
+            return Ok(false);
         }
         let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         // Only over what was just read: a replica that wrote meanwhile may have added what we do not know of.
@@ -154,12 +165,12 @@ impl Configuration {
         match self.api.patch(&self.name, &parameters, &patch).await {
             Ok(written) => {
                 // The watch will say the same, later.
+                *self.written() = version(&written);
                 self.see(Some(&written));
-                Ok(Published::Written)
+                Ok(true)
             }
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Published::Changed),
             // An entry that has gone since is 409 too. 422 would be a bundle that the API server refuses.
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Published::NotInstalled),
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -172,24 +183,85 @@ impl fmt::Debug for Configuration {
 }
 
 fn entries(configuration: &MutatingWebhookConfiguration, service: &Service) -> Vec<Entry> {
-    let writers = writers(configuration);
     let ours = configuration.webhooks.iter().flatten().filter(|webhook| {
         let named = webhook.client_config.service.as_ref();
         named.is_some_and(|named| named.name == service.name && named.namespace == service.namespace)
     });
-    let entry = |webhook: &k8s_openapi::api::admissionregistration::v1::MutatingWebhook| Entry {
+    let entry = |webhook: &MutatingWebhook| Entry {
         name: webhook.name.clone(),
         bundle: webhook.client_config.ca_bundle.as_ref().map(|bundle| bundle.0.clone()).unwrap_or_default(),
-        writers: writers.clone(),
+        writers: writers(configuration, &webhook.name),
     };
     ours.map(entry).collect()
 }
 
-/// The field managers that have written a `caBundle`, but for ours.
-fn writers(configuration: &MutatingWebhookConfiguration) -> BTreeSet<String> {
+/// The field managers that have written the `caBundle` of an entry, but for ours.
+fn writers(configuration: &MutatingWebhookConfiguration, entry: &str) -> BTreeSet<String> {
+    let key = format!("k:{}", json!({"name": entry}));
     let managers = configuration.metadata.managed_fields.iter().flatten();
     let wrote = managers.filter(|fields| {
-        fields.fields_v1.as_ref().is_some_and(|fields| fields.0.to_string().contains("\"f:caBundle\""))
+        let fields = fields.fields_v1.as_ref().and_then(|fields| fields.0.get("f:webhooks")?.get(&key));
+        fields.and_then(|entry| entry.get("f:clientConfig")?.get("f:caBundle")).is_some()
     });
     wrote.filter_map(|fields| fields.manager.clone()).filter(|manager| manager != MANAGER).collect()
+}
+
+/// Which of two objects is the older: versions of one kind are numbers that grow
+/// (kubernetes.io/docs/reference/using-api/api-concepts, resource versions).
+fn version(configuration: &MutatingWebhookConfiguration) -> Option<u64> {
+    configuration.metadata.resource_version.as_ref()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+    use serde_json::json;
+
+    use super::{Configuration, Seen, Service};
+    use crate::metrics::Metrics;
+
+    fn stored(version: &str, bundle: &str) -> MutatingWebhookConfiguration {
+        let service = json!({"name": "ours", "namespace": "system"});
+        let wrote = |manager: &str, entry: &str| {
+            let fields =
+                json!({"f:webhooks": {format!("k:{{\"name\":\"{entry}\"}}"): {"f:clientConfig": {"f:caBundle": {}}}}});
+            json!({"manager": manager, "fieldsType": "FieldsV1", "fieldsV1": fields})
+        };
+        let managers = [wrote("stranger", "a.io"), wrote("dynamo-cache", "a.io"), wrote("other", "b.io")];
+        let entry = json!({"name": "a.io", "clientConfig": {"service": service, "caBundle": bundle},
+            "admissionReviewVersions": ["v1"], "sideEffects": "None"});
+        let metadata = json!({"name": "ours", "resourceVersion": version, "managedFields": managers});
+        serde_json::from_value(json!({"metadata": metadata, "webhooks": [entry]})).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_the_watch_tells_of_before_our_writing_is_not_seen() {
+        let client = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
+        let service = Service { namespace: "system".to_owned(), name: "ours".to_owned() };
+        let configuration = Configuration::of(&client, "ours", &service, &Arc::new(Metrics::default()));
+        let bundle = || match &*configuration.seen().borrow() {
+            Seen::Installed(entries) => entries.iter().map(|entry| entry.bundle.clone()).collect(),
+            Seen::NotInstalled | Seen::NotYet => Vec::new(),
+        };
+        configuration.catch_up(Some(&stored("8", "b2xk")));
+        assert_eq!(bundle(), [b"old"]);
+        *configuration.written() = Some(10);
+        configuration.see(Some(&stored("10", "bmV3")));
+        configuration.catch_up(Some(&stored("9", "b2xk")));
+        assert_eq!(bundle(), [b"new"], "9 is older than what we wrote");
+        configuration.catch_up(Some(&stored("10", "bmV3")));
+        configuration.catch_up(Some(&stored("9", "b2xk")));
+        assert_eq!(bundle(), [b"old"], "an API server that was restored from a backup counts from lower again");
+        *configuration.written() = Some(10);
+        configuration.catch_up(None);
+        assert!(bundle().is_empty(), "what is gone is gone");
+    }
+
+    #[test]
+    fn who_wrote_a_bundle_is_told_for_each_entry() {
+        assert_eq!(super::writers(&stored("1", ""), "a.io").into_iter().collect::<Vec<_>>(), ["stranger"]);
+        assert_eq!(super::writers(&stored("1", ""), "b.io").into_iter().collect::<Vec<_>>(), ["other"]);
+    }
 }

@@ -1,6 +1,6 @@
 //! Whom the API server trusts: sees it, puts right what is missing, and says whether it fits what is shown.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,7 +14,7 @@ use super::contest::Contest;
 use super::pause::Pause;
 use super::{Shown, self_call};
 use crate::certificate::{Identity, bundle};
-use crate::cluster::webhook::{Configuration, Entry, Published, Seen};
+use crate::cluster::webhook::{Configuration, Entry, Seen};
 use crate::metrics::Trouble;
 use crate::server::probe::Condition;
 
@@ -37,6 +37,8 @@ pub(in crate::command::serve) struct Publisher {
     contest: Contest,
     write: Pause,
     refused: Option<String>,
+    /// Why the API server does not trust us, where it was logged.
+    misfit: Option<String>,
     judge: Pause,
     /// What was judged last, and when to judge it again.
     judged: Option<(Option<CertificateDer<'static>>, Seen)>,
@@ -61,6 +63,7 @@ impl Publisher {
             contest: Contest::default(),
             write: Pause::default(),
             refused: None,
+            misfit: None,
             judge: Pause::default(),
             judged: None,
             next: Instant::now(),
@@ -88,8 +91,9 @@ impl Publisher {
         [self.write.until(), self.contest.when(), self.judge.until(), settles]
     }
 
-    /// Takes in what is published now: the CAs that every entry has, and those that every API server knows by now.
-    pub(super) fn look(&mut self) -> (Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>) {
+    /// Takes in what is published now: the CAs that every entry has, if that is known yet, and those that every API
+    /// server knows by now.
+    pub(super) fn look(&mut self) -> (Option<Vec<CertificateDer<'static>>>, Vec<CertificateDer<'static>>) {
         let now = Instant::now();
         let entries = self.entries();
         let mut bundles = entries.iter().map(|entry| bundle::read(&entry.bundle));
@@ -103,17 +107,13 @@ impl Publisher {
         }
         let settled = self.everywhere.iter().filter(|(_, since)| now >= **since + self.settle);
         let settled = settled.map(|(certificate, _)| certificate.clone()).collect();
-        (everywhere, settled)
+        let has_seen = *self.seen.borrow() != Seen::NotYet;
+        (has_seen.then_some(everywhere), settled)
     }
 
     /// Whether nobody calls us, as far as we know.
     pub(super) fn is_uncalled(&self) -> bool {
         *self.seen.borrow() == Seen::NotInstalled
-    }
-
-    /// Whether it is known yet what is published, if anything.
-    pub(super) fn has_seen(&self) -> bool {
-        *self.seen.borrow() != Seen::NotYet
     }
 
     fn entries(&self) -> Vec<Entry> {
@@ -151,7 +151,7 @@ impl Publisher {
             Ok(Ok(published)) => {
                 self.write.end();
                 self.refused = None;
-                if published == Published::Written {
+                if published {
                     self.contest.put(wanted.into_iter());
                     info!(configuration = self.configuration.name(), cas = ours.len(), "published caBundle");
                 }
@@ -195,7 +195,7 @@ impl Publisher {
         self.judged = Some(about);
     }
 
-    async fn call(&self, entries: &[Entry], identity: &Identity, shown: &Shown) -> bool {
+    async fn call(&mut self, entries: &[Entry], identity: &Identity, shown: &Shown) -> bool {
         let host = self.host();
         for entry in entries {
             if let Err(why) = identity.is_trusted(&entry.bundle, &host, SystemTime::now()) {
@@ -206,10 +206,17 @@ impl Publisher {
                     None => String::new(),
                 };
                 let why = format!("the API server does not trust us by the caBundle of {name}: {why}{more}");
+                if self.misfit.as_ref() != Some(&why) {
+                    warn!("{why}");
+                    self.misfit = Some(why.clone());
+                }
                 shown.conditions.lack(Condition::Bundle, why);
                 shown.conditions.lack(Condition::Probe, "waits for the bundle".to_owned());
                 return false;
             }
+        }
+        if self.misfit.take().is_some() {
+            info!("the API server trusts us again");
         }
         shown.conditions.meet(Condition::Bundle);
         // What is shown is trusted; what comes after it may be in trouble already.
@@ -233,6 +240,6 @@ impl Publisher {
 }
 
 fn writers(entries: &[Entry]) -> String {
-    let writers: Vec<_> = entries.iter().flat_map(|entry| entry.writers.iter().map(String::as_str)).collect();
-    if writers.is_empty() { "somebody".to_owned() } else { writers.join(", ") }
+    let writers: BTreeSet<_> = entries.iter().flat_map(|entry| &entry.writers).map(String::as_str).collect();
+    if writers.is_empty() { "somebody".to_owned() } else { Vec::from_iter(writers).join(", ") }
 }
