@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use kube::Client;
@@ -21,6 +22,10 @@ pub mod webhook;
 
 /// Where the kubelet tells a container which API server is its own.
 const IN_A_POD: &str = "KUBERNETES_SERVICE_HOST";
+
+/// After so long without a word from the API server a connection is dead. A watch lasts 290 s and may be silent all the
+/// while; a first listing that is never answered would else be waited for, for ever.
+const SILENCE: Duration = Duration::from_secs(300);
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +65,7 @@ fn in_a_pod() -> bool {
 /// # Errors
 /// There is neither, or it is of no use.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Error> {
-    let config = match kubeconfig {
+    let mut config = match kubeconfig {
         Some(path) => {
             let wrong = |source| Error::Kubeconfig { path: path.to_owned(), source };
             let options = KubeConfigOptions::default();
@@ -71,6 +76,8 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Error> {
         None if !in_a_pod() => return Err(Error::NoCluster),
         None => Config::incluster().map_err(Error::InCluster)?,
     };
+    config.read_timeout = Some(SILENCE);
+    config.reset_reader_on_write = true;
     Client::try_from(config).map_err(Error::Client)
 }
 
