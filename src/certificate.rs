@@ -54,6 +54,9 @@ pub enum Error {
         /// What is wrong with it.
         source: pem::Error,
     },
+    /// A key is encrypted.
+    #[error("the key in {path} is encrypted, and nobody is there to type a password; decrypt it: openssl pkey -in {path}", path = .0.display())]
+    EncryptedKey(PathBuf),
     /// A file has no certificate.
     #[error("{} holds no certificate in PEM", .0.display())]
     NoCertificate(PathBuf),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustls::InconsistentKeys;
 use rustls::pki_types::pem::PemObject as _;
@@ -50,6 +51,13 @@ pub struct Brought {
     pub authorities: Vec<CertificateDer<'static>>,
 }
 
+impl Brought {
+    /// When the last of its CAs is over.
+    pub fn authorities_end(&self) -> Option<SystemTime> {
+        self.authorities.iter().filter_map(|authority| Some(Validity::of(authority).ok()?.until)).max()
+    }
+}
+
 impl Files {
     /// Nothing was read yet.
     pub fn new(certificate: &Path, key: &Path, authorities: Option<&Path>, clients: Option<Clients>) -> Self {
@@ -87,7 +95,15 @@ impl Files {
         let chain = CertificateDer::pem_slice_iter(given(certificate, &contents.certificate)?)
             .collect::<Result<Vec<_>, _>>()
             .map_err(pem("certificates", certificate))?;
-        let private = PrivateKeyDer::from_pem_slice(given(key, &contents.key)?).map_err(pem("a private key", key))?;
+        let content = given(key, &contents.key)?;
+        let private = PrivateKeyDer::from_pem_slice(content).map_err(|source| {
+            // As PKCS#8 says it, and as older ones do.
+            let encrypted = ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"];
+            if encrypted.iter().any(|sign| String::from_utf8_lossy(content).contains(sign)) {
+                return Error::EncryptedKey(key.clone());
+            }
+            pem("a private key", key)(source)
+        })?;
         let leaf = chain.first().ok_or_else(|| Error::NoCertificate(certificate.clone()))?;
         let wrong = |reason| Error::Certificate { path: certificate.clone(), reason };
         let validity = Validity::of(leaf).map_err(wrong)?;

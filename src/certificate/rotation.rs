@@ -47,8 +47,8 @@ pub struct Known<'k> {
     pub memory: &'k Keyring,
     /// What we serve.
     pub served: Option<Served<'k>>,
-    /// The CAs that every entry of the webhook configuration has.
-    pub published: &'k [CertificateDer<'static>],
+    /// The CAs that every entry of the webhook configuration has; none: we have not seen it yet.
+    pub published: Option<&'k [CertificateDer<'static>]>,
     /// Those of them that every API server knows by now.
     pub settled: &'k [CertificateDer<'static>],
 }
@@ -113,14 +113,17 @@ fn wanted(known: &Known<'_>) -> Option<Keyring> {
 /// Under whom to serve, where that is another or a new leaf is due.
 fn serve(known: &Known<'_>, keyring: &Keyring) -> Option<Step> {
     let able = || keyring.able(known.now);
-    let published = |authority: &&Authority| known.published.contains(authority.certificate());
     let settled = able().find(|authority| known.settled.contains(authority.certificate()));
     let alive = known.served.filter(|served| served.validity.holds(known.now));
     let chosen = match (settled, alive) {
         (Some(settled), _) => settled,
         (None, Some(alive)) => able().find(|authority| authority.certificate() == alive.under.certificate())?,
         // The oldest that is published is the most likely to be known everywhere. Without one there is nothing to lose.
-        (None, None) => able().rev().find(published).or_else(|| able().next())?,
+        (None, None) => {
+            let published = known.published?;
+            let oldest = able().rev().find(|authority| published.contains(authority.certificate()));
+            oldest.or_else(|| able().next())?
+        }
     };
     let stays = known.served.is_some_and(|served| {
         served.under.certificate() == chosen.certificate() && served.validity.is_fresh(known.now)

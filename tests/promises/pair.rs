@@ -103,12 +103,19 @@ fn a_chain_with_an_intermediate_is_served() {
 fn a_pair_that_cannot_be_served_is_refused_by_file_and_reason() {
     let (one, other) = (elliptic("one"), elliptic("other"));
     let (empty, garbage) = (file("empty.pem", ""), file("garbage.key", "-----BEGIN PRIVATE KEY-----\n!\n"));
+    let encrypted =
+        file("encrypted.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
     let kubeconfig = kubeconfig("refused");
     for (certificate, key, words) in [
         (&one.certificate, &other.key, "does not belong to"),
         (&empty, &one.key, "holds no certificate"),
         (&one.certificate, &one.certificate, "failed to read a private key"),
         (&one.certificate, &garbage, "failed to read a private key"),
+        (
+            &one.certificate,
+            &encrypted,
+            "is encrypted, and nobody is there to type a password; decrypt it: openssl pkey",
+        ),
         (&"/nowhere/tls.crt".to_owned(), &one.key, "No such file"),
     ] {
         let arguments = ["serve", "--kubeconfig", &kubeconfig, "--cert-file", certificate, "--key-file", key];

@@ -11,7 +11,7 @@ use super::pause::until_first;
 use super::publisher::Publisher;
 use crate::certificate::files::{Brought, Files};
 use crate::certificate::{Identity, bundle};
-use crate::metrics::Trouble;
+use crate::metrics::{Renewed, Trouble};
 use crate::server::probe::Condition;
 
 /// Files, and what they have brought so far.
@@ -34,6 +34,7 @@ impl FromFiles {
         publisher: Option<Publisher>,
         mut shown: Shown,
     ) -> Self {
+        tell_end(&first, &shown);
         shown.show(first.identity);
         FromFiles { files, authorities: first.authorities, next: None, publisher, shown }
     }
@@ -49,6 +50,7 @@ impl FromFiles {
                 None => {}
                 Some(Ok(brought)) => {
                     info!("the certificate's files have changed");
+                    tell_end(&brought, &self.shown);
                     self.shown.conditions.meet(Condition::Certificate);
                     self.authorities = brought.authorities;
                     self.next = Some(brought.identity);
@@ -82,6 +84,12 @@ impl FromFiles {
     }
 }
 
+fn tell_end(brought: &Brought, shown: &Shown) {
+    if let Some(ends) = brought.authorities_end() {
+        shown.metrics.ends(Renewed::Authority, ends);
+    }
+}
+
 /// Whether a new certificate may take the place of the one that is shown: every API server trusts it, or none is
 /// known to trust what is shown.
 fn may_show(publisher: &mut Publisher, next: &Identity, shown: &Shown) -> bool {
@@ -91,5 +99,5 @@ fn may_show(publisher: &mut Publisher, next: &Identity, shown: &Shown) -> bool {
         |cas: &[_], identity: &Identity| identity.is_trusted(bundle::write(cas).as_bytes(), &host, now).is_ok();
     publisher.is_uncalled()
         || trusts(&settled, next)
-        || shown.identity.as_ref().is_none_or(|shown| !trusts(&everywhere, shown))
+        || shown.identity.as_ref().is_none_or(|shown| !trusts(&everywhere.unwrap_or_default(), shown))
 }

@@ -122,11 +122,9 @@ impl SelfManaged {
         let served = self.under.as_ref().zip(self.shown.identity.as_ref());
         let served = served.map(|(under, identity)| Served { under, validity: identity.validity });
         let memory = &self.memory;
-        let known = Known { now, content, memory, served, published: &published, settled: &settled };
+        let known = Known { now, content, memory, served, published: published.as_deref(), settled: &settled };
         for step in plan(&known) {
             match step {
-                // The first must be one that is published already, where one is.
-                Step::Serve(_) if self.under.is_none() && !self.publisher.has_seen() => {}
                 Step::Serve(under) => self.serve(under, now),
                 Step::Mint(_) | Step::Store(_) if self.writes.lasts(Instant::now()) => {}
                 Step::Mint(keep) => match Authority::mint(now, self.lifetimes.authority) {
