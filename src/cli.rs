@@ -161,8 +161,9 @@ pub struct Times {
     /// Between two looks at the wall clock for whatever is due by it.
     #[arg(long, value_name = "TIME", hide = true, default_value = "60s", value_parser = value::time)]
     pub check: Duration,
-    /// From the first signal to the end of accepting: a cluster needs about as long to send its calls elsewhere.
-    #[arg(long, value_name = "TIME", hide = true, default_value = "15s", value_parser = value::time)]
+    /// From the first signal to the end of accepting: a cluster needs about 15 s, without this, to send its calls
+    /// elsewhere, and whoever tries something out on this machine none.
+    #[arg(long, value_name = "TIME", hide = true, default_value = "15s", default_value_if("standalone", "true", "0s"), value_parser = value::time)]
     pub drain: Duration,
     /// From there to the last answer, of the webhook and then of the probes: twice this and `drain` stay below the 30 s
     /// that a kubelet waits.
