@@ -92,7 +92,7 @@ fn hold(measure: &Measure) {
                 wait_for("some pods between two restarts", || enough().then_some(()).ok_or("too few".to_owned()));
                 let slot = &mut replicas[turn % 2];
                 let name = format!("restarted-{turn}");
-                // The old one goes first, as where there is no room for a third.
+                // As a Deployment does: another one starts, and the old one stops while it does.
                 drop(std::mem::replace(slot, installation.start(&name)));
                 slot.wait_until_ready();
                 course.restarts.fetch_add(1, Ordering::Relaxed);
