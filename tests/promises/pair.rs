@@ -31,11 +31,12 @@ pub(crate) fn elliptic(name: &str) -> Pair {
     pair(name, &KeyPair::generate().unwrap(), KeyPair::serialize_pem)
 }
 
-fn ca(name: &str) -> (CertificateParams, KeyPair) {
+/// What a CA says of itself.
+pub(crate) fn ca(name: &str) -> CertificateParams {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(rcgen::DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    (params, KeyPair::generate().unwrap())
+    params
 }
 
 fn leaf() -> CertificateParams {
@@ -43,8 +44,7 @@ fn leaf() -> CertificateParams {
 }
 
 fn pair(name: &str, key: &KeyPair, write: impl Fn(&KeyPair) -> String) -> Pair {
-    let (params, ca_key) = ca("root");
-    let root = CertifiedIssuer::self_signed(params, ca_key).unwrap();
+    let root = CertifiedIssuer::self_signed(ca("root"), KeyPair::generate().unwrap()).unwrap();
     let certificate = leaf().signed_by(key, &root).unwrap().pem();
     Pair {
         certificate: file(&format!("{name}.crt"), &certificate),
@@ -85,10 +85,9 @@ fn sec1(der: &[u8]) -> &[u8] {
 
 #[test]
 fn a_chain_with_an_intermediate_is_served() {
-    let (params, key) = ca("root");
-    let root = CertifiedIssuer::self_signed(params, key).unwrap();
-    let (params, key) = ca("intermediate");
-    let intermediate = CertifiedIssuer::signed_by(params, key, &root).unwrap();
+    let [root_key, intermediate_key] = [(); 2].map(|()| KeyPair::generate().unwrap());
+    let root = CertifiedIssuer::self_signed(ca("root"), root_key).unwrap();
+    let intermediate = CertifiedIssuer::signed_by(ca("intermediate"), intermediate_key, &root).unwrap();
     let key = KeyPair::generate().unwrap();
     let certificate = leaf().signed_by(&key, &intermediate).unwrap().pem();
     let chain = Pair {

@@ -9,11 +9,17 @@ use crate::stored::worker;
 
 /// The commands of certs/README.md that bring a pair, but for where it is kept.
 fn as_the_readme_says(folder: &str) -> String {
-    let readme = fs::read_to_string(format!("{ROOT}/certs/README.md")).unwrap();
-    let block = readme.split("```sh\n").find(|block| block.starts_with("certs/dev"));
-    let block = block.and_then(|rest| rest.split("```").next()).expect("certs/README.md tells how to bring a pair");
+    let block = commands_of_the_readme("certs/dev");
     assert!(block.contains("kubectl patch mutatingwebhookconfiguration"), "no kubectl patch in: {block}");
     block.replace("/tmp/dynamo-cache-certs", folder)
+}
+
+/// The commands of certs/README.md that begin so.
+pub(super) fn commands_of_the_readme(first: &str) -> String {
+    let readme = fs::read_to_string(format!("{ROOT}/certs/README.md")).unwrap();
+    let block = readme.split("```sh\n").find(|block| block.starts_with(first));
+    let block = block.and_then(|rest| rest.split("```").next());
+    block.unwrap_or_else(|| panic!("certs/README.md has no commands that begin with {first}")).to_owned()
 }
 
 #[test]
@@ -33,6 +39,39 @@ fn a_pair_that_a_person_brings_is_served_and_trusted() {
     plane.bash(&format!("CA=$({patch}")).unwrap();
     replica.wait_until_ready();
     wait_for("a pod to be created", || namespace.create(&worker("brought").to_string()).map(drop));
+    plane.kubectl(&["delete", "secret", "dynamo-cache-tls", "--namespace=dynamo-cache"]).unwrap();
+}
+
+#[test]
+fn from_brought_files_to_certificates_of_our_own_there_is_no_gap() {
+    let (plane, _one) = alone();
+    let folder = plane.folder("left").display().to_string();
+    let installation = Installation::new(plane, "certificate.mode=secret", &["--drain=0s"]);
+    let namespace = Namespace::opted_in(plane, &[]);
+    plane.bash(&as_the_readme_says(&folder)).unwrap();
+    let files = ["cert-file=tls.crt", "key-file=tls.key"]
+        .map(|file| format!("--{}", file.replace('=', &format!("={folder}/"))));
+    let mut brought = installation.start_with("brought", &files);
+    brought.wait_until_ready();
+    let gets_through = |name: &str| {
+        installation.balancer.cut();
+        let pod = namespace.dry_run(&worker(name).to_string());
+        assert!(pod["metadata"]["annotations"]["dynamo-cache.io/status"].is_string(), "{pod:#}");
+    };
+    wait_for("a pod to be created", || namespace.create(&worker("brought").to_string()).map(drop));
+
+    installation.helm(
+        &["upgrade", "dynamo-cache", &format!("{ROOT}/manifests/chart"), "--reuse-values"],
+        "certificate.mode=self-managed",
+    );
+    gets_through("upgraded");
+    let _own = installation.ready("own");
+    for _ in 0..10 {
+        gets_through("either");
+    }
+    drop(brought);
+    gets_through("own");
+    assert!(installation.bundles()[0].contains(&installation.secret()[0]));
     plane.kubectl(&["delete", "secret", "dynamo-cache-tls", "--namespace=dynamo-cache"]).unwrap();
 }
 

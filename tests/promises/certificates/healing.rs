@@ -1,8 +1,10 @@
 //! Whatever is broken about certificates in the cluster heals by itself.
 
+use super::brought::commands_of_the_readme;
 use crate::control_plane::namespace::Namespace;
 use crate::control_plane::replicas::{Installation, Replica, alone};
 use crate::control_plane::wait_for;
+use crate::pair::ca;
 use crate::stored::worker;
 
 const KEY: &str = "-----BEGIN PRIVATE KEY-----";
@@ -69,6 +71,22 @@ fn a_secret_that_is_lost_with_every_replica_is_made_anew() {
 }
 
 #[test]
+fn a_ca_that_is_thrown_away_as_the_readme_says_is_trusted_no_more() {
+    let (plane, _one) = alone();
+    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let namespace = Namespace::opted_in(plane, &[]);
+    drop(installation.ready("one"));
+    let before = installation.secret();
+    plane.bash(&commands_of_the_readme("kubectl scale")).unwrap();
+    assert_eq!(installation.bundles(), ["", ""]);
+    let _two = installation.ready("two");
+    let after = installation.secret();
+    assert_ne!(after, before);
+    assert_eq!(installation.bundles(), [after[0].clone(), after[0].clone()]);
+    gets_through(&installation, &namespace);
+}
+
+#[test]
 fn a_ca_bundle_that_is_overwritten_is_put_right_and_one_that_always_is_is_left_to_the_other() {
     let (plane, _one) = alone();
     let installation = Installation::new(plane, "", &["--drain=0s"]);
@@ -96,6 +114,30 @@ fn a_ca_bundle_that_is_overwritten_is_put_right_and_one_that_always_is_is_left_t
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("stranger"), "it was good, so it stays ready: {page}");
     assert!(counted(&replica, "dynamo_cache_trusted 0"));
     assert!(replica.log().contains("we leave it to them"), "{}", replica.log());
+}
+
+#[test]
+fn a_new_ca_that_somebody_keeps_taking_away_is_told_while_the_old_one_is_trusted() {
+    let (plane, _one) = alone();
+    let installation = Installation::new(plane, "", &["--drain=0s", "--settle=600s"]);
+    let namespace = Namespace::opted_in(plane, &[]);
+    let replica = installation.ready("one");
+    let old = installation.secret()[0].clone();
+    // As another replica does that has made a new one.
+    let key = rcgen::KeyPair::generate().unwrap();
+    let new = ca("new").self_signed(&key).unwrap().pem();
+    let keys = format!("{}{}", key.serialize_pem(), installation.secret()[1]);
+    let patch = serde_json::json!({"stringData": {"ca.crt": format!("{new}{old}"), "ca.key": keys}}).to_string();
+    plane.kubectl(&["patch", "secret", "dynamo-cache-ca", "--namespace=dynamo-cache", "-p", &patch]).unwrap();
+    for times in 1..=5 {
+        let both = || installation.bundles().iter().all(|bundle| bundle.contains(&new) && bundle.contains(&old));
+        wait_for("both CAs in the caBundle", || both().then_some(()).ok_or_else(|| replica.log()));
+        installation.overwrite_bundle(&old);
+        replica.wait_for("/metrics", &format!("dynamo_cache_bundle_conflicts_total {times}\n"));
+    }
+    replica.wait_for("/readyz?verbose", "[-]bundle: given up, stranger keeps taking a CA of ours away");
+    replica.wait_for("/metrics", "dynamo_cache_trusted 1\n");
+    gets_through(&installation, &namespace);
 }
 
 #[test]

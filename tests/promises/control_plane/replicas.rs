@@ -78,9 +78,14 @@ impl<'p> Installation<'p> {
 
     /// Starts a replica, whose log has a name of its own, and does not wait for it.
     pub(crate) fn start(&self, name: &str) -> Replica<'_> {
+        self.start_with(name, &[])
+    }
+
+    /// Starts a replica with arguments that the others have not.
+    pub(crate) fn start_with(&self, name: &str, more: &[String]) -> Replica<'_> {
         let [webhook, admin] = free_ports(ADDRESS);
         let listen = [format!("--listen={webhook}"), format!("--admin-listen={admin}")];
-        let arguments = [self.arguments.as_slice(), &listen].concat();
+        let arguments = [self.arguments.as_slice(), &listen, more].concat();
         let log = self.folder.join(format!("{name}.log"));
         let program = Program::keep(env!("CARGO_BIN_EXE_dynamo-cache"), &arguments, &log).unwrap();
         self.balancer.add(webhook, admin);
