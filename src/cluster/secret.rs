@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use futures::StreamExt as _;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
 use tokio::sync::watch;
 
+use super::Failed;
 use crate::metrics::{Kind, Metrics};
 
 /// The Secret, and what was last seen of it.
@@ -71,16 +69,11 @@ impl Shared {
 
     /// Watches, for ever.
     pub async fn follow(&self) {
-        let mut events = std::pin::pin!(watch_object(self.api.clone(), &self.name).default_backoff());
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(secret) => {
-                    let seen = secret.map_or(Seen::Absent, |secret| Seen::Present(Stored(Arc::new(secret))));
-                    self.seen.send_replace(seen);
-                }
-                Err(error) => super::watch_failed(Kind::Secret, &self.metrics, &error),
-            }
-        }
+        let tell = |found: Result<Option<Secret>, Failed>| {
+            let Ok(found) = found else { return };
+            self.seen.send_replace(found.map_or(Seen::Absent, |secret| Seen::Present(Stored(Arc::new(secret)))));
+        };
+        super::follow(&self.api, &self.name, (Kind::Secret, &self.metrics), tell).await;
     }
 
     /// Makes it hold this instead of what was seen; where nothing was, it is created. False: somebody else was first,

@@ -8,15 +8,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::StreamExt as _;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use kube::api::{Patch, PatchParams};
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::watch_object;
 use kube::{Api, Client};
 use serde_json::json;
 use tokio::sync::watch;
 
+use super::Failed;
 use crate::metrics::{Kind, Metrics};
 
 /// By which name the API server knows that we wrote a field.
@@ -102,17 +100,12 @@ impl Configuration {
 
     /// Watches, for ever.
     pub async fn follow(&self) {
-        let mut events = std::pin::pin!(watch_object(self.api.clone(), &self.name).default_backoff());
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(found) => self.catch_up(found.as_ref()),
-                Err(error) => {
-                    // The next listing tells how things are, whatever we wrote.
-                    *self.written() = None;
-                    super::watch_failed(Kind::Configuration, &self.metrics, &error);
-                }
-            }
-        }
+        let tell = |found| match found {
+            Ok(found) => self.catch_up(Option::as_ref(&found)),
+            // The next listing tells how things are, whatever we wrote.
+            Err(Failed) => *self.written() = None,
+        };
+        super::follow(&self.api, &self.name, (Kind::Configuration, &self.metrics), tell).await;
     }
 
     /// Sees what the watch tells, unless it is from before our last writing: somebody would seem to have undone it.
