@@ -53,3 +53,9 @@ pub(crate) fn file(name: &str, text: &str) -> String {
 pub(crate) fn updates() -> bool {
     std::env::var_os("UPDATE").is_some()
 }
+
+/// How many cases a property is put to: `PROPTEST_CASES`, where somebody asks for more or fewer.
+#[expect(clippy::disallowed_methods, reason = "proptest's own way of asking")]
+pub(crate) fn cases(usual: u32) -> u32 {
+    std::env::var("PROPTEST_CASES").map_or(usual, |cases| cases.parse().expect("PROPTEST_CASES is a number"))
+}

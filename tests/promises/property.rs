@@ -11,6 +11,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
+use crate::program::cases;
+
 /// Names of volumes, of claims and of containers meet on purpose.
 const VOLUMES: [&str; 5] = ["dynamo-cache-model", "dynamo-cache-compile", "model-cache", "data", "shm"];
 const CLAIMS: [&str; 3] = ["model-cache", "compilation-cache", "other"];
@@ -291,14 +293,8 @@ fn repeated(container: &Value, list: &str, read: impl Fn(&Value) -> String) -> u
     items.len() - items.iter().collect::<BTreeSet<_>>().len()
 }
 
-/// How many pods: `PROPTEST_CASES`, where somebody asks for more.
-#[expect(clippy::disallowed_methods, reason = "proptest's own way of asking")]
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").map_or(4096, |cases| cases.parse().expect("PROPTEST_CASES is a number"))
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(4096), ..ProptestConfig::default() })]
 
     #[test]
     fn any_pod_keeps_what_it_had_and_a_second_pass_changes_nothing(
