@@ -22,6 +22,8 @@ pub mod claim;
 mod command_line;
 pub mod component;
 pub mod engine;
+pub mod missed;
+pub mod notice;
 pub mod patch;
 mod path;
 pub mod plan;

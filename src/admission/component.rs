@@ -7,6 +7,10 @@ use super::reason::Reason;
 use super::settings::PREFIX;
 use super::told::{self, Warning};
 
+/// The labels any of which makes a pod a Dynamo component.
+pub const LABELS: [&str; 3] =
+    ["nvidia.com/dynamo-component-type", "nvidia.com/dynamo-component", "nvidia.com/dynamo-graph-deployment-name"];
+
 /// What a pod is to us.
 #[derive(Debug)]
 pub enum Verdict<'p> {
@@ -214,8 +218,6 @@ fn candidates<'p>(pod: &'p Pod<'p>) -> Vec<Candidate<'p>> {
 }
 
 fn mark<'p>(pod: &Pod<'p>, inject: Option<&str>, candidates: &[Candidate<'p>]) -> Option<Mark<'p>> {
-    const LABELS: [&str; 3] =
-        ["nvidia.com/dynamo-component-type", "nvidia.com/dynamo-component", "nvidia.com/dynamo-graph-deployment-name"];
     if inject == Some("true") {
         return Some(Mark::Annotation);
     }

@@ -3,9 +3,11 @@
 use serde::de::IgnoredAny;
 
 mod borrow;
+mod owner;
 mod volume;
 
 pub use borrow::{Entries, Text};
+pub use owner::{Controller, Owner};
 pub use volume::Volume;
 
 /// Labels or annotations.
@@ -16,7 +18,7 @@ pub type Strings<'a> = Entries<'a, Text<'a>>;
 /// An absent list and a list that is `null` are both `None`: neither can be appended to.
 #[derive(Debug, serde::Deserialize)]
 pub struct Pod<'a> {
-    /// Name, labels and annotations.
+    /// Name, labels, annotations and controller.
     #[serde(borrow)]
     pub metadata: Option<Metadata<'a>>,
     /// What runs.
@@ -43,6 +45,9 @@ pub struct Metadata<'a> {
     /// The annotations.
     #[serde(borrow)]
     pub annotations: Option<Strings<'a>>,
+    /// Who made the pod, and makes another when it is gone.
+    #[serde(borrow, rename = "ownerReferences")]
+    pub controller: Option<Controller<'a>>,
 }
 
 /// A pod's spec.
@@ -267,6 +272,11 @@ impl<'a> Pod<'a> {
     /// The value of an annotation.
     pub fn annotation(&self, key: &str) -> Option<&str> {
         self.annotations()?.value(key).map(|text| &**text)
+    }
+
+    /// Who made the pod; none for a bare one.
+    pub fn controller(&self) -> Option<&Owner<'a>> {
+        self.metadata.as_ref()?.controller.as_ref()?.0.as_ref()
     }
 
     /// The annotations, where there are any.

@@ -19,6 +19,9 @@ const MOST_CHARACTERS: usize = 120;
 /// `TotalAnnotationSizeLimitB`.
 const MOST_ANNOTATION_BYTES: usize = 256 * 1024;
 
+/// What a status may take without our asking how large it is: nobody who has less is missed.
+const ROOM_FOR_A_STATUS: usize = 4 * 1024;
+
 /// Something that the user should act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
@@ -207,10 +210,7 @@ impl<'a> Status<'a> {
         if old.is_some_and(|old| same_but_for_version(old, &text)) {
             return Ok(None);
         }
-        let others = pod.annotations().into_iter().flat_map(|annotations| &annotations.0);
-        let others = others.filter(|(name, _)| &**name != STATUS);
-        let bytes: usize = others.map(|(name, value)| name.len() + value.len()).sum();
-        if bytes + STATUS.len() + text.len() > MOST_ANNOTATION_BYTES {
+        if bytes_beside_status(pod) + STATUS.len() + text.len() > MOST_ANNOTATION_BYTES {
             return Err(Warning::status_too_large());
         }
         Ok(Some(text))
@@ -224,6 +224,18 @@ fn same_but_for_version(old: &str, new: &str) -> bool {
         Some(status)
     };
     old == new || (read(old).is_some() && read(old) == read(new))
+}
+
+/// Whether the annotations have room for any status: the guard leaves it as much.
+pub fn has_room(pod: &Pod<'_>) -> bool {
+    bytes_beside_status(pod) < MOST_ANNOTATION_BYTES - ROOM_FOR_A_STATUS
+}
+
+/// Bytes of a pod's annotations, but for a status of ours.
+fn bytes_beside_status(pod: &Pod<'_>) -> usize {
+    let others = pod.annotations().into_iter().flat_map(|annotations| &annotations.0);
+    let others = others.filter(|(name, _)| &**name != STATUS);
+    others.map(|(name, value)| name.len() + value.len()).sum()
 }
 
 /// The containers that an earlier status of ours names.

@@ -4,6 +4,7 @@ mod place;
 mod words;
 
 use crate::admission::component::{Chosen, Mark, Row, Rule, Runs, Verdict};
+use crate::admission::missed;
 use crate::admission::plan::{Cache, Change};
 use crate::admission::pod::Pod;
 use crate::admission::reason::Reason;
@@ -47,6 +48,8 @@ pub(super) struct Account {
     pub(super) warnings: Vec<(String, &'static str)>,
     /// Whether anything but the status changes.
     pub(super) changes: bool,
+    /// Whether it should have a status of ours, and has none.
+    pub(super) is_missed: bool,
 }
 
 /// A container, and why it gets what it gets.
@@ -117,6 +120,7 @@ impl Account {
             origins: settings::origins(&world.file, &world.facts.namespace, pod.annotations()).collect(),
             warnings: warnings.map(|warning| (warning.text.clone(), warning.reason.fix())).collect(),
             changes: outcome.changes.iter().any(is_more),
+            is_missed: missed::is_missed(pod),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a pod's status annotation says of its caches.
+//! What is recorded on a pod: what its status annotation says of its caches, and whether it has ended.
 
 use serde_json::Value;
 
@@ -11,6 +11,11 @@ pub(super) struct Recorded {
     pub(super) in_place: bool,
     /// Why not, or what was left out of it.
     pub(super) reasons: Vec<Reason>,
+}
+
+/// Whether a pod has run to its end: nothing can be said of it any more.
+pub(super) fn has_ended(pod: &Value) -> bool {
+    matches!(pod.pointer("/status/phase").and_then(Value::as_str), Some("Failed" | "Succeeded"))
 }
 
 impl Recorded {

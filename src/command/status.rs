@@ -10,7 +10,7 @@ use super::account::Account;
 use super::api::{self, Api};
 use super::facts::Facts;
 use super::owner;
-use super::recorded::Recorded;
+use super::recorded::{self, Recorded};
 use super::room::Room;
 use super::table::aligned;
 use super::world::Base;
@@ -76,8 +76,7 @@ async fn report(api: &Api, options: &Status) -> anyhow::Result<String> {
 async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: Facts) -> Found {
     let (mut found, world) = (Found::default(), base.with(facts));
     for pod in pods {
-        let phase = pod.pointer("/status/phase").and_then(Value::as_str);
-        if matches!(phase, Some("Failed" | "Succeeded")) {
+        if recorded::has_ended(&pod) {
             continue;
         }
         let Ok(changed) = change::change(pod.clone(), &world, &[], &mut BTreeSet::new()) else { continue };
@@ -102,6 +101,7 @@ impl Found {
             begin.map(str::to_owned).collect::<Vec<_>>()
         };
         self.components += 1;
+        self.without_status += usize::from(account.is_missed);
         if let Some(reason) = account.left_alone {
             self.complete += 1;
             self.rows.push(row(["–", &format!("left alone: {reason}"), "", ""]));
@@ -130,7 +130,6 @@ impl Found {
                 }
             }
         }
-        self.without_status += usize::from(status.is_none());
         self.complete += usize::from(complete);
         could_have
     }

@@ -8,11 +8,11 @@ use super::express;
 use super::report::Report;
 use crate::admission::plan::Cache;
 use crate::admission::reason::Reason;
-use crate::admission::settings::{self, STATUS};
-use crate::command::account::Account;
+use crate::admission::settings;
 use crate::command::api::Api;
 use crate::command::change;
 use crate::command::installed::Webhook;
+use crate::command::recorded;
 use crate::command::room::Room;
 use crate::command::selector;
 use crate::command::world::{Base, World};
@@ -116,17 +116,14 @@ fn phase(claim: Option<&Value>) -> String {
 async fn injected(api: &Api, name: &str, world: &World, report: &mut Report) -> anyhow::Result<()> {
     let (mut components, mut missed) = (0_usize, Vec::new());
     for pod in api.list(&format!("/api/v1/namespaces/{name}/pods")).await? {
-        let phase = pod.pointer("/status/phase").and_then(Value::as_str);
-        if matches!(phase, Some("Failed" | "Succeeded")) {
+        if recorded::has_ended(&pod) {
             continue;
         }
-        let has_status =
-            pod.pointer("/metadata/annotations").is_some_and(|annotations| annotations.get(STATUS).is_some());
         let pod_name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let Ok(changed) = change::change(pod, world, &[], &mut BTreeSet::new()) else { continue };
-        if changed.accounts.first().is_some_and(Account::is_component) {
+        if let Some(account) = changed.accounts.first().filter(|account| account.is_component()) {
             components += 1;
-            missed.extend((!has_status).then_some(pod_name));
+            missed.extend(account.is_missed.then_some(pod_name));
         }
     }
     match missed.first() {

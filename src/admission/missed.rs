@@ -1,0 +1,51 @@
+//! Whether a pod should have a status of ours and has none: the one question of guard, count, `check` and `status`.
+
+use super::component::{self, Verdict};
+use super::pod::Pod;
+use super::settings::STATUS;
+use super::told;
+
+/// Whether the webhook leaves a status on such a pod, and there is none on this one: it was not asked, or did not answer.
+///
+/// Metadata alone is enough for components that their labels tell, as the guard knows them; those of which only a
+/// command line tells are known by a whole pod. Whether the pod still runs is not asked.
+pub fn is_missed(pod: &Pod<'_>) -> bool {
+    let leaves_a_status = match component::judge(pod).0 {
+        Verdict::Component(..) => true,
+        Verdict::LeftAlone(reason) => !reason.leaves_no_status(),
+    };
+    leaves_a_status && pod.annotation(STATUS).is_none() && told::has_room(pod)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pod::Pod;
+    use super::is_missed;
+
+    fn of_metadata(metadata: &str) -> bool {
+        let json = format!(r#"{{"metadata":{{{metadata}}}}}"#);
+        let pod: Pod<'_> = serde_json::from_str(&json).unwrap();
+        is_missed(&pod)
+    }
+
+    #[test]
+    fn metadata_tells_who_was_missed() {
+        let component = r#""labels":{"nvidia.com/dynamo-component-type":"worker"}"#;
+        let with = |annotations: &str| of_metadata(&format!(r#"{component},"annotations":{{{annotations}}}"#));
+        assert!(of_metadata(component), "a component without annotations");
+        assert!(with(r#""dynamo-cache.io/inject":"true""#), "one that asks for it");
+        assert!(!with(r#""dynamo-cache.io/status":"{}""#), "one that was seen");
+        assert!(!with(r#""dynamo-cache.io/inject":" false ""#), "one that opted out");
+        assert!(!with(r#""kubernetes.io/config.mirror":"hash""#), "a static pod's mirror");
+        assert!(with(r#""nvidia.com/restore-from":"x""#), "one of Dynamo Snapshot, which gets a status too");
+        assert!(!with(&format!(r#""a":"{}""#, "x".repeat(260_000))), "one without room for a status");
+        assert!(!of_metadata(r#""labels":{"app":"web"}"#), "no component");
+    }
+
+    #[test]
+    fn a_whole_pod_tells_more_than_its_labels() {
+        let json = r#"{"spec":{"containers":[{"name":"main","command":["python3","-m","dynamo.vllm"]}]}}"#;
+        let pod: Pod<'_> = serde_json::from_str(json).unwrap();
+        assert!(is_missed(&pod));
+    }
+}

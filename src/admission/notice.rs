@@ -1,0 +1,133 @@
+//! What an event tells of a decision: a reason for which something was left out, where, and what to do.
+
+use std::collections::BTreeSet;
+
+use super::Outcome;
+use super::plan::Skipped;
+use super::reason::Reason;
+use super::told::Warning;
+
+/// Most bytes in the text: the API server refuses an event whose note has more.
+const MOST_BYTES: usize = 1024;
+
+/// One reason of one decision, for the owner of the pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What happened.
+    pub reason: Reason,
+    /// Whether the user should act on it: what is a warning at kubectl. The others only explain.
+    pub is_warning: bool,
+    /// In words, at most 1,024 bytes. The pod is not named: its siblings have the same text.
+    pub text: String,
+}
+
+/// What there is to tell the owner of a pod, a notice for each reason; nothing, at no cost, where nothing was left out.
+///
+/// It is what the warnings tell the creator of a bare pod, and every cache that is not in place but for those that the
+/// user named to be left out. Of pods that are left alone nobody is told: there is nothing to do.
+pub fn notices(outcome: &Outcome<'_>) -> Vec<Notice> {
+    let left_out = outcome.skipped.iter().map(|skipped| skipped.reason);
+    let left_out = left_out.filter(|reason| *reason != Reason::SkippedByUser);
+    let warned = outcome.warnings.iter().map(|warning| warning.reason);
+    let mut reasons: Vec<_> = left_out.chain(warned).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    reasons.into_iter().map(|reason| notice(reason, outcome)).collect()
+}
+
+fn notice(reason: Reason, outcome: &Outcome<'_>) -> Notice {
+    let skipped: Vec<_> = outcome.skipped.iter().filter(|skipped| skipped.reason == reason).collect();
+    let mut warnings = outcome.warnings.iter().filter(|warning| warning.reason == reason).peekable();
+    let is_warning = warnings.peek().is_some();
+    // What is said of a cache says more than a warning about the same.
+    let said = skipped.iter().filter_map(|skipped| Warning::left_out(skipped));
+    let said: BTreeSet<_> = said.map(|warning| warning.text).collect();
+    let code = format!(" [{reason}]");
+    let beside = warnings.filter(|warning| !said.contains(&warning.text));
+    let beside = beside.map(|warning| warning.text.strip_suffix(&code).unwrap_or(&warning.text).to_owned());
+    let places: Vec<_> = skipped.iter().map(|skipped| place(skipped)).chain(beside).collect();
+    let end = format!(": {}{code}. {}", reason.sentence(), reason.fix());
+    let mut text = places.join("; ");
+    if text.len() + end.len() > MOST_BYTES {
+        let mut room = MOST_BYTES - end.len() - '…'.len_utf8();
+        while !text.is_char_boundary(room) {
+            room -= 1;
+        }
+        text.truncate(room);
+        text.push('…');
+    }
+    Notice { reason, is_warning, text: text + &end }
+}
+
+fn place(skipped: &Skipped<'_>) -> String {
+    let claim = skipped.claim.as_ref().filter(|_| skipped.reason.code().starts_with("claim-"));
+    let claim = claim.map(|claim| format!(" (claim {claim})")).unwrap_or_default();
+    format!("container {} without {}{claim}", skipped.container, skipped.cache)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::Consideration;
+    use super::super::claim::{Claim, Claims};
+    use super::super::pod::Pod;
+    use super::super::settings::Settings;
+    use super::{MOST_BYTES, Notice, notices};
+
+    fn told(annotations: &Value, containers: &Value, claims: &[&str]) -> Vec<Notice> {
+        let pod = json!({"metadata": {"annotations": annotations}, "spec": {"containers": containers}}).to_string();
+        let pod: Pod<'_> = serde_json::from_str(&pod).unwrap();
+        let settings = Settings::default();
+        let claims: Claims = claims.iter().map(|name| ((*name).to_owned(), Claim::default())).collect();
+        notices(&Consideration::of(&pod, &settings, &[]).decide(&claims))
+    }
+
+    fn worker(name: &str) -> Value {
+        json!({"name": name, "command": ["python3", "-m", "dynamo.vllm"]})
+    }
+
+    const BOTH: [&str; 2] = ["model-cache", "compilation-cache"];
+
+    #[test]
+    fn a_reason_is_told_once_with_every_place_and_what_to_do() {
+        let [notice] = told(&json!({}), &json!([worker("main")]), &[]).try_into().unwrap();
+        assert!(notice.is_warning);
+        let text = "container main without model (claim model-cache); container main without compile (claim \
+                    compilation-cache): the claim is not in the pod's namespace [claim-not-found]. Create the claim \
+                    (manifests/examples/claims.yaml) or name another, then restart the pods.";
+        assert_eq!(notice.text, text);
+    }
+
+    #[test]
+    fn what_the_user_arranged_explains_and_what_the_user_asked_for_is_not_told() {
+        let mut own = worker("main");
+        own["env"] = json!([{"name": "HF_HOME", "value": "/own"}, {"name": "HF_HUB_CACHE", "value": "/own"}]);
+        let codes = |notices: Vec<Notice>| {
+            notices.iter().map(|notice| (notice.reason.code(), notice.is_warning)).collect::<Vec<_>>()
+        };
+        assert_eq!(codes(told(&json!({}), &json!([own]), &BOTH)), [("env-set-by-user", false)]);
+        let skip = json!({"dynamo-cache.io/skip": "model,compile"});
+        assert_eq!(codes(told(&skip, &json!([worker("main")]), &[])), []);
+        let misspelt = json!({"dynamo-cache.io/model-clam": "x"});
+        let [notice] = told(&misspelt, &json!([worker("main")]), &BOTH).try_into().unwrap();
+        assert!(notice.is_warning);
+        let text = "dynamo-cache.io/model-clam is unknown; model-claim?: no setting has this name [annotation-unknown]";
+        assert!(notice.text.starts_with(text), "{}", notice.text);
+    }
+
+    #[test]
+    fn nothing_is_told_where_nothing_was_left_out_or_a_pod_is_left_alone() {
+        assert_eq!(told(&json!({}), &json!([worker("main")]), &BOTH), []);
+        assert_eq!(told(&json!({"dynamo-cache.io/inject": "false"}), &json!([worker("main")]), &[]), []);
+        assert_eq!(told(&json!({"nvidia.com/restore-from": "x"}), &json!([worker("main")]), &[]), []);
+    }
+
+    #[test]
+    fn a_text_fits_and_keeps_its_end() {
+        let many: Vec<_> = (0..40).map(|number| worker(&format!("wörker-{number}"))).collect();
+        let [notice] = told(&json!({}), &json!(many), &[]).try_into().unwrap();
+        assert!(notice.text.len() <= MOST_BYTES && notice.text.len() > MOST_BYTES - 8, "{}", notice.text.len());
+        assert!(notice.text.contains("…: the claim is not") && notice.text.ends_with("then restart the pods."));
+    }
+}
