@@ -120,10 +120,13 @@ pub struct Serve {
     /// What the cluster would know, for --standalone.
     #[command(flatten)]
     pub known: Known,
+    /// Leave out the metric of component pods that the webhook did not see; counting them takes the right to list pods.
+    #[arg(long)]
+    pub no_pod_count: bool,
     /// How log lines are written.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
-    /// How long each thing may take.
+    /// How long each thing may take, and how much comes at once.
     #[command(flatten)]
     pub times: Times,
 }
@@ -152,7 +155,7 @@ pub struct Called {
     pub cluster_domain: String,
 }
 
-/// Times that tests shorten, hidden: what stands here is right for every cluster.
+/// Times, and one number, that tests shorten, hidden: what stands here is right for every cluster.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Times {
     /// How long a CA is good; its successor comes in at two thirds.
@@ -161,6 +164,12 @@ pub struct Times {
     /// Between two looks at the wall clock for whatever is due by it.
     #[arg(long, value_name = "TIME", hide = true, default_value = "60s", value_parser = value::time)]
     pub check: Duration,
+    /// Between two counts of the pods without our status; in the middle, for replicas drift apart.
+    #[arg(long, value_name = "TIME", hide = true, default_value = "300s", value_parser = value::time)]
+    pub count: Duration,
+    /// Pods in one page of a count.
+    #[arg(long, value_name = "NUMBER", hide = true, default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
+    pub count_page: u32,
     /// From the first signal to the end of accepting: a cluster needs about 15 s, without this, to send its calls
     /// elsewhere, and whoever tries something out on this machine none.
     #[arg(long, value_name = "TIME", hide = true, default_value = "15s", default_value_if("standalone", "true", "0s"), value_parser = value::time)]

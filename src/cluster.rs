@@ -19,8 +19,10 @@ use crate::admission::claim::{Claim, Claims};
 use crate::metrics::{Kind, Metrics};
 
 pub mod claims;
+pub mod events;
 mod live;
 pub mod namespaces;
+pub mod pods;
 pub mod secret;
 mod store;
 pub mod webhook;

@@ -22,7 +22,7 @@ const KIND: &str = "CacheConfig";
 const EVENTS: &str = "events";
 
 /// What it means.
-const EVENTS_MEANING: &str = "events on the pod's owner where something was left out; this version writes none";
+const EVENTS_MEANING: &str = "events on the pod's owner where something was left out";
 
 /// What a settings file says, defaults where it says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! What is counted, and the page that shows it; labels are types, never text that came from outside.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
@@ -15,10 +16,14 @@ use crate::admission::Outcome;
 use crate::admission::reason::Reason;
 
 mod label;
+pub mod missed;
 mod process;
 
-use label::{Answer, Failure, Handshake, LeftOut, LiveRead, Renewal, Review, SettingsFile, Shed, WatchError};
-pub use label::{Bound, Kind, Read, Reading, Renewed, Shake, Trouble};
+use label::{
+    Answer, Event, Failure, Handshake, LeftOut, LiveRead, PodCount, Renewal, Review, SettingsFile, Shed, WatchError,
+};
+pub use label::{Bound, Counting, Kind, Read, Reading, Renewed, Shake, Told, Trouble};
+use missed::Missed;
 
 /// The media type of the page.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -48,6 +53,10 @@ pub struct Metrics {
     /// Whether the API server trusts what we serve, where it calls us at all: 1 or 0.
     pub trusted: Gauge,
     handshakes: Family<Handshake, Counter>,
+    /// How many component pods have no status of ours.
+    pub missed: Arc<Missed>,
+    pod_counts: Family<PodCount, Counter>,
+    events: Family<Event, Counter>,
     /// Bytes of the bodies that are held at this moment.
     pub bytes_in_flight: Gauge,
     /// Connections that are open at this moment, those of the handshake included.
@@ -75,6 +84,9 @@ impl Default for Metrics {
             bytes_in_flight: Gauge::default(),
             connections: Gauge::default(),
             handshakes: Family::default(),
+            missed: Arc::default(),
+            pod_counts: Family::default(),
+            events: Family::default(),
         };
         metrics.register();
         metrics.start_at_zero();
@@ -112,6 +124,9 @@ impl Metrics {
         ours.register("bundle_conflicts", help, self.bundle_conflicts.clone());
         let help = "1: a call with the published caBundle reaches us, or no caBundle is known; 0: it does not";
         ours.register("trusted", help, self.trusted.clone());
+        ours.register_collector(Box::new(Arc::clone(&self.missed)));
+        ours.register("pod_counts", "Counts of the pods without our status, by result", self.pod_counts.clone());
+        ours.register("events", "Events on the owners of pods, by result", self.events.clone());
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         ours.register("build", "What is running", version);
         self.registry.register_collector(Box::new(process::Process));
@@ -147,6 +162,12 @@ impl Metrics {
         for result in [Reading::Accepted, Reading::Refused] {
             self.settings_file.get_or_create(&SettingsFile { result }).inc_by(0);
         }
+        for result in [Counting::Done, Counting::Failed] {
+            self.pod_counts.get_or_create(&PodCount { result }).inc_by(0);
+        }
+        for result in [Told::Created, Told::Dropped, Told::Failed, Told::Known] {
+            self.events.get_or_create(&Event { result }).inc_by(0);
+        }
         for result in [Shake::Done, Shake::Failed, Shake::Late] {
             self.handshakes.get_or_create(&Handshake { result }).inc_by(0);
         }
@@ -175,6 +196,16 @@ impl Metrics {
     /// Counts a TLS handshake that came to an end.
     pub fn shook_hands(&self, result: Shake) {
         self.handshakes.get_or_create(&Handshake { result }).inc();
+    }
+
+    /// Counts a count of the pods without our status; the number itself stands in `missed`.
+    pub fn counted_pods(&self, result: Counting) {
+        self.pod_counts.get_or_create(&PodCount { result }).inc();
+    }
+
+    /// Counts what became of an event.
+    pub fn told(&self, result: Told) {
+        self.events.get_or_create(&Event { result }).inc();
     }
 
     /// Counts a live read.

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::core::metadata::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
+use tokio::sync::watch;
 
 use super::live::Live;
 use super::store::Store;
@@ -22,6 +23,8 @@ pub struct Namespaces {
     api: Api<PartialObjectMeta<Namespace>>,
     store: Store<Arc<[(String, String)]>>,
     live: Live<Arc<[(String, String)]>>,
+    /// Whether all of them were ever known.
+    listed: watch::Sender<bool>,
     metrics: Arc<Metrics>,
 }
 
@@ -31,6 +34,7 @@ impl Namespaces {
             api: Api::all(client.clone()),
             store: Store::new(),
             live: Live::new(Kind::Namespace, metrics),
+            listed: watch::Sender::new(false),
             metrics: Arc::clone(metrics),
         }
     }
@@ -38,7 +42,20 @@ impl Namespaces {
     /// Watches, for ever. `tell` is called whenever all of them are known, and when the watch fails.
     pub async fn follow(&self, tell: impl Fn(Result<(), String>)) {
         let events = watcher(self.api.clone(), watcher::Config::default().labels(OPTED_IN));
+        let tell = |known: Result<(), String>| {
+            if known.is_ok() {
+                self.listed.send_replace(true);
+            }
+            tell(known);
+        };
         self.store.follow(events.default_backoff(), ours, (Kind::Namespace, &self.metrics), tell).await;
+    }
+
+    /// The names of those that opted in, as soon as all of them are known.
+    pub(super) async fn opted_in(&self) -> Vec<Box<str>> {
+        // Its sender is here, so it never ends before.
+        let _ = self.listed.subscribe().wait_for(|listed| *listed).await;
+        self.store.names("")
     }
 
     /// Our annotations on a namespace. One that opted in a moment ago, or never, is read.

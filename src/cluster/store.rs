@@ -28,6 +28,12 @@ impl<V: Clone> Store<V> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).0.get(namespace)?.get(name).cloned()
     }
 
+    /// The names of all that was last seen in a namespace, in no order.
+    pub(super) fn names(&self, namespace: &str) -> Vec<Box<str>> {
+        let seen = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        seen.0.get(namespace).into_iter().flat_map(HashMap::keys).cloned().collect()
+    }
+
     /// Takes in what a watch sees, for as long as it lasts. Its errors are logged and counted, and it goes on; what
     /// was seen before stays until a new listing is complete. `tell` is called with each listing, with each error, and with
     /// the first event after one.

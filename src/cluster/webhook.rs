@@ -20,6 +20,9 @@ use crate::metrics::{Kind, Metrics};
 /// By which name the API server knows that we wrote a field.
 const MANAGER: &str = "dynamo-cache";
 
+/// The label by which Kubernetes itself tells a namespace's name.
+const NAMESPACE: &str = "kubernetes.io/metadata.name";
+
 /// Who calls us, as the configuration names us.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
@@ -68,6 +71,10 @@ pub struct Entry {
     pub bundle: Vec<u8>,
     /// Who else than we has written its `caBundle`.
     pub writers: BTreeSet<String>,
+    /// Namespaces that its selector keeps from us by their names.
+    pub excluded: BTreeSet<String>,
+    /// Whether it promises the API server that nothing but the answer comes of a call: `sideEffects: None`.
+    pub is_pure: bool,
 }
 
 impl Configuration {
@@ -184,8 +191,18 @@ fn entries(configuration: &MutatingWebhookConfiguration, service: &Service) -> V
         name: webhook.name.clone(),
         bundle: webhook.client_config.ca_bundle.as_ref().map(|bundle| bundle.0.clone()).unwrap_or_default(),
         writers: writers(configuration, &webhook.name),
+        excluded: excluded(webhook),
+        is_pure: webhook.side_effects == "None",
     };
     ours.map(entry).collect()
+}
+
+/// The names that an entry's `namespaceSelector` keeps away.
+fn excluded(webhook: &MutatingWebhook) -> BTreeSet<String> {
+    let selector = webhook.namespace_selector.as_ref();
+    let expressions = selector.and_then(|selector| selector.match_expressions.as_deref()).unwrap_or_default();
+    let names = expressions.iter().filter(|named| named.key == NAMESPACE && named.operator == "NotIn");
+    names.flat_map(|named| named.values.iter().flatten().cloned()).collect()
 }
 
 /// The field managers that have written the `caBundle` of an entry, but for ours.

@@ -12,6 +12,7 @@ use crate::cli::Serve;
 use crate::log;
 use crate::signal::Signals;
 
+mod follow;
 mod identity;
 mod keeper;
 mod parts;

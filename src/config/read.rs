@@ -109,13 +109,7 @@ impl Reading {
 
     fn events(&mut self, value: &Node) {
         match value.content {
-            Content::Scalar(Value::Bool(events)) => {
-                self.config.events = events;
-                if events {
-                    let message = format!("{EVENTS}: understood, but this version writes no events");
-                    self.config.warnings.push(Mistake { at: value.at, message });
-                }
-            }
+            Content::Scalar(Value::Bool(events)) => self.config.events = events,
             _ => self.wrong(value.at, format!("{EVENTS} is true or false, not {}", value.kind())),
         }
     }

@@ -68,6 +68,18 @@ pub(super) struct Failure {
     pub(super) reason: Trouble,
 }
 
+/// The label of `pod_counts`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct PodCount {
+    pub(super) result: Counting,
+}
+
+/// The label of `events`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Event {
+    pub(super) result: Told,
+}
+
 /// Which bound an overload went over.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Bound {
@@ -75,6 +87,15 @@ pub enum Bound {
     Bytes,
     /// The number of reviews.
     Reviews,
+}
+
+/// How a count of the pods without our status went.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum Counting {
+    /// There is a new number.
+    Done,
+    /// A list failed, and the last number stands.
+    Failed,
 }
 
 /// What is watched.
@@ -149,12 +170,31 @@ pub enum Shake {
     Late,
 }
 
+/// What became of an event.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum Told {
+    /// It was written.
+    Created,
+    /// So many wait, or are remembered, that this one was not kept.
+    Dropped,
+    /// The API server refused it, or was not reached in time.
+    Failed,
+    /// It was there already: another replica has told the same.
+    Known,
+}
+
 /// The name of a variant in lower case; each is one word.
 fn word(variant: &impl Debug, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
     encoder.write_str(&format!("{variant:?}").to_lowercase())
 }
 
 impl EncodeLabelValue for Bound {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        word(self, encoder)
+    }
+}
+
+impl EncodeLabelValue for Counting {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         word(self, encoder)
     }
@@ -191,6 +231,12 @@ impl EncodeLabelValue for Shake {
 }
 
 impl EncodeLabelValue for Renewed {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        word(self, encoder)
+    }
+}
+
+impl EncodeLabelValue for Told {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         word(self, encoder)
     }

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use futures::FutureExt as _;
 use tokio::sync::watch;
+use tracing::field::display;
 use tracing::{Level, debug, enabled, info, warn};
 
 use super::limit::{Limits, Refusal};
@@ -18,6 +19,7 @@ use crate::admission::pod::Pod;
 use crate::admission::reason::Reason;
 use crate::admission::{Consideration, Outcome, review};
 use crate::cluster::Facts;
+use crate::cluster::events::Events;
 use crate::config::Config;
 use crate::metrics::Metrics;
 
@@ -28,6 +30,8 @@ pub struct Webhook {
     pub config: watch::Receiver<Arc<Config>>,
     /// What is known of the cluster.
     pub facts: Facts,
+    /// Where the owners of pods are told what was left out; none: nowhere.
+    pub events: Option<Arc<Events>>,
     /// How much is taken on at once.
     pub limits: Limits,
     /// Where it is counted.
@@ -76,6 +80,9 @@ impl Webhook {
         let outcome = consideration.decide(&claims);
         self.metrics.decided(Some(&outcome), review.dry_run);
         tell(&review, &pod, &outcome);
+        if let Some(events) = self.events.as_ref().filter(|_| config.events && !review.dry_run) {
+            events.tell(&review.namespace, &pod, &outcome);
+        }
         Ok(review.answer(Some(&outcome)))
     }
 }
@@ -122,11 +129,12 @@ fn tell(review: &review::Request<'_>, pod: &Pod<'_>, outcome: &Outcome<'_>) {
     });
     let (uid, namespace, name) = (&*review.uid, &*review.namespace, name.unwrap_or_default());
     let (decision, dry_run) = (outcome.decision(), review.dry_run);
+    let owner = pod.controller().map(display);
     let reasons = outcome.reasons().into_iter().map(Reason::code).collect::<Vec<_>>();
     let reasons = reasons.join(",");
     if notable {
-        info!(uid, namespace, name, decision, reasons, dry_run, "something was left out");
+        info!(uid, namespace, name, owner, decision, reasons, dry_run, "something was left out");
     } else {
-        debug!(uid, namespace, name, decision, reasons, dry_run, "reviewed");
+        debug!(uid, namespace, name, owner, decision, reasons, dry_run, "reviewed");
     }
 }

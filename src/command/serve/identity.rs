@@ -15,7 +15,7 @@ use super::prepare::{Called, Certificate};
 use crate::certificate::Clients;
 use crate::cli::Serve;
 use crate::cluster::secret::Shared;
-use crate::cluster::webhook::{Configuration, Service};
+use crate::cluster::webhook::{Configuration, Seen, Service};
 use crate::metrics::Metrics;
 use crate::server::probe::Conditions;
 
@@ -34,26 +34,33 @@ pub(super) struct Means<'m> {
     pub(super) metrics: &'m Arc<Metrics>,
 }
 
-/// Starts the parts that keep a certificate, and says what is shown, now and as it changes.
-pub(super) fn keep(
-    certificate: Certificate,
-    means: &Means<'_>,
-    parts: &mut Parts,
-) -> watch::Receiver<Option<Arc<ServerConfig>>> {
+/// What comes of keeping a certificate.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// What is shown, now and as it changes.
+    pub(super) tls: watch::Receiver<Option<Arc<ServerConfig>>>,
+    /// What is seen of the configuration by which we are called, now and as it changes; none where nobody said which.
+    pub(super) seen: Option<watch::Receiver<Seen>>,
+}
+
+/// Starts the parts that keep a certificate.
+pub(super) fn keep(certificate: Certificate, means: &Means<'_>, parts: &mut Parts) -> Kept {
     let Means { options, metrics, .. } = *means;
     let mut shown = Shown::nothing(means.conditions, metrics);
-    let tls = shown.tls();
+    let (tls, mut seen) = (shown.tls(), None);
     // Where nobody said who calls, nothing is known to be wrong with it.
     metrics.trusted.set(true.into());
     match certificate {
         Certificate::Standalone(minted) => shown.show(minted.identity),
         Certificate::Brought(files, first, called) => {
             let publisher = called.map(|called| means.publisher(&called, parts));
+            seen = publisher.as_ref().map(Publisher::seen);
             let files = FromFiles::new(*files, first, publisher, shown);
             parts.start("the reading of the certificate's files", files.run(options.times.reread));
         }
         Certificate::SelfManaged(called) => {
             let publisher = means.publisher(&called, parts);
+            seen = Some(publisher.seen());
             let Service { namespace, name } = &called.service;
             let secret = options.called.secret.clone().unwrap_or_else(|| format!("{name}-ca"));
             let secret = Arc::new(Shared::of(&called.client.0, namespace, &secret, metrics));
@@ -66,7 +73,7 @@ pub(super) fn keep(
             parts.start("the making of certificates", keeper.run());
         }
     }
-    tls
+    Kept { tls, seen }
 }
 
 impl Means<'_> {

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::identity::{self, Means};
+use super::follow;
+use super::identity::{self, Kept, Means};
 use super::parts::Parts;
 use super::prepare::{Certificate, Prepared, World, prepare};
 use crate::cli::Serve;
@@ -66,11 +67,16 @@ impl Running {
         let ca = if let Certificate::Standalone(minted) = &certificate { Some(minted.ca.clone()) } else { None };
         let mut parts = Parts::default();
         let means = Means { options, listens: address, clients, conditions: &conditions, metrics: &metrics };
-        let tls = identity::keep(certificate, &means, &mut parts);
-        let facts = match world {
-            World::Cluster(client) => Facts::of(&client.0, &metrics),
-            World::Told(told) => Facts::Told { namespace: told.namespace.into(), claims: told.claims },
+        let Kept { tls, seen } = identity::keep(certificate, &means, &mut parts);
+        let (facts, events) = match world {
+            World::Cluster(client) => {
+                let facts = Facts::of(&client.0, &metrics);
+                follow::missed(&mut parts, options, (&client.0, &facts), seen.clone(), &metrics);
+                (facts, Some(follow::events(&mut parts, &client.0, seen, &metrics)))
+            }
+            World::Told(told) => (Facts::Told { namespace: told.namespace.into(), claims: told.claims }, None),
         };
+        let has_cluster = events.is_some();
 
         let [draining, stop, stop_admin] = std::array::from_fn(|_| CancellationToken::new());
         let times = options.times;
@@ -78,6 +84,7 @@ impl Running {
         let webhook = Webhook {
             config: settings.as_ref().map_or_else(|| watch::Sender::default().subscribe(), SettingsFile::current),
             facts: facts.clone(),
+            events,
             limits: Limits::new(Arc::clone(&metrics)),
             metrics: Arc::clone(&metrics),
         };
@@ -98,12 +105,16 @@ impl Running {
 
         parts.start(WEBHOOK, server::run(listener, webhook, stop.clone().cancelled_owned()));
         parts.start(ADMIN, server::run(admin_listener, admin, stop_admin.clone().cancelled_owned()));
-        follow_cluster(&mut parts, facts, &conditions);
+        follow::decisive(&mut parts, &facts, &conditions);
         if let Some(file) = settings {
-            warn_of_settings(&file.current().borrow());
+            warn_of_settings(&file.current().borrow(), has_cluster);
             let (conditions, metrics) = (Arc::clone(&conditions), metrics);
-            let tell =
-                move |read: Result<&Config, &settings_file::Error>| tell_of_settings(read, &conditions, &metrics);
+            let tell = move |read: Result<&Config, &settings_file::Error>| {
+                if let Ok(config) = read {
+                    warn_of_settings(config, has_cluster);
+                }
+                tell_of_settings(read, &conditions, &metrics);
+            };
             parts.start("the reading of the settings file", file.follow(times.reread, tell));
         }
         info!(part = "webhook", %address, "listening");
@@ -146,30 +157,18 @@ async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<(TcpListener,
     Ok((listener, bound))
 }
 
-fn follow_cluster(parts: &mut Parts, facts: Facts, conditions: &Arc<Conditions>) {
-    let Facts::Watched { namespaces, claims } = facts else { return };
-    let tell = |condition| {
-        let conditions = Arc::clone(conditions);
-        move |known: Result<(), String>| match known {
-            Ok(()) => conditions.meet(condition),
-            Err(why) => conditions.lack(condition, why),
-        }
-    };
-    let (about_namespaces, about_claims) = (tell(Condition::Namespaces), tell(Condition::Claims));
-    parts.start("the watch of namespaces", async move { namespaces.follow(about_namespaces).await });
-    parts.start("the watch of claims", async move { claims.follow(about_claims).await });
-}
-
-fn warn_of_settings(config: &Config) {
+fn warn_of_settings(config: &Config, has_cluster: bool) {
     for warning in &config.warnings {
         warn!(%warning, "the settings file applies, and should be written differently");
+    }
+    if config.events && !has_cluster {
+        warn!("events: true, and no cluster to write events to: none are written");
     }
 }
 
 fn tell_of_settings(read: Result<&Config, &settings_file::Error>, conditions: &Conditions, metrics: &Metrics) {
     match read {
-        Ok(config) => {
-            warn_of_settings(config);
+        Ok(_) => {
             info!("the settings file has changed and applies");
             metrics.read_settings(Reading::Accepted);
             conditions.settings_accepted();

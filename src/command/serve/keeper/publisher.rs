@@ -70,6 +70,11 @@ impl Publisher {
         }
     }
 
+    /// What is seen of the configuration, now and as it changes.
+    pub(in crate::command::serve) fn seen(&self) -> watch::Receiver<Seen> {
+        self.seen.clone()
+    }
+
     /// By which name we are called.
     pub(super) fn host(&self) -> String {
         self.configuration.service().host()

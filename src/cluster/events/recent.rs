@@ -1,0 +1,109 @@
+//! What was told a short while ago, and need not be told again; bounded in time and in number.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+
+/// How long nothing is told a second time.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// How much is remembered at once; a hundred kilobytes.
+const MOST_REMEMBERED: usize = 2048;
+
+/// What is told, in short; the same in every replica and after every start.
+pub(super) type Key = [u8; 16];
+
+/// What was told, and until when that counts.
+#[derive(Debug, Default)]
+pub(super) struct Recent(HashMap<Key, Instant>);
+
+/// Whether something is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Newness {
+    /// It was told a short while ago.
+    Known,
+    /// It was not, and counts as told from now on.
+    New,
+    /// So much was told that this cannot be remembered, and is not told.
+    NoRoom,
+}
+
+impl Recent {
+    /// Asks whether something is to be told, and remembers it.
+    pub(super) fn take(&mut self, key: Key, now: Instant) -> Newness {
+        if self.0.get(&key).is_some_and(|until| now < *until) {
+            return Newness::Known;
+        }
+        if self.0.len() >= MOST_REMEMBERED {
+            self.0.retain(|_, until| now < *until);
+            if self.0.len() >= MOST_REMEMBERED {
+                return Newness::NoRoom;
+            }
+        }
+        self.0.insert(key, now + REMEMBERED);
+        Newness::New
+    }
+}
+
+/// What is told, in short.
+pub(super) fn key(parts: [&str; 4]) -> Key {
+    let mut hash = Sha256::new();
+    for part in parts {
+        // With its length, so that no two lists of parts run into one another.
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let mut key = Key::default();
+    key.iter_mut().zip(hash.finalize()).for_each(|(byte, hashed)| *byte = hashed);
+    key
+}
+
+/// A key as a part of a name.
+pub(super) fn written(key: &Key) -> String {
+    key.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{Key, MOST_REMEMBERED, Newness, REMEMBERED, Recent, key, written};
+
+    #[test]
+    fn the_same_is_told_once_in_a_while() {
+        let (mut recent, now) = (Recent::default(), Instant::now());
+        let (one, other) = (key(["team", "uid", "code", "a"]), key(["team", "uid", "code", "b"]));
+        assert_eq!(recent.take(one, now), Newness::New);
+        assert_eq!(recent.take(one, now + REMEMBERED - Duration::from_millis(1)), Newness::Known);
+        assert_eq!(recent.take(other, now), Newness::New);
+        assert_eq!(recent.take(one, now + REMEMBERED), Newness::New);
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_fits_and_what_is_old_makes_room() {
+        let (mut recent, now) = (Recent::default(), Instant::now());
+        let numbered = |number: usize| -> Key { key(["team", "uid", "code", &number.to_string()]) };
+        for number in 0..MOST_REMEMBERED {
+            assert_eq!(recent.take(numbered(number), now), Newness::New);
+        }
+        assert_eq!(recent.take(numbered(MOST_REMEMBERED), now), Newness::NoRoom);
+        assert_eq!(recent.take(numbered(0), now), Newness::Known);
+        assert_eq!(recent.take(numbered(MOST_REMEMBERED), now + REMEMBERED), Newness::New);
+        assert_eq!(recent.0.len(), 1);
+    }
+
+    #[test]
+    fn a_key_is_the_same_everywhere_and_of_its_parts_alone() {
+        assert_eq!(written(&key(["team", "uid", "claim-not-found", "text"])), "baf00affb295aa75855ec54ffd08a13c");
+        assert_ne!(key(["ab", "c", "", ""]), key(["a", "bc", "", ""]));
+    }
+}

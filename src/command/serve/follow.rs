@@ -1,0 +1,57 @@
+//! Starts what follows the cluster for as long as we run: the watches of what decides, the count of pods, events.
+
+use std::sync::Arc;
+
+use kube::Client;
+use tokio::sync::watch;
+
+use super::parts::Parts;
+use crate::cli::Serve;
+use crate::cluster::Facts;
+use crate::cluster::events::Events;
+use crate::cluster::pods::Pods;
+use crate::cluster::webhook::Seen;
+use crate::metrics::Metrics;
+use crate::server::probe::{Condition, Conditions};
+
+/// Starts the watches of what decides.
+pub(super) fn decisive(parts: &mut Parts, facts: &Facts, conditions: &Arc<Conditions>) {
+    let Facts::Watched { namespaces, claims } = facts.clone() else { return };
+    let tell = |condition| {
+        let conditions = Arc::clone(conditions);
+        move |known: Result<(), String>| match known {
+            Ok(()) => conditions.meet(condition),
+            Err(why) => conditions.lack(condition, why),
+        }
+    };
+    let (about_namespaces, about_claims) = (tell(Condition::Namespaces), tell(Condition::Claims));
+    parts.start("the watch of namespaces", async move { namespaces.follow(about_namespaces).await });
+    parts.start("the watch of claims", async move { claims.follow(about_claims).await });
+}
+
+/// Starts the count of pods without our status, unless it is not wanted.
+pub(super) fn missed(
+    parts: &mut Parts,
+    options: &Serve,
+    (client, facts): (&Client, &Facts),
+    called: Option<watch::Receiver<Seen>>,
+    metrics: &Arc<Metrics>,
+) {
+    let Facts::Watched { namespaces, .. } = facts else { return };
+    if !options.no_pod_count {
+        let pods = Pods::of(client, namespaces, called, options.times.count_page, metrics);
+        parts.start("the count of pods", pods.follow(options.times.count));
+    }
+}
+
+/// Starts the writing of events, of which there are some only while the settings say so.
+pub(super) fn events(
+    parts: &mut Parts,
+    client: &Client,
+    called: Option<watch::Receiver<Seen>>,
+    metrics: &Arc<Metrics>,
+) -> Arc<Events> {
+    let (events, writer) = Events::of(client, called, metrics);
+    parts.start("the writing of events", writer.follow());
+    events
+}
