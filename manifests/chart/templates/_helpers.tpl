@@ -29,6 +29,16 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- default (include "dynamo-cache.fullname" .) .Values.serviceAccount.name }}
 {{- end }}
 
+{{- /* Whether the settings ask for events: not empty where they do. The right to write them and what the API server is
+promised of side effects follow from it. */ -}}
+{{- define "dynamo-cache.events" -}}
+{{- if (.Values.config).events }}true{{ end }}
+{{- end }}
+
+{{- define "dynamo-cache.sideEffects" -}}
+{{- if include "dynamo-cache.events" . }}NoneOnDryRun{{ else }}None{{ end }}
+{{- end }}
+
 {{- /* The Secret of the CA that the replicas share, where they make their certificates themselves. */ -}}
 {{- define "dynamo-cache.authoritySecretName" -}}
 {{- printf "%s-ca" (include "dynamo-cache.fullname" .) }}
