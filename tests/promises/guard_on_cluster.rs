@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use dynamo_cache::admission::missed::is_missed;
 use dynamo_cache::yaml;
 use serde_json::{Value, json};
 
@@ -133,8 +134,14 @@ fn is_labelled(pod: &Value) -> bool {
         .any(|label| ["component-type", "component", "graph-deployment-name"].contains(&label))
 }
 
+/// Whether the gauge counts a pod: it sees metadata alone.
+fn counts(pod: &Value) -> bool {
+    let metadata = json!({"metadata": pod["metadata"]}).to_string();
+    is_missed(&serde_json::from_str(&metadata).unwrap())
+}
+
 #[test]
-fn guard_and_core_agree_on_every_case() {
+fn guard_core_and_count_agree_on_every_case() {
     let _stopped = webhook::stopped();
     let namespace = Namespace::opted_in(shared(), &[]);
     says(&namespace, &labelled("unseen"), "did not see pod unseen");
@@ -147,6 +154,7 @@ fn guard_and_core_agree_on_every_case() {
         let (object, patched) = (pod(folder, "object.yaml", &before), pod(folder, "expected.yaml", &after));
         // The core wants a status on it, and it has none yet.
         let is_missed = is_labelled(&object) && has_status(&patched) && !has_status(&object);
+        assert_eq!(is_labelled(&object) && counts(&object), is_missed, "the count and {}", folder.display());
         expected.insert(before, (is_missed, folder));
         expected.insert(after, (false, folder));
         pods.extend([object.to_string(), patched.to_string()]);

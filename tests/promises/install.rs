@@ -108,20 +108,45 @@ fn the_webhook_can_do_what_the_chart_allows_it_and_no_more() {
         }
         assert!(!own("delete", kind, name), "it may delete {kind}/{name}");
     }
-    for (verb, resource) in [("get", "secrets"), ("create", "pods"), ("list", "pods"), ("get", "configmaps")] {
+    assert!(may("list", "pods"), "it may not list pods, to count them");
+    for (verb, resource) in [
+        ("get", "secrets"),
+        ("create", "pods"),
+        ("get", "pods"),
+        ("watch", "pods"),
+        ("create", "events.events.k8s.io"),
+        ("get", "configmaps"),
+    ] {
         assert!(!may(verb, resource), "it may {verb} {resource}");
+    }
+}
+
+/// What the chart renders to.
+fn render(values: &str) -> String {
+    let (chart, values) = (format!("{ROOT}/manifests/chart"), format!("--set={values}"));
+    let template = ["template", "dynamo-cache", &chart, "--namespace=dynamo-cache", &values];
+    super::control_plane::shared().helm(&template).unwrap().out
+}
+
+#[test]
+fn events_and_the_count_of_pods_get_what_they_need_and_no_more() {
+    let [default, events, uncounted, nothing] =
+        ["replicas=2", "config.events=true", "metrics.podsWithoutStatus=false", "config=null"].map(render);
+    for (words, expected) in [
+        ("    resources: [pods]\n    verbs: [list]\n", [1, 1, 0, 1]),
+        ("            - --no-pod-count\n", [0, 0, 1, 0]),
+        ("  - apiGroups: [events.k8s.io]\n    resources: [events]\n    verbs: [create]\n", [0, 1, 0, 0]),
+        ("    sideEffects: None\n", [2, 0, 2, 2]),
+        ("    sideEffects: NoneOnDryRun\n", [0, 2, 0, 0]),
+        ("    events: true\n", [0, 1, 0, 0]),
+    ] {
+        let found = [&default, &events, &uncounted, &nothing].map(|rendered| rendered.matches(words).count());
+        assert_eq!(found, expected, "{words}");
     }
 }
 
 #[test]
 fn each_mode_of_certificates_gets_what_it_needs_and_no_more() {
-    let plane = super::control_plane::shared();
-    let render = |values: &str| {
-        let values = format!("--set={values}");
-        let template =
-            ["template", "dynamo-cache", &format!("{ROOT}/manifests/chart"), "--namespace=dynamo-cache", &values];
-        plane.helm(&template).unwrap().out
-    };
     let [own, manager, brought, published] = [
         "certificate.mode=self-managed,certificate.dnsNames={other.example}",
         "certificate.mode=cert-manager,certificate.dnsNames={other.example}",
