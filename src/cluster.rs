@@ -1,4 +1,4 @@
-//! What is known of the cluster: the client, and the facts that decide.
+//! The cluster: the client, the facts that decide, and what is counted there and told to it beside the answers.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@
 pub mod server;
 /// Our TLS identity: read it or mint it, and know when it ends.
 pub mod certificate;
-/// What is known of the cluster: the client, and the facts that decide.
+/// The cluster: the client, the facts that decide, and what is counted there and told to it beside the answers.
 pub mod cluster;
 /// What happens to a pod: the pure core.
 pub mod admission;

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{debug, info, warn};
 
-use super::is_namespace;
+use super::namespaces::Namespaces;
 use super::webhook::Seen;
 use crate::admission::Outcome;
 use crate::admission::notice::{Notice, notices};
@@ -48,6 +48,7 @@ const MOST_NAMING: usize = 1024;
 /// Where a review leaves what there is to tell.
 #[derive(Debug)]
 pub struct Events {
+    namespaces: Arc<Namespaces>,
     waiting: mpsc::Sender<Waiting>,
     recent: Mutex<Recent>,
     metrics: Arc<Metrics>,
@@ -71,20 +72,27 @@ struct Waiting {
 }
 
 impl Events {
-    /// Events for a cluster, which are written as the writer's `follow` is run.
-    pub fn of(client: &Client, called: Option<watch::Receiver<Seen>>, metrics: &Arc<Metrics>) -> (Arc<Self>, Writer) {
+    /// Events in those of `namespaces` that opted in, which are written as the writer's `follow` is run.
+    pub fn of(
+        client: &Client,
+        namespaces: &Arc<Namespaces>,
+        called: Option<watch::Receiver<Seen>>,
+        metrics: &Arc<Metrics>,
+    ) -> (Arc<Self>, Writer) {
         let (sender, waiting) = mpsc::channel(MOST_WAITING);
-        let events = Arc::new(Events { waiting: sender, recent: Mutex::default(), metrics: Arc::clone(metrics) });
+        let (namespaces, metrics) = (Arc::clone(namespaces), Arc::clone(metrics));
+        let events = Arc::new(Events { namespaces, waiting: sender, recent: Mutex::default(), metrics });
         let writer = Writer { events: Arc::clone(&events), waiting, client: client.clone(), called };
         (events, writer)
     }
 
     /// Leaves what a decision has to tell the owner of its pod, and never waits. Of a bare pod nobody is told: whoever
-    /// made it has seen the warnings.
+    /// made it has seen the warnings. A review need not come from the API server, so nobody is told in a namespace that
+    /// did not opt in either.
     pub fn tell(&self, namespace: &str, pod: &Pod<'_>, outcome: &Outcome<'_>) {
         let Some(owner) = pod.controller() else { return };
         let notices = notices(outcome);
-        if notices.is_empty() || !is_namespace(namespace) {
+        if notices.is_empty() || !self.namespaces.has(namespace) {
             return;
         }
         let parts = [&owner.api_version, &owner.kind, &owner.name, &owner.uid].map(Option::as_deref);

@@ -51,6 +51,11 @@ impl Namespaces {
         self.store.follow(events.default_backoff(), ours, (Kind::Namespace, &self.metrics), tell).await;
     }
 
+    /// Whether a namespace is known to have opted in; one that did a moment ago is not yet.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.store.find("", name).is_some()
+    }
+
     /// The names of those that opted in, as soon as all of them are known.
     pub(super) async fn opted_in(&self) -> Vec<Box<str>> {
         // Its sender is here, so it never ends before.

@@ -47,11 +47,12 @@ pub(super) fn missed(
 /// Starts the writing of events, of which there are some only while the settings say so.
 pub(super) fn events(
     parts: &mut Parts,
-    client: &Client,
+    (client, facts): (&Client, &Facts),
     called: Option<watch::Receiver<Seen>>,
     metrics: &Arc<Metrics>,
-) -> Arc<Events> {
-    let (events, writer) = Events::of(client, called, metrics);
+) -> Option<Arc<Events>> {
+    let Facts::Watched { namespaces, .. } = facts else { return None };
+    let (events, writer) = Events::of(client, namespaces, called, metrics);
     parts.start("the writing of events", writer.follow());
-    events
+    Some(events)
 }

@@ -72,7 +72,8 @@ impl Running {
             World::Cluster(client) => {
                 let facts = Facts::of(&client.0, &metrics);
                 follow::missed(&mut parts, options, (&client.0, &facts), seen.clone(), &metrics);
-                (facts, Some(follow::events(&mut parts, &client.0, seen, &metrics)))
+                let events = follow::events(&mut parts, (&client.0, &facts), seen, &metrics);
+                (facts, events)
             }
             World::Told(told) => (Facts::Told { namespace: told.namespace.into(), claims: told.claims }, None),
         };
