@@ -167,8 +167,8 @@ pub struct Times {
     /// Between two counts of the pods without our status; in the middle, for replicas drift apart.
     #[arg(long, value_name = "TIME", hide = true, default_value = "300s", value_parser = value::time)]
     pub count: Duration,
-    /// Pods in one page of a count.
-    #[arg(long, value_name = "NUMBER", hide = true, default_value = "100", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Pods in one page of a count: etcd takes objects up to 1.5 MiB, so fifty of the largest fit into the chart's memory.
+    #[arg(long, value_name = "NUMBER", hide = true, default_value = "50", value_parser = clap::value_parser!(u32).range(1..))]
     pub count_page: u32,
     /// From the first signal to the end of accepting: a cluster needs about 15 s, without this, to send its calls
     /// elsewhere, and whoever tries something out on this machine none.

@@ -6,7 +6,7 @@
 //! is all that we have to be allowed.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -105,8 +105,7 @@ impl Events {
         }
         for notice in notices {
             let key = recent::key([namespace, uid, notice.reason.code(), &notice.text]);
-            let newness = self.recent.lock().unwrap_or_else(PoisonError::into_inner).take(key, Instant::now());
-            match newness {
+            match self.recent().take(key, Instant::now()) {
                 Newness::Known => continue,
                 Newness::New => {}
                 Newness::NoRoom => {
@@ -123,18 +122,25 @@ impl Events {
                 ..ObjectReference::default()
             };
             if self.waiting.try_send(Waiting { key, owner, notice }).is_err() {
+                // The next pod of this owner may find room.
+                self.recent().forget(&key);
                 self.metrics.told(Told::Dropped);
             }
         }
     }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Writer {
-    /// Writes for ever, one event after another. One that fails is not tried again before it is told anew.
+    /// Writes for ever, one event after another. One that fails counts as told: where none may be written, a thousand
+    /// pods shall not make a thousand calls.
     pub async fn follow(mut self) {
         let (mut pace, mut failing, mut was_pure) = (interval(PACE), false, false);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // It ends never: we hold a sender ourselves.
+        // It never ends: we hold a sender ourselves.
         while let Some(waiting) = self.waiting.recv().await {
             pace.tick().await;
             let is_pure = self.is_called_pure();

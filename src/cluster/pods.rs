@@ -36,7 +36,7 @@ pub struct Pods {
     namespaces: Arc<Namespaces>,
     /// The configuration by which we are called, if it is watched: it may exclude namespaces.
     called: Option<watch::Receiver<Seen>>,
-    /// Pods in one page. Each may have annotations of 256 KiB, so a hundred stay below 30 MB.
+    /// Pods in one page, whose text is held as a whole.
     page: u32,
     metrics: Arc<Metrics>,
 }

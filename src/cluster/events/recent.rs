@@ -46,6 +46,11 @@ impl Recent {
         self.0.insert(key, now + REMEMBERED);
         Newness::New
     }
+
+    /// It was not told after all.
+    pub(super) fn forget(&mut self, key: &Key) {
+        self.0.remove(key);
+    }
 }
 
 /// What is told, in short.
@@ -86,6 +91,8 @@ mod tests {
         assert_eq!(recent.take(one, now + REMEMBERED - Duration::from_millis(1)), Newness::Known);
         assert_eq!(recent.take(other, now), Newness::New);
         assert_eq!(recent.take(one, now + REMEMBERED), Newness::New);
+        recent.forget(&other);
+        assert_eq!(recent.take(other, now), Newness::New, "it was not told after all");
     }
 
     #[test]
