@@ -49,7 +49,8 @@ fn a_replica_set_gets_one_event_for_its_claims_whatever_the_number_of_pods_and_o
     let scale = |replicas: usize| {
         namespace.kubectl(&["scale", "deployment/vllm-worker", &format!("--replicas={replicas}")]).unwrap();
         wait_for("the pods", || {
-            let pods = plane.read(&["pods", "--namespace", &namespace.name])["items"].as_array().map_or(0, Vec::len);
+            let pods = plane.read(&["pods", "--namespace", &namespace.name, "--selector=app=vllm-worker"]);
+            let pods = pods["items"].as_array().map_or(0, Vec::len);
             if pods == replicas { Ok(()) } else { Err(format!("{pods} of {replicas}")) }
         });
     };
@@ -68,13 +69,24 @@ fn a_replica_set_gets_one_event_for_its_claims_whatever_the_number_of_pods_and_o
     assert!(note.starts_with(begin), "{note}");
     let described = namespace.kubectl(&["describe", "replicaset", set["name"].as_str().unwrap()]).unwrap().out;
     assert!(described.contains("ClaimNotFound") && described.contains(begin), "{described}");
+    let listed = namespace.kubectl(&["get", "events"]).unwrap().out;
+    let line = listed.lines().find(|line| line.contains("ClaimNotFound")).unwrap_or_else(|| panic!("{listed}"));
+    assert!(line.contains("replicaset/") && !line.contains("<unknown>"), "{line}");
     first.wait_for("/metrics", "dynamo_cache_events_total{result=\"created\"} 1\n");
+    // One more reason is written after whatever was left there for the three pods.
+    let misspelt = json!({"dynamo-cache.io/model-clam": "x", "dynamo-cache.io/skip": "model,compile"});
+    namespace.create(&owned(plane, &namespace, "later", &misspelt)).unwrap();
+    first.wait_for("/metrics", "dynamo_cache_events_total{result=\"created\"} 2\n");
+    let page = first.page("/metrics").unwrap();
+    assert!(page.contains("dynamo_cache_events_total{result=\"known\"} 0\n"), "asked for one event twice: {page}");
 
     drop(first);
     let second = installation.ready("second");
     scale(4);
     second.wait_for("/metrics", "dynamo_cache_events_total{result=\"known\"} 1\n");
-    assert_eq!(events(plane, &namespace).len(), 1, "another replica has told it");
+    let told = events(plane, &namespace);
+    let about_claims = told.iter().filter(|event| event["reason"] == "ClaimNotFound").count();
+    assert_eq!((about_claims, told.len()), (1, 2), "another replica has told it: {told:#?}");
     let configuration = plane.read(&["mutatingwebhookconfiguration", "dynamo-cache"]);
     for entry in configuration["webhooks"].as_array().unwrap() {
         assert_eq!(entry["sideEffects"], "NoneOnDryRun", "{entry:#}");
