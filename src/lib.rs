@@ -30,6 +30,8 @@ pub mod cli;
 pub mod command;
 /// What is counted, and the page that shows it.
 pub mod metrics;
+/// How many files and connections the system lets us have open.
+pub mod open_files;
 /// Log lines, as text or JSON.
 pub mod log;
 /// SIGTERM and SIGINT, as something to wait for.

@@ -31,10 +31,6 @@ pub mod route;
 
 use deadline::{Deadlined, Stage};
 
-/// Most connections at once; a handshake or a small body that never ends costs each some ten kilobytes. An API server
-/// keeps 25 idle ones and was seen to open two hundred in a burst.
-const MOST_CONNECTIONS: usize = 2048;
-
 /// How long we wait after a failed accept: as a rule we are out of file descriptors, and one may be free soon.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -57,6 +53,8 @@ pub struct Server {
     pub tls: Option<watch::Receiver<Option<Arc<ServerConfig>>>>,
     /// What answers.
     pub routes: Router,
+    /// Most connections at once; more wait until one is closed.
+    pub places: usize,
     /// How long we wait.
     pub deadlines: Deadlines,
     /// Where it is cancelled, each answer is the last on its connection.
@@ -71,9 +69,10 @@ pub struct Server {
 pub async fn run(listener: TcpListener, server: Server, stop: impl Future<Output = ()>) {
     let server = Arc::new(server);
     let connections = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(server.places));
     let (finish, abort) = (CancellationToken::new(), CancellationToken::new());
     let mut stop = std::pin::pin!(stop);
+    let mut refused = false;
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
@@ -81,6 +80,7 @@ pub async fn run(listener: TcpListener, server: Server, stop: impl Future<Output
         };
         match accepted {
             Ok((stream, place)) => {
+                refused = false;
                 let (server, finish, abort) = (Arc::clone(&server), finish.clone(), abort.clone());
                 connections.spawn(async move {
                     let _place = place;
@@ -88,7 +88,9 @@ pub async fn run(listener: TcpListener, server: Server, stop: impl Future<Output
                 });
             }
             Err(error) => {
-                warn!(%error, "failed to accept a connection");
+                if !std::mem::replace(&mut refused, true) {
+                    warn!(%error, "failed to accept a connection; trying again, silently until it works");
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -18,6 +18,7 @@ use crate::cli::Serve;
 use crate::cluster::Facts;
 use crate::config::Config;
 use crate::metrics::{Metrics, Reading};
+use crate::open_files;
 use crate::server::limit::Limits;
 use crate::server::probe::{self, Condition, Conditions, Source};
 use crate::server::route::Webhook;
@@ -26,6 +27,16 @@ use crate::settings_file::{self, SettingsFile};
 
 /// The part that answers reviews.
 const WEBHOOK: &str = "the webhook's server";
+
+/// Most connections of the webhook at once; a handshake or a small body that never ends costs each some ten kilobytes.
+/// An API server keeps 25 idle ones and was seen to open two hundred in a burst.
+const CALLERS: usize = 2048;
+
+/// Most connections of those who probe.
+const PROBERS: usize = 128;
+
+/// Files besides: the cluster's connections, settings, certificates, the log.
+const OTHER_FILES: usize = 128;
 
 /// The part that answers probes.
 const ADMIN: &str = "the server of probes and metrics";
@@ -91,6 +102,7 @@ impl Running {
         };
         let webhook = Server {
             tls: Some(tls),
+            places: callers(),
             routes: webhook.routes(),
             deadlines,
             draining: draining.clone(),
@@ -98,6 +110,7 @@ impl Running {
         };
         let admin = Server {
             tls: None,
+            places: PROBERS,
             routes: probe::routes(Arc::clone(&conditions), Arc::clone(&metrics)),
             deadlines,
             draining: draining.clone(),
@@ -149,6 +162,17 @@ impl Running {
         self.parts.end().await;
         Ok(())
     }
+}
+
+/// Most connections of the webhook that leave files for everything else.
+fn callers() -> usize {
+    let others = PROBERS + OTHER_FILES;
+    let files = usize::try_from(open_files::raise((CALLERS + others) as u64)).unwrap_or(usize::MAX);
+    let callers = files.saturating_sub(others).clamp(1, CALLERS);
+    if callers < CALLERS {
+        warn!(files, callers, "the limit of open files leaves room for fewer callers; raise it (ulimit -Hn)");
+    }
+    callers
 }
 
 async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
