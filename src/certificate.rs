@@ -1,27 +1,26 @@
 //! Our TLS identity: read it or mint it, and know when it ends.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoServerSessionStorage;
 use rustls::{RootCertStore, ServerConfig, version};
 
 pub mod authority;
 pub mod bundle;
+mod clients;
 pub mod files;
 pub mod keyring;
 pub mod rotation;
+pub mod trust;
 pub mod validity;
 
 use authority::Authority;
+pub use clients::Clients;
 use validity::Validity;
 
 /// Who the certificate of a server without a cluster is for.
@@ -45,14 +44,14 @@ pub enum Error {
         reason: String,
     },
     /// A file has other content than it should have.
-    #[error("failed to read {what} in PEM from {}", path.display())]
+    #[error("failed to read {what} in PEM from {}: {reason}", path.display())]
     Pem {
         /// What was looked for.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
-        source: pem::Error,
+        /// What is wrong with it, in our words.
+        reason: &'static str,
     },
     /// A key is encrypted.
     #[error("the key in {path} is encrypted, and nobody is there to type a password; decrypt it: openssl pkey -in {path}", path = .0.display())]
@@ -116,21 +115,6 @@ pub struct Identity {
     pub validity: Validity,
 }
 
-impl Identity {
-    /// Whether someone who trusts these CAs, in PEM, and nobody else, trusts us by this name.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn is_trusted(&self, bundle: &[u8], name: &str, now: SystemTime) -> Result<(), String> {
-        let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(trusting(bundle)), provider()).build();
-        let verifier = verifier.map_err(|error| error.to_string())?;
-        let (leaf, intermediates) = self.chain.split_first().ok_or("there is no certificate")?;
-        let now = UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
-        verifier.verify_server_cert(leaf, intermediates, &name, &[], now).map(drop).map_err(|error| error.to_string())
-    }
-}
-
 /// An identity of our own making.
 #[derive(Clone, Debug)]
 pub struct Minted {
@@ -151,44 +135,29 @@ pub fn mint(clients: Option<&Clients>) -> Result<Minted, Error> {
     Ok(Minted { identity, ca: bundle::write([authority.certificate()]) })
 }
 
-/// Who may call: those with a certificate that one of these CAs has signed.
-#[derive(Clone, Debug)]
-pub struct Clients(Arc<dyn ClientCertVerifier>);
-
-impl Clients {
-    /// Reads the CAs, in PEM.
-    ///
-    /// # Errors
-    /// The file cannot be read, or holds no CA.
-    pub fn read(path: &Path) -> Result<Self, Error> {
-        let read = fs::read(path).map_err(|error| error.to_string());
-        let content = read.map_err(|reason| Error::File { path: path.to_owned(), reason })?;
-        let wrong = |reason| Error::Authorities { path: path.to_owned(), reason };
-        let roots = Arc::new(roots(&content).map_err(wrong)?);
-        let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
-        Ok(Clients(verifier.map_err(|error| wrong(error.to_string()))?))
-    }
-}
-
 /// The one cryptographic provider in the tree.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
-}
-
-/// Whom somebody trusts who goes by these CAs, in PEM; as for the API server, what is no CA does not count.
-pub fn trusting(bundle: &[u8]) -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(bundle::read(bundle));
-    roots
 }
 
 /// CAs in PEM that a person gave us, each of them good.
 fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        roots.add(certificate.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
+        roots.add(certificate.map_err(|error| what_is_wrong(&error).to_owned())?).map_err(|error| error.to_string())?;
     }
     if roots.is_empty() { Err("no certificate in PEM".to_owned()) } else { Ok(roots) }
+}
+
+/// What is wrong with a file that should be PEM. Never in the reader's words: they quote the file, and it may be a key.
+fn what_is_wrong(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::NoItemsFound => "there is none in it",
+        pem::Error::MissingSectionEnd { .. } => "it has no line -----END …----- of its own",
+        pem::Error::IllegalSectionStart { .. } => "its line -----BEGIN …----- is broken",
+        pem::Error::Base64Decode(_) => "what is between BEGIN and END is not base64",
+        _ => "it is not PEM",
+    }
 }
 
 fn tls(
@@ -199,7 +168,7 @@ fn tls(
     let config =
         ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&version::TLS13, &version::TLS12])?;
     let config = match clients {
-        Some(clients) => config.with_client_cert_verifier(Arc::clone(&clients.0)),
+        Some(clients) => config.with_client_cert_verifier(clients.verifier()),
         None => config.with_no_client_auth(),
     };
     let mut config = config.with_single_cert(chain, key)?;

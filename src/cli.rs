@@ -162,10 +162,10 @@ pub struct Times {
     #[arg(long, value_name = "TIME", hide = true, default_value = "365d", value_parser = value::time)]
     pub authority_lifetime: Duration,
     /// Between two looks at the wall clock for whatever is due by it.
-    #[arg(long, value_name = "TIME", hide = true, default_value = "60s", value_parser = value::time)]
+    #[arg(long, value_name = "TIME", hide = true, default_value = "60s", value_parser = value::interval)]
     pub check: Duration,
     /// Between two counts of the pods without our status; in the middle, for replicas drift apart.
-    #[arg(long, value_name = "TIME", hide = true, default_value = "300s", value_parser = value::time)]
+    #[arg(long, value_name = "TIME", hide = true, default_value = "300s", value_parser = value::interval)]
     pub count: Duration,
     /// Pods in one page of a count: etcd takes objects up to 1.5 MiB, so fifty of the largest fit into the chart's memory.
     #[arg(long, value_name = "NUMBER", hide = true, default_value = "50", value_parser = clap::value_parser!(u32).range(1..))]
@@ -185,7 +185,7 @@ pub struct Times {
     #[arg(long, value_name = "TIME", hide = true, default_value = "7d", value_parser = value::time)]
     pub leaf_lifetime: Duration,
     /// Between two readings of the settings file, and of a certificate's files.
-    #[arg(long, value_name = "TIME", hide = true, default_value = "5s", value_parser = value::time)]
+    #[arg(long, value_name = "TIME", hide = true, default_value = "5s", value_parser = value::interval)]
     pub reread: Duration,
     /// From a CA that is seen published to the first leaf of it: every API server learns of it by a watch of its own.
     #[arg(long, value_name = "TIME", hide = true, default_value = "60s", value_parser = value::time)]

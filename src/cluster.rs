@@ -1,22 +1,15 @@
 //! The cluster: the client, the facts that decide, and what is counted there and told to it beside the answers.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use futures::future::join_all;
+use kube::Client;
 use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, watch_object};
-use kube::{Api, Client, Resource};
-use serde::de::DeserializeOwned;
-use tracing::warn;
 
 use crate::admission::claim::{Claim, Claims};
-use crate::metrics::{Kind, Metrics};
+use crate::metrics::Metrics;
 
 pub mod claims;
 pub mod events;
@@ -25,6 +18,7 @@ pub mod namespaces;
 pub mod pods;
 pub mod secret;
 mod store;
+mod watching;
 pub mod webhook;
 
 /// Where the kubelet tells a container which API server is its own.
@@ -54,34 +48,6 @@ pub enum Error {
     /// We are in no pod, and were given no kubeconfig.
     #[error("no cluster: this is no pod ({IN_A_POD} is not set), and no --kubeconfig was given")]
     NoCluster,
-}
-
-/// A watch goes on after an error; it is logged and counted.
-fn watch_failed(kind: Kind, metrics: &Metrics, error: &watcher::Error) {
-    metrics.watch_failed(kind);
-    warn!(?kind, error = error as &dyn std::error::Error, "failed to watch; trying again");
-}
-
-/// A watch failed for the moment, as was logged and counted; what it tells next is how things are then.
-#[derive(Clone, Copy, Debug)]
-struct Failed;
-
-/// Watches the one object of a name, for ever; none is told where it is not there.
-async fn follow<K>(
-    api: &Api<K>,
-    name: &str,
-    (kind, metrics): (Kind, &Metrics),
-    mut tell: impl FnMut(Result<Option<K>, Failed>),
-) where
-    K: Resource + Clone + DeserializeOwned + fmt::Debug + Send + 'static,
-{
-    let mut events = pin!(watch_object(api.clone(), name).default_backoff());
-    while let Some(event) = events.next().await {
-        tell(event.map_err(|error| {
-            watch_failed(kind, metrics, &error);
-            Failed
-        }));
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "how the kubelet tells; no option could")]

@@ -9,6 +9,7 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::trust::may_sign;
 use super::validity::Validity;
 use super::{Clients, Error, Identity, tls};
 
@@ -39,6 +40,9 @@ impl Authority {
     /// One that is known by its certificate alone.
     pub(super) fn known(certificate: CertificateDer<'static>) -> Result<Self, String> {
         let validity = Validity::of(&certificate)?;
+        if !may_sign(&certificate) {
+            return Err("a certificate in it is no CA".to_owned());
+        }
         Ok(Authority { certificate, key: None, validity })
     }
 

@@ -29,15 +29,21 @@ pub fn write<'c>(certificates: impl IntoIterator<Item = &'c CertificateDer<'stat
     pem
 }
 
+/// Whether a certificate is over by every clock; what cannot be understood is not for us to say.
+pub fn is_over(certificate: &CertificateDer<'_>, now: SystemTime) -> bool {
+    Validity::of(certificate).is_ok_and(|validity| validity.is_over_everywhere(now))
+}
+
 /// What a bundle should say instead: ours are added where they are missing, and what is over goes. Anything else
 /// stays, so that whoever still serves under it goes on being trusted: a replica of another release, or one that has
 /// seen less than we have. None: it is good as it is.
-pub fn amended(published: &[u8], ours: &[CertificateDer<'static>], now: SystemTime) -> Option<String> {
+pub fn amended<'c>(
+    published: &[u8],
+    ours: impl IntoIterator<Item = &'c CertificateDer<'static>>,
+    is_over: impl Fn(&CertificateDer<'static>) -> bool,
+) -> Option<String> {
     let found = read(published);
-    let lasts = |certificate: &&CertificateDer<'static>| {
-        Validity::of(certificate).is_ok_and(|validity| !validity.is_over_everywhere(now))
-    };
-    let mut wanted: Vec<_> = found.iter().filter(lasts).collect();
+    let mut wanted: Vec<_> = found.iter().filter(|certificate| !is_over(certificate)).collect();
     for certificate in ours {
         if !wanted.contains(&certificate) {
             wanted.push(certificate);
@@ -50,7 +56,7 @@ pub fn amended(published: &[u8], ours: &[CertificateDer<'static>], now: SystemTi
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use super::{amended, read, write};
+    use super::{amended, is_over, read, write};
     use crate::certificate::authority::Authority;
 
     #[test]
@@ -59,12 +65,12 @@ mod tests {
         let mint = |seconds| Authority::mint(now, Duration::from_secs(seconds)).unwrap().certificate().clone();
         let (short, other, ours) = (mint(10), mint(100), mint(100));
         let published = write([&short, &other]);
-        let both = amended(published.as_bytes(), std::slice::from_ref(&ours), now).unwrap();
+        let amend = |bundle: &str, now| amended(bundle.as_bytes(), [&ours], |certificate| is_over(certificate, now));
+        let both = amend(&published, now).unwrap();
         assert_eq!(read(both.as_bytes()), [short, other.clone(), ours.clone()]);
-        assert_eq!(amended(both.as_bytes(), std::slice::from_ref(&ours), now), None, "a second time changes nothing");
-        let later = now + Duration::from_secs(20);
-        let pruned = amended(both.as_bytes(), std::slice::from_ref(&ours), later).unwrap();
+        assert_eq!(amend(&both, now), None, "a second time changes nothing");
+        let pruned = amend(&both, now + Duration::from_secs(20)).unwrap();
         assert_eq!(read(pruned.as_bytes()), [other, ours.clone()]);
-        assert_eq!(amended(b"garbage", std::slice::from_ref(&ours), now).unwrap(), write([&ours]));
+        assert_eq!(amend("garbage", now).unwrap(), write([&ours]));
     }
 }

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::validity::Validity;
-use super::{Clients, Error, Identity, bundle, roots, tls};
+use super::{Clients, Error, Identity, bundle, roots, tls, what_is_wrong};
 
 /// Where a certificate, its key and the CAs to publish are.
 #[derive(Clone, Debug)]
@@ -90,19 +90,19 @@ impl Files {
         let (certificate, key) = (&self.certificate, &self.key);
         let pem = |what, path: &Path| {
             let path = path.to_owned();
-            move |source| Error::Pem { what, path, source }
+            move |error| Error::Pem { what, path, reason: what_is_wrong(&error) }
         };
         let chain = CertificateDer::pem_slice_iter(given(certificate, &contents.certificate)?)
             .collect::<Result<Vec<_>, _>>()
             .map_err(pem("certificates", certificate))?;
         let content = given(key, &contents.key)?;
-        let private = PrivateKeyDer::from_pem_slice(content).map_err(|source| {
+        let private = PrivateKeyDer::from_pem_slice(content).map_err(|error| {
             // As PKCS#8 says it, and as older ones do.
             let encrypted = ["BEGIN ENCRYPTED PRIVATE KEY", "Proc-Type: 4,ENCRYPTED"];
             if encrypted.iter().any(|sign| String::from_utf8_lossy(content).contains(sign)) {
                 return Error::EncryptedKey(key.clone());
             }
-            pem("a private key", key)(source)
+            pem("a private key", key)(error)
         })?;
         let leaf = chain.first().ok_or_else(|| Error::NoCertificate(certificate.clone()))?;
         let wrong = |reason| Error::Certificate { path: certificate.clone(), reason };

@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use super::authority::Authority;
-use super::bundle;
+use super::{bundle, what_is_wrong};
 
 /// Where the certificates are, the newest authority first.
 const CERTIFICATES: &str = "ca.crt";
@@ -40,7 +40,7 @@ impl Keyring {
         let wrong = |key| move |reason: String| Unreadable { key, reason };
         let content = |key| data.get(key).ok_or_else(|| wrong(key)("it is missing".to_owned()));
         let certificates = CertificateDer::pem_slice_iter(content(CERTIFICATES)?).collect::<Result<Vec<_>, _>>();
-        let certificates = certificates.map_err(|error| wrong(CERTIFICATES)(error.to_string()))?;
+        let certificates = certificates.map_err(|error| wrong(CERTIFICATES)(what_is_wrong(&error).to_owned()))?;
         let authorities = certificates.into_iter().map(Authority::known).collect::<Result<Vec<_>, _>>();
         let mut authorities = authorities.map_err(wrong(CERTIFICATES))?;
         if authorities.is_empty() {
@@ -48,7 +48,8 @@ impl Keyring {
         }
         let keys = str::from_utf8(content(KEYS)?).map_err(|error| wrong(KEYS)(error.to_string()))?;
         for pem in keys.split_inclusive(END_OF_KEY).map(str::trim).filter(|pem| !pem.is_empty()) {
-            let pair = KeyPair::from_pem(pem).map_err(|error| wrong(KEYS)(error.to_string()))?;
+            // The error of whoever reads it quotes it.
+            let pair = KeyPair::from_pem(pem).map_err(|_| wrong(KEYS)("a key is not PKCS#8 in PEM".to_owned()))?;
             if !authorities.iter_mut().any(|authority| authority.take_key(pem, &pair)) {
                 return Err(wrong(KEYS)("a key belongs to none of the certificates".to_owned()));
             }

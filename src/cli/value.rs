@@ -66,6 +66,11 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
     units.into_iter().find_map(parse).ok_or_else(|| "a time is written like 15s, 500ms or 7d".to_owned())
 }
 
+/// A time between two of something, which is more than none.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    time(text).and_then(|time| if time.is_zero() { Err("it takes some time".to_owned()) } else { Ok(time) })
+}
+
 /// A time that may be long, as `30s`, `90m` or `4h`.
 pub(super) fn long_time(text: &str) -> Result<Duration, String> {
     let seconds = |unit: char, seconds: u64| {

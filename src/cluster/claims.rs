@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client};
 
 use super::live::Live;
 use super::store::Store;
+use super::watching::relisting;
 use crate::admission::claim::Claim;
 use crate::metrics::{Kind, Metrics};
 
@@ -32,8 +33,8 @@ impl Claims {
 
     /// Watches, for ever. `tell` is called whenever all of them are known, and when the watch fails.
     pub async fn follow(&self, tell: impl Fn(Result<(), String>)) {
-        let events = watcher(Api::all(self.client.clone()), watcher::Config::default());
-        self.store.follow(events.default_backoff(), reduce, (Kind::Claim, &self.metrics), tell).await;
+        let events = relisting(|| watcher(Api::all(self.client.clone()), watcher::Config::default()));
+        self.store.follow(events, reduce, (Kind::Claim, &self.metrics), tell).await;
     }
 
     /// A claim, where it is there. One that was created a moment ago, or never, is read.

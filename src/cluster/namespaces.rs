@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::metadata::PartialObjectMeta;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client};
 use tokio::sync::watch;
 
 use super::live::Live;
 use super::store::Store;
+use super::watching::relisting;
 use crate::admission::settings::PREFIX;
 use crate::metrics::{Kind, Metrics};
 
@@ -41,14 +42,14 @@ impl Namespaces {
 
     /// Watches, for ever. `tell` is called whenever all of them are known, and when the watch fails.
     pub async fn follow(&self, tell: impl Fn(Result<(), String>)) {
-        let events = watcher(self.api.clone(), watcher::Config::default().labels(OPTED_IN));
+        let events = relisting(|| watcher(self.api.clone(), watcher::Config::default().labels(OPTED_IN)));
         let tell = |known: Result<(), String>| {
             if known.is_ok() {
                 self.listed.send_replace(true);
             }
             tell(known);
         };
-        self.store.follow(events.default_backoff(), ours, (Kind::Namespace, &self.metrics), tell).await;
+        self.store.follow(events, ours, (Kind::Namespace, &self.metrics), tell).await;
     }
 
     /// Whether a namespace is known to have opted in; one that did a moment ago is not yet.

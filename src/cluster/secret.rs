@@ -10,7 +10,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::watch;
 
-use super::Failed;
+use super::watching;
 use crate::metrics::{Kind, Metrics};
 
 /// The Secret, and what was last seen of it.
@@ -18,6 +18,8 @@ pub struct Shared {
     api: Api<Secret>,
     name: String,
     seen: watch::Sender<Seen>,
+    /// Why nothing new is seen, where the watch fails.
+    failing: watch::Sender<Option<String>>,
     metrics: Arc<Metrics>,
 }
 
@@ -58,6 +60,7 @@ impl Shared {
             api: Api::namespaced(client.clone(), namespace),
             name: name.to_owned(),
             seen: watch::Sender::default(),
+            failing: watch::Sender::default(),
             metrics: Arc::clone(metrics),
         }
     }
@@ -67,13 +70,21 @@ impl Shared {
         self.seen.subscribe()
     }
 
+    /// Why nothing new is seen of it, where the watch fails, now and as it changes.
+    pub fn failing(&self) -> watch::Receiver<Option<String>> {
+        self.failing.subscribe()
+    }
+
     /// Watches, for ever.
     pub async fn follow(&self) {
-        let tell = |found: Result<Option<Secret>, Failed>| {
-            let Ok(found) = found else { return };
-            self.seen.send_replace(found.map_or(Seen::Absent, |secret| Seen::Present(Stored(Arc::new(secret)))));
+        let tell = |found: Result<Option<Secret>, String>| match found {
+            Ok(found) => {
+                self.failing.send_replace(None);
+                self.seen.send_replace(found.map_or(Seen::Absent, |secret| Seen::Present(Stored(Arc::new(secret)))));
+            }
+            Err(why) => _ = self.failing.send_replace(Some(why)),
         };
-        super::follow(&self.api, &self.name, (Kind::Secret, &self.metrics), tell).await;
+        watching::follow(&self.api, &self.name, (Kind::Secret, &self.metrics), tell).await;
     }
 
     /// Makes it hold this instead of what was seen; where nothing was, it is created. False: somebody else was first,

@@ -8,6 +8,7 @@ use kube::ResourceExt;
 use kube::runtime::watcher::{self, Event};
 use tracing::info;
 
+use super::watching;
 use crate::metrics::{Kind, Metrics};
 
 /// Values by namespace and name; what has no namespace stands under the empty one. A look-up costs no allocation.
@@ -35,8 +36,8 @@ impl<V: Clone> Store<V> {
     }
 
     /// Takes in what a watch sees, for as long as it lasts. Its errors are logged and counted, and it goes on; what
-    /// was seen before stays until a new listing is complete. `tell` is called with each listing, with each error, and with
-    /// the first event after one.
+    /// was seen before stays until a new listing is complete. `tell` is called with each listing and with each error, after
+    /// which there is a new one.
     pub(super) async fn follow<K: ResourceExt>(
         &self,
         events: impl Stream<Item = watcher::Result<Event<K>>>,
@@ -45,12 +46,8 @@ impl<V: Clone> Store<V> {
         tell: impl Fn(Result<(), String>),
     ) {
         let mut events = std::pin::pin!(events);
-        let (mut listing, mut failing) = (Seen::new(), false);
+        let mut listing = Seen::new();
         while let Some(event) = events.next().await {
-            if failing && matches!(event, Ok(Event::Apply(_) | Event::Delete(_))) {
-                failing = false;
-                tell(Ok(()));
-            }
             match event {
                 Ok(Event::Init) => listing = Seen::new(),
                 Ok(Event::InitApply(object)) => listing.put(&object, reduce(&object)),
@@ -58,15 +55,12 @@ impl<V: Clone> Store<V> {
                     let listed = std::mem::replace(&mut listing, Seen::new());
                     info!(?kind, objects = listed.0.values().map(HashMap::len).sum::<usize>(), "watching");
                     *self.write() = listed;
-                    failing = false;
                     tell(Ok(()));
                 }
                 Ok(Event::Apply(object)) => self.write().put(&object, reduce(&object)),
                 Ok(Event::Delete(object)) => self.write().remove(&object),
                 Err(error) => {
-                    super::watch_failed(kind, metrics, &error);
-                    failing = true;
-                    tell(Err(format!("the watch fails: {error}")));
+                    tell(Err(watching::failed(kind, metrics, &error)));
                 }
             }
         }

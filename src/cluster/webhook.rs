@@ -14,7 +14,7 @@ use kube::{Api, Client};
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::Failed;
+use super::watching;
 use crate::metrics::{Kind, Metrics};
 
 /// By which name the API server knows that we wrote a field.
@@ -45,9 +45,19 @@ pub struct Configuration {
     name: String,
     service: Service,
     seen: watch::Sender<Seen>,
-    /// The version that we wrote, until the watch has come as far.
-    written: Mutex<Option<u64>>,
+    /// Why nothing new is seen, where the watch fails.
+    failing: watch::Sender<Option<String>>,
+    versions: Mutex<Versions>,
     metrics: Arc<Metrics>,
+}
+
+/// How far things have come.
+#[derive(Clone, Copy, Debug, Default)]
+struct Versions {
+    /// What the watch told of last.
+    watched: Option<u64>,
+    /// What we wrote, until the watch has come as far.
+    written: Option<u64>,
 }
 
 /// What was last seen of the configuration.
@@ -85,7 +95,8 @@ impl Configuration {
             name: name.to_owned(),
             service: service.clone(),
             seen: watch::Sender::default(),
-            written: Mutex::default(),
+            failing: watch::Sender::default(),
+            versions: Mutex::default(),
             metrics: Arc::clone(metrics),
         }
     }
@@ -105,29 +116,51 @@ impl Configuration {
         self.seen.subscribe()
     }
 
+    /// Why nothing new is seen of it, where the watch fails, now and as it changes.
+    pub fn failing(&self) -> watch::Receiver<Option<String>> {
+        self.failing.subscribe()
+    }
+
     /// Watches, for ever.
     pub async fn follow(&self) {
-        let tell = |found| match found {
-            Ok(found) => self.catch_up(Option::as_ref(&found)),
-            // The next listing tells how things are, whatever we wrote.
-            Err(Failed) => *self.written() = None,
+        let tell = |found: Result<Option<MutatingWebhookConfiguration>, String>| match found {
+            Ok(found) => {
+                self.failing.send_replace(None);
+                self.catch_up(found.as_ref());
+            }
+            Err(why) => {
+                // The listing that comes next is how things are, whatever we wrote.
+                self.versions().written = None;
+                self.failing.send_replace(Some(why));
+            }
         };
-        super::follow(&self.api, &self.name, (Kind::Configuration, &self.metrics), tell).await;
+        watching::follow(&self.api, &self.name, (Kind::Configuration, &self.metrics), tell).await;
     }
 
     /// Sees what the watch tells, unless it is from before our last writing: somebody would seem to have undone it.
     fn catch_up(&self, found: Option<&MutatingWebhookConfiguration>) {
-        let mut written = self.written();
-        if found.and_then(version).zip(*written).is_some_and(|(found, written)| found < written) {
+        let mut versions = self.versions();
+        versions.watched = found.and_then(version);
+        if versions.watched.zip(versions.written).is_some_and(|(watched, written)| watched < written) {
             return;
         }
-        *written = None;
-        drop(written);
+        versions.written = None;
         self.see(found);
     }
 
-    fn written(&self) -> MutexGuard<'_, Option<u64>> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Sees what came of our writing, unless the watch has told of something later already.
+    fn see_written(&self, written: &MutatingWebhookConfiguration) {
+        let mut versions = self.versions();
+        if versions.watched.zip(version(written)).is_some_and(|(watched, written)| written <= watched) {
+            return;
+        }
+        versions.written = version(written);
+        self.see(Some(written));
+    }
+
+    /// Held for as long as something is seen, so that what comes later is also seen later.
+    fn versions(&self) -> MutexGuard<'_, Versions> {
+        self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn see(&self, found: Option<&MutatingWebhookConfiguration>) {
@@ -146,11 +179,11 @@ impl Configuration {
     ///
     /// # Errors
     /// The API server refused or could not be reached. An entry that is gone is no error.
-    pub async fn publish(&self, amend: impl Fn(&[u8]) -> Option<String>) -> Result<bool, kube::Error> {
+    pub async fn publish(&self, amend: impl Fn(&Entry) -> Option<String>) -> Result<bool, kube::Error> {
         let Some(found) = self.api.get_opt(&self.name).await? else { return Ok(false) };
         let entries = entries(&found, &self.service);
         let amended = entries.iter().filter_map(|entry| {
-            let bundle = amend(&entry.bundle)?;
+            let bundle = amend(entry)?;
             let bundle = k8s_openapi::ByteString(bundle.into_bytes());
             Some(json!({"name": entry.name, "clientConfig": {"caBundle": bundle}}))
         });
@@ -164,9 +197,7 @@ impl Configuration {
         let patch = Patch::Strategic(json!({"metadata": metadata, "webhooks": webhooks}));
         match self.api.patch(&self.name, &parameters, &patch).await {
             Ok(written) => {
-                // The watch will say the same, later.
-                *self.written() = version(&written);
-                self.see(Some(&written));
+                self.see_written(&written);
                 Ok(true)
             }
             // An entry that has gone since is 409 too. 422 would be a bundle that the API server refuses.
@@ -247,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_watch_tells_of_before_our_writing_is_not_seen() {
+    async fn the_latest_is_seen_whether_the_watch_or_our_writing_tells_of_it_first() {
         let client = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
         let service = Service { namespace: "system".to_owned(), name: "ours".to_owned() };
         let configuration = Configuration::of(&client, "ours", &service, &Arc::new(Metrics::default()));
@@ -257,14 +288,16 @@ mod tests {
         };
         configuration.catch_up(Some(&stored("8", "b2xk")));
         assert_eq!(bundle(), [b"old"]);
-        *configuration.written() = Some(10);
-        configuration.see(Some(&stored("10", "bmV3")));
+        configuration.see_written(&stored("10", "bmV3"));
         configuration.catch_up(Some(&stored("9", "b2xk")));
         assert_eq!(bundle(), [b"new"], "9 is older than what we wrote");
         configuration.catch_up(Some(&stored("10", "bmV3")));
-        configuration.catch_up(Some(&stored("9", "b2xk")));
-        assert_eq!(bundle(), [b"old"], "an API server that was restored from a backup counts from lower again");
-        *configuration.written() = Some(10);
+        configuration.catch_up(Some(&stored("11", "b2xk")));
+        configuration.see_written(&stored("10", "bmV3"));
+        assert_eq!(bundle(), [b"old"], "somebody wrote over ours before we had its answer");
+        configuration.catch_up(Some(&stored("3", "bmV3")));
+        assert_eq!(bundle(), [b"new"], "an API server that was restored from a backup counts from lower again");
+        configuration.see_written(&stored("12", "b2xk"));
         configuration.catch_up(None);
         assert!(bundle().is_empty(), "what is gone is gone");
     }

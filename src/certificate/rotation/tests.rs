@@ -5,6 +5,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::{Content, Known, Served, Step, plan};
 use crate::certificate::authority::Authority;
+use crate::certificate::bundle;
 use crate::certificate::keyring::Keyring;
 use crate::certificate::validity::Validity;
 
@@ -268,5 +269,12 @@ fn what_is_written_to_a_secret_is_read_back_and_garbage_is_refused() {
     for wrong in [with("ca.crt", "garbage"), with("ca.key", "garbage"), with("ca.key", &other)] {
         assert!(wrong.is_err(), "{wrong:?}");
     }
+    let key = String::from_utf8(good["ca.key"].clone()).unwrap();
+    let second = key.lines().nth(2).unwrap();
+    let spaced = with("ca.key", &key.replace(second, &format!("\n{second}"))).unwrap_err().to_string();
+    assert!(!spaced.contains(&key.lines().nth(1).unwrap()[..16]), "a key is never told: {spaced}");
+    let leaf = Authority::mint(now, YEAR).unwrap().sign(&["a".to_owned()], now, WEEK, None).unwrap();
+    let leaf = with("ca.crt", &bundle::write(&leaf.chain));
+    assert!(leaf.is_err_and(|why| why.to_string().contains("no CA")));
     assert!(Keyring::read(&BTreeMap::new()).is_err_and(|why| why.to_string().contains("ca.crt: it is missing")));
 }

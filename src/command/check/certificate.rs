@@ -1,20 +1,16 @@
 //! Whether the API server can trust the certificate, and for how long.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustls::RootCertStore;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::ServerCertVerifier as _;
-use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use serde_json::Value;
 
 use super::report::Report;
 use super::webhook::{CANARY, entry};
+use crate::certificate::trust::Trust;
 use crate::command::api::{Api, Error};
 use crate::command::installed::Installed;
 
@@ -136,20 +132,9 @@ fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
 }
 
 /// Verifies as the API server does; the time until the leaf ends.
-fn verify(authorities: &[CertificateDer<'_>], shown: &[CertificateDer<'_>], name: &str) -> Result<Duration, String> {
-    let mut roots = RootCertStore::empty();
-    for authority in authorities {
-        roots.add(authority.clone().into_owned()).map_err(|error| format!("a CA cannot be read: {error}"))?;
-    }
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    let verifier = verifier.map_err(|error| error.to_string())?;
-    let (leaf, intermediates) = shown.split_first().ok_or("there is none")?;
-    let server = ServerName::try_from(name.to_owned()).map_err(|error| error.to_string())?;
-    verifier
-        .verify_server_cert(leaf, intermediates, &server, &[], UnixTime::now())
-        .map_err(|error| error.to_string())?;
-    left(leaf)
+fn verify(trusted: &[CertificateDer<'static>], shown: &[CertificateDer<'_>], name: &str) -> Result<Duration, String> {
+    Trust::of(trusted.to_vec()).verify(shown, name, SystemTime::now())?;
+    left(shown.first().ok_or("there is none")?)
 }
 
 /// How long a certificate lasts.

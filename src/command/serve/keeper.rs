@@ -13,10 +13,12 @@ use crate::server::probe::{Condition, Conditions};
 
 pub(super) mod brought;
 mod contest;
+mod judge;
 mod pause;
 pub(super) mod publisher;
 mod self_call;
 pub(super) mod self_managed;
+mod settled;
 
 /// What is shown at the moment, and who has to know of it.
 #[derive(Debug)]

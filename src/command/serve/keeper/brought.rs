@@ -3,14 +3,15 @@
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{error, info};
 
 use super::Shown;
 use super::pause::until_first;
 use super::publisher::Publisher;
+use crate::certificate::Identity;
 use crate::certificate::files::{Brought, Files};
-use crate::certificate::{Identity, bundle};
+use crate::certificate::trust::Trust;
 use crate::metrics::{Renewed, Trouble};
 use crate::server::probe::Condition;
 
@@ -46,6 +47,7 @@ impl FromFiles {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let looked = Instant::now();
             match self.files.read() {
                 None => {}
                 Some(Ok(brought)) => {
@@ -57,7 +59,8 @@ impl FromFiles {
                 }
                 Some(Err(why)) => {
                     self.shown.metrics.certificate_failed(Trouble::Files);
-                    error!(%why, "the certificate's files have changed and are refused; the last good ones are served");
+                    let why = format!("{:#}", anyhow::Error::from(why));
+                    error!(why, "the certificate's files have changed and are refused; the last good ones are served");
                     let why = format!("last good files are served; the new ones are refused: {why}");
                     self.shown.conditions.lack(Condition::Certificate, why);
                 }
@@ -74,11 +77,11 @@ impl FromFiles {
                 self.shown.show(next);
             }
             publisher.judge(&self.shown).await;
-            let when = publisher.when();
+            let when = publisher.when(looked);
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = publisher.changed() => {}
-                () = until_first(when) => {}
+                () = until_first(when, looked) => {}
             }
         }
     }
@@ -95,8 +98,9 @@ fn tell_end(brought: &Brought, shown: &Shown) {
 fn may_show(publisher: &mut Publisher, next: &Identity, shown: &Shown) -> bool {
     let (now, host) = (SystemTime::now(), publisher.host());
     let (everywhere, settled) = publisher.look();
-    let trusts =
-        |cas: &[_], identity: &Identity| identity.is_trusted(bundle::write(cas).as_bytes(), &host, now).is_ok();
+    let trusts = |cas: &[CertificateDer<'static>], identity: &Identity| {
+        Trust::of(cas.to_vec()).verify(&identity.chain, &host, now).is_ok()
+    };
     publisher.is_uncalled()
         || trusts(&settled, next)
         || shown.identity.as_ref().is_none_or(|shown| !trusts(&everywhere.unwrap_or_default(), shown))

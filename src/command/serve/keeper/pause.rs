@@ -40,10 +40,9 @@ impl Pause {
     }
 }
 
-/// Until the first of these that has not come yet; for ever without one.
-pub(super) async fn until_first(times: impl IntoIterator<Item = Option<Instant>>) {
-    let now = Instant::now();
-    match times.into_iter().flatten().filter(|time| now < *time).min() {
+/// Until the first of these that had not come when all was looked at last; for ever without one.
+pub(super) async fn until_first(times: impl IntoIterator<Item = Option<Instant>>, looked: Instant) {
+    match times.into_iter().flatten().filter(|time| looked < *time).min() {
         Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
     }

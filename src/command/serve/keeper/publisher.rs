@@ -1,6 +1,6 @@
-//! Whom the API server trusts: sees it, puts right what is missing, and says whether it fits what is shown.
+//! Whom the API server trusts: sees it, and puts right what is missing.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -10,13 +10,14 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
-use super::contest::Contest;
+use super::Shown;
+use super::contest::{Contest, Place};
+use super::judge::Judge;
 use super::pause::Pause;
-use super::{Shown, self_call};
-use crate::certificate::{Identity, bundle};
+use super::settled::Settled;
+use crate::certificate::bundle;
 use crate::cluster::webhook::{Configuration, Entry, Seen};
 use crate::metrics::Trouble;
-use crate::server::probe::Condition;
 
 /// For a call of the API server.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
@@ -26,23 +27,26 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 pub(in crate::command::serve) struct Publisher {
     configuration: Arc<Configuration>,
     seen: watch::Receiver<Seen>,
-    /// Where we listen.
-    listens: SocketAddr,
-    /// How long a CA has to be seen until every API server knows it.
-    settle: Duration,
-    /// Between two calls of ourselves, where nothing changes.
-    check: Duration,
-    /// The CAs that every entry has, and since when.
-    everywhere: HashMap<CertificateDer<'static>, Instant>,
+    failing: watch::Receiver<Option<String>>,
+    settled: Settled,
     contest: Contest,
     write: Pause,
+    /// Why our last writing failed.
     refused: Option<String>,
-    /// Why the API server does not trust us, where it was logged.
-    misfit: Option<String>,
-    judge: Pause,
-    /// What was judged last, and when to judge it again.
-    judged: Option<(Option<CertificateDer<'static>>, Seen)>,
-    next: Instant,
+    judge: Judge,
+}
+
+/// How things stand with the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Standing {
+    /// What was last seen of it.
+    pub(super) seen: Seen,
+    /// What keeps us from seeing or writing it.
+    pub(super) trouble: Option<String>,
+    /// What it is called.
+    pub(super) configuration: String,
+    /// By which name we are called.
+    pub(super) host: String,
 }
 
 impl Publisher {
@@ -56,17 +60,12 @@ impl Publisher {
         Publisher {
             configuration: Arc::clone(configuration),
             seen: configuration.seen(),
-            listens,
-            settle,
-            check,
-            everywhere: HashMap::new(),
+            failing: configuration.failing(),
+            settled: Settled::new(settle),
             contest: Contest::default(),
             write: Pause::default(),
             refused: None,
-            misfit: None,
-            judge: Pause::default(),
-            judged: None,
-            next: Instant::now(),
+            judge: Judge::new(listens, check),
         }
     }
 
@@ -83,35 +82,23 @@ impl Publisher {
     /// Waits until there is something new to see. Nothing else marks it as seen, so nothing that comes while we act is
     /// missed.
     pub(super) async fn changed(&mut self) {
-        // Its sender lives as long as we do.
-        if self.seen.changed().await.is_err() {
-            std::future::pending::<()>().await;
+        tokio::select! {
+            Ok(()) = self.seen.changed() => {}
+            Ok(()) = self.failing.changed() => {}
+            // Their senders live as long as we do.
+            else => std::future::pending::<()>().await,
         }
     }
 
-    /// When to try again what failed or rests.
-    pub(super) fn when(&self) -> [Option<Instant>; 4] {
-        let settles = self.everywhere.values().map(|since| *since + self.settle);
-        let settles = settles.filter(|time| Instant::now() < *time).min();
-        [self.write.until(), self.contest.when(), self.judge.until(), settles]
+    /// When to try again what failed or rests, or what settles, after all was looked at last.
+    pub(super) fn when(&self, looked: Instant) -> [Option<Instant>; 4] {
+        [self.write.until(), self.contest.when(), self.judge.when(), self.settled.next(looked)]
     }
 
     /// Takes in what is published now: the CAs that every entry has, if that is known yet, and those that every API
     /// server knows by now.
     pub(super) fn look(&mut self) -> (Option<Vec<CertificateDer<'static>>>, Vec<CertificateDer<'static>>) {
-        let now = Instant::now();
-        let entries = self.entries();
-        let mut bundles = entries.iter().map(|entry| bundle::read(&entry.bundle));
-        let mut everywhere = bundles.next().unwrap_or_default();
-        for bundle in bundles {
-            everywhere.retain(|certificate| bundle.contains(certificate));
-        }
-        self.everywhere.retain(|certificate, _| everywhere.contains(certificate));
-        for certificate in &everywhere {
-            self.everywhere.entry(certificate.clone()).or_insert(now);
-        }
-        let settled = self.everywhere.iter().filter(|(_, since)| now >= **since + self.settle);
-        let settled = settled.map(|(certificate, _)| certificate.clone()).collect();
+        let (everywhere, settled) = self.settled.see(&self.entries(), Instant::now());
         let has_seen = *self.seen.borrow() != Seen::NotYet;
         (has_seen.then_some(everywhere), settled)
     }
@@ -130,26 +117,18 @@ impl Publisher {
 
     /// Publishes these where they are missing, unless somebody else insists on something else.
     pub(super) async fn publish(&mut self, ours: &[CertificateDer<'static>], shown: &Shown) {
-        let (entries, now) = (self.entries(), Instant::now());
-        let has = entries.iter().flat_map(|entry| {
-            bundle::read(&entry.bundle).into_iter().map(|certificate| (entry.name.clone(), certificate))
-        });
-        let has: HashSet<_> = has.filter(|(_, certificate)| ours.contains(certificate)).collect();
-        let wanted = entries.iter().flat_map(|entry| ours.iter().map(|ours| (entry.name.clone(), ours.clone())));
-        let wanted: Vec<_> = wanted.collect();
-        if self.contest.see(wanted.iter().cloned(), has, now) {
-            shown.metrics.bundle_conflicts.inc();
-            let writers = writers(&entries);
-            if self.contest.gave_up(now) {
-                error!(writers, "somebody else keeps taking our CA from caBundle; we leave it to them for an hour");
-            } else {
-                warn!(writers, "somebody else has taken our CA from caBundle; we put it back");
-            }
-        }
-        let wall = SystemTime::now();
-        let amend = |published: &[u8]| bundle::amended(published, ours, wall);
-        let due = entries.iter().any(|entry| amend(&entry.bundle).is_some());
-        if ours.is_empty() || !due || self.contest.rests(now) || self.write.lasts(now) {
+        let entries = self.entries();
+        self.see(&entries, ours, shown);
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let amend = |entry: &Entry| {
+            let place = |certificate: &CertificateDer<'static>| (entry.name.clone(), certificate.clone());
+            let ours = ours.iter().filter(|certificate| !self.contest.rests(&place(certificate), now));
+            let is_over = |certificate: &CertificateDer<'static>| {
+                bundle::is_over(certificate, wall) && !self.contest.insists(&place(certificate), now)
+            };
+            bundle::amended(&entry.bundle, ours, is_over)
+        };
+        if ours.is_empty() || self.write.lasts(now) || !entries.iter().any(|entry| amend(entry).is_some()) {
             return;
         }
         let why = match timeout(DEADLINE, self.configuration.publish(amend)).await {
@@ -157,7 +136,8 @@ impl Publisher {
                 self.write.end();
                 self.refused = None;
                 if published {
-                    self.contest.put(wanted.into_iter());
+                    let over = |(_, certificate): &Place| bundle::is_over(certificate, wall);
+                    self.contest.put(places(&entries, ours), places_of(&entries).filter(over), now);
                     info!(configuration = self.configuration.name(), cas = ours.len(), "published caBundle");
                 }
                 return;
@@ -165,83 +145,61 @@ impl Publisher {
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {DEADLINE:?}"),
         };
-        self.write.begin(now);
+        self.write.begin(Instant::now());
         shown.metrics.certificate_failed(Trouble::Publish);
         warn!(why, "failed to publish caBundle; trying again");
         self.refused = Some(why);
     }
 
-    /// Says whether the API server trusts what is shown, and whether a call of it would reach us.
-    pub(super) async fn judge(&mut self, shown: &Shown) {
-        let Some(identity) = &shown.identity else { return };
-        let about = (identity.chain.first().cloned(), self.seen.borrow().clone());
-        if self.judged.as_ref() == Some(&about) && Instant::now() < self.next {
-            return;
-        }
-        let good = match &about.1 {
-            Seen::NotYet => false,
-            Seen::NotInstalled => {
-                let (name, host) = (self.configuration.name(), self.host());
-                let how = format!("not needed: no MutatingWebhookConfiguration {name} with an entry for {host}");
-                shown.conditions.meet_as(Condition::Bundle, how.clone());
-                shown.conditions.meet_as(Condition::Probe, how);
-                true
-            }
-            Seen::Installed(entries) => self.call(entries, identity, shown).await,
-        };
-        shown.metrics.trusted.set(good.into());
+    /// Takes in which of ours are where, and tells of one that somebody has taken.
+    fn see(&mut self, entries: &[Entry], ours: &[CertificateDer<'static>], shown: &Shown) {
+        let has: HashSet<_> = places_of(entries).filter(|(_, certificate)| ours.contains(certificate)).collect();
         let now = Instant::now();
-        if good {
-            self.judge.end();
-        } else {
-            self.judge.begin(now);
+        if self.contest.see(places(entries, ours), has, now) {
+            shown.metrics.bundle_conflicts.inc();
+            let writers = writers(entries);
+            if self.contest.gave_up(now) {
+                error!(writers, "somebody else keeps taking our CA from caBundle; we leave it to them for an hour");
+            } else {
+                warn!(writers, "somebody else has taken our CA from caBundle; we put it back");
+            }
         }
-        self.next = self.judge.until().unwrap_or(now + self.check);
-        self.judged = Some(about);
     }
 
-    async fn call(&mut self, entries: &[Entry], identity: &Identity, shown: &Shown) -> bool {
-        let host = self.host();
-        for entry in entries {
-            if let Err(why) = identity.is_trusted(&entry.bundle, &host, SystemTime::now()) {
-                let (name, writers) = (&entry.name, writers(entries));
-                let more = match &self.refused {
-                    _ if self.contest.gave_up(Instant::now()) => format!("; given up, {writers} keeps taking it away"),
-                    Some(refused) => format!("; {refused}"),
-                    None => String::new(),
-                };
-                let why = format!("the API server does not trust us by the caBundle of {name}: {why}{more}");
-                if self.misfit.as_ref() != Some(&why) {
-                    warn!("{why}");
-                    self.misfit = Some(why.clone());
-                }
-                shown.conditions.lack(Condition::Bundle, why);
-                shown.conditions.lack(Condition::Probe, "waits for the bundle".to_owned());
-                return false;
-            }
-        }
-        if self.misfit.take().is_some() {
-            info!("the API server trusts us again");
-        }
-        shown.conditions.meet(Condition::Bundle);
-        // What is shown is trusted; what comes after it may be in trouble already.
-        if self.contest.gave_up(Instant::now()) {
-            let writers = writers(entries);
-            shown.conditions.lack(Condition::Bundle, format!("given up, {writers} keeps taking a CA of ours away"));
-        } else if let Some(refused) = &self.refused {
-            shown.conditions.lack(Condition::Bundle, format!("failed to publish a CA: {refused}"));
-        }
-        for entry in entries {
-            if let Err(why) = self_call::call(self.listens, &host, &entry.bundle).await {
-                shown.metrics.certificate_failed(Trouble::Probe);
-                warn!(why, "failed to call ourselves as the API server would");
-                shown.conditions.lack(Condition::Probe, format!("failed to call ourselves: {why}"));
-                return false;
-            }
-        }
-        shown.conditions.meet(Condition::Probe);
-        true
+    /// Says whether the API server trusts what is shown, and whether a call of it would reach us.
+    pub(super) async fn judge(&mut self, shown: &Shown) {
+        let seen = self.seen.borrow().clone();
+        let standing = Standing {
+            trouble: self.trouble(),
+            seen,
+            configuration: self.configuration.name().to_owned(),
+            host: self.host(),
+        };
+        self.judge.judge(standing, shown).await;
     }
+
+    /// What keeps us from seeing or writing the configuration.
+    fn trouble(&self) -> Option<String> {
+        if let Some(failing) = &*self.failing.borrow() {
+            return Some(failing.clone());
+        }
+        if self.contest.gave_up(Instant::now()) {
+            return Some(format!("given up, {} keeps taking a CA of ours away", writers(&self.entries())));
+        }
+        self.refused.as_ref().map(|refused| format!("failed to publish a CA: {refused}"))
+    }
+}
+
+/// Where each of these should be.
+fn places(entries: &[Entry], ours: &[CertificateDer<'static>]) -> impl Iterator<Item = Place> {
+    entries.iter().flat_map(|entry| ours.iter().map(|ours| (entry.name.clone(), ours.clone())))
+}
+
+/// What is where.
+fn places_of(entries: &[Entry]) -> impl Iterator<Item = Place> {
+    entries
+        .iter()
+        .flat_map(|entry| bundle::read(&entry.bundle).into_iter().map(|certificate| (entry.name.clone(), certificate)))
 }
 
 fn writers(entries: &[Entry]) -> String {

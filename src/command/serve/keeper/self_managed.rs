@@ -72,26 +72,38 @@ impl SelfManaged {
 
     /// Does what is due, for ever.
     pub(in crate::command::serve) async fn run(mut self) {
-        let mut seen = self.secret.seen();
+        let (mut seen, mut failing) = (self.secret.seen(), self.secret.failing());
         let mut ticks = interval(self.lifetimes.check);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let looked = Instant::now();
             let (content, stored) = match seen.borrow_and_update().clone() {
                 Seen::NotYet => (Content::NotSeen, None),
                 Seen::Absent => (Content::Absent, None),
                 Seen::Present(stored) => (self.understand(&stored), Some(stored)),
             };
+            self.tell(failing.borrow_and_update().as_deref());
             self.act(&content, stored.as_ref()).await;
             let ours: Vec<_> = self.ours(&content);
             self.publisher.publish(&ours, &self.shown).await;
             self.publisher.judge(&self.shown).await;
-            let [a, b, c, d] = self.publisher.when();
+            let [a, b, c, d] = self.publisher.when(looked);
             tokio::select! {
                 _ = ticks.tick() => {}
                 Ok(()) = seen.changed() => {}
+                Ok(()) = failing.changed() => {}
                 () = self.publisher.changed() => {}
-                () = until_first([a, b, c, d, self.writes.until()]) => {}
+                () = until_first([a, b, c, d, self.writes.until()], looked) => {}
             }
+        }
+    }
+
+    /// Says that we do not see the Secret for the moment. What is served is good all the same.
+    fn tell(&self, failing: Option<&str>) {
+        match failing {
+            Some(why) => self.shown.conditions.lack(Condition::Certificate, format!("Secret: {why}")),
+            None if self.shown.identity.is_some() => self.shown.conditions.meet(Condition::Certificate),
+            None => {}
         }
     }
 
@@ -159,8 +171,9 @@ impl SelfManaged {
 
     /// Whether it is stored, by us.
     async fn store(&mut self, keyring: &Keyring, over: Option<&Stored>) -> bool {
+        let written = timeout(DEADLINE, self.secret.store(keyring.write(), over)).await;
         self.writes.begin(Instant::now());
-        let why = match timeout(DEADLINE, self.secret.store(keyring.write(), over)).await {
+        let why = match written {
             Ok(Ok(stored)) => return stored,
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {DEADLINE:?}"),

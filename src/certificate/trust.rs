@@ -1,0 +1,153 @@
+//! Whom the API server trusts, by the rules of Go's `crypto/x509`, which are not quite webpki's: a certificate that is
+//! itself among those that are trusted needs nobody to have signed it, and what is no CA has signed nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use super::validity::Validity;
+use super::{bundle, provider};
+
+/// Whom somebody trusts, and nobody else.
+#[derive(Debug)]
+pub struct Trust {
+    trusted: Vec<CertificateDer<'static>>,
+    /// Of those that are CAs; none where none is.
+    authorities: Option<Arc<WebPkiServerVerifier>>,
+}
+
+impl Trust {
+    /// These certificates; what cannot be understood does not count.
+    pub fn of(trusted: Vec<CertificateDer<'static>>) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(trusted.iter().filter(|certificate| may_sign(certificate)).cloned());
+        let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().ok();
+        Trust { trusted, authorities }
+    }
+
+    /// Those of a `caBundle`.
+    pub fn by(bundle: &[u8]) -> Self {
+        Self::of(bundle::read(bundle))
+    }
+
+    /// Whether someone who shows this chain, the leaf first, is trusted by this name.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn verify(&self, chain: &[CertificateDer<'_>], name: &str, now: SystemTime) -> Result<(), String> {
+        let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
+        let (leaf, intermediates) = chain.split_first().ok_or("there is no certificate")?;
+        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let verified = self.verify_server_cert(leaf, intermediates, &name, &[], UnixTime::since_unix_epoch(now));
+        verified.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+impl ServerCertVerifier for Trust {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if !self.trusted.contains(leaf) {
+            let authorities = self.authorities.as_ref().ok_or(CertificateError::UnknownIssuer)?;
+            return authorities.verify_server_cert(leaf, intermediates, name, ocsp, now);
+        }
+        let validity = Validity::of(leaf).map_err(|_| CertificateError::BadEncoding)?;
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
+        if at < validity.from {
+            return Err(CertificateError::NotValidYet.into());
+        }
+        if at >= validity.until {
+            return Err(CertificateError::Expired.into());
+        }
+        verify_server_name(&ParsedCertificate::try_from(leaf)?, name).map(|()| ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Whether a certificate says of itself that it is a CA; those of version 1 cannot say.
+pub(super) fn may_sign(certificate: &CertificateDer<'_>) -> bool {
+    x509_parser::parse_x509_certificate(certificate).is_ok_and(|(_, parsed)| match parsed.basic_constraints() {
+        Ok(Some(constraints)) => constraints.value.ca,
+        Ok(None) => parsed.version != x509_parser::x509::X509Version::V3,
+        Err(_) => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use rustls::pki_types::CertificateDer;
+
+    use super::Trust;
+
+    const NAME: &str = "ours.system.svc";
+
+    fn params(is_ca: IsCa) -> CertificateParams {
+        let mut params = CertificateParams::new([NAME.to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        params
+    }
+
+    fn verify(trusted: &CertificateDer<'static>, shown: &CertificateDer<'_>, name: &str) -> Result<(), String> {
+        Trust::of(vec![trusted.clone()]).verify(std::slice::from_ref(shown), name, SystemTime::now())
+    }
+
+    #[test]
+    fn one_that_is_itself_trusted_needs_no_issuer_but_its_name_and_its_time() {
+        for is_ca in [IsCa::Ca(BasicConstraints::Unconstrained), IsCa::ExplicitNoCa, IsCa::NoCa] {
+            let mut own = params(is_ca);
+            own.not_after = (SystemTime::now() + Duration::from_secs(60)).into();
+            let own = own.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone();
+            assert_eq!(verify(&own, &own, NAME), Ok(()), "as openssl req -x509 makes it, which Go takes");
+            assert!(verify(&own, &own, "other.system.svc").is_err());
+            let later = SystemTime::now() + Duration::from_secs(120);
+            assert!(Trust::of(vec![own.clone()]).verify(&[own], NAME, later).is_err_and(|why| why.contains("xpired")));
+        }
+    }
+
+    #[test]
+    fn what_is_no_ca_has_signed_nothing() {
+        let issued_by = |is_ca| {
+            let issuer = CertifiedIssuer::self_signed(params(is_ca), KeyPair::generate().unwrap()).unwrap();
+            let leaf = params(IsCa::NoCa).signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
+            verify(issuer.der(), leaf.der(), NAME)
+        };
+        assert_eq!(issued_by(IsCa::Ca(BasicConstraints::Unconstrained)), Ok(()));
+        assert!(issued_by(IsCa::ExplicitNoCa).is_err_and(|why| why.contains("UnknownIssuer")));
+    }
+}

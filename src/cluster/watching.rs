@@ -1,0 +1,75 @@
+//! Watches that go on for ever, and after an error tell anew how everything is.
+
+use std::fmt;
+use std::pin::pin;
+
+use futures::{Stream, StreamExt as _, stream};
+use kube::runtime::watcher::{self, DefaultBackoff, watch_object};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use tokio::time::sleep;
+use tracing::warn;
+
+use crate::metrics::{Kind, Metrics};
+
+/// A watch that is started anew after an error, and after a pause: kube's own resumes, and says nothing until something
+/// changes, so nobody would know that all is well again.
+pub(super) fn relisting<T, S>(start: impl Fn() -> S) -> impl Stream<Item = watcher::Result<T>>
+where
+    S: Stream<Item = watcher::Result<T>>,
+{
+    let begun = (Box::pin(start()), DefaultBackoff::default(), start, false);
+    stream::unfold(begun, async |(mut events, mut backoff, start, failed)| {
+        if failed {
+            sleep(backoff.next()?).await;
+            events = Box::pin(start());
+        }
+        let event = events.next().await?;
+        let failed = event.is_err();
+        Some((event, (events, backoff, start, failed)))
+    })
+}
+
+/// Watches the one object of a name. `tell` is told of it as it is and as it changes, of none where it is not there, and
+/// why the watch fails for the moment, which is logged and counted.
+pub(super) async fn follow<K>(
+    api: &Api<K>,
+    name: &str,
+    (kind, metrics): (Kind, &Metrics),
+    mut tell: impl FnMut(Result<Option<K>, String>),
+) where
+    K: Resource + Clone + DeserializeOwned + fmt::Debug + Send + 'static,
+{
+    let mut events = pin!(relisting(|| watch_object(api.clone(), name)));
+    while let Some(event) = events.next().await {
+        tell(event.map_err(|error| failed(kind, metrics, &error)));
+    }
+}
+
+/// Logs and counts an error of a watch, which goes on.
+pub(super) fn failed(kind: Kind, metrics: &Metrics, error: &watcher::Error) -> String {
+    metrics.watch_failed(kind);
+    warn!(?kind, error = error as &dyn std::error::Error, "failed to watch; trying again");
+    format!("the watch fails: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use futures::{StreamExt as _, stream};
+    use kube::runtime::watcher::Error;
+
+    use super::relisting;
+
+    #[tokio::test]
+    async fn after_an_error_everything_is_told_anew() {
+        let starts = Cell::new(0);
+        let events = relisting(|| {
+            starts.set(starts.get() + 1);
+            stream::iter([Ok(starts.get()), Err(Error::NoResourceVersion), Ok(99)])
+        });
+        let told: Vec<_> = events.take(3).map(Result::ok).collect().await;
+        assert_eq!(told, [Some(1), None, Some(2)]);
+    }
+}
