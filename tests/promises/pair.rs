@@ -101,27 +101,39 @@ fn a_chain_with_an_intermediate_is_served() {
 #[test]
 fn a_pair_that_cannot_be_served_is_refused_by_file_and_reason() {
     let (one, other) = (elliptic("one"), elliptic("other"));
+    let missing = "/nowhere/tls.crt".to_owned();
     let (empty, garbage) = (file("empty.pem", ""), file("garbage.key", "-----BEGIN PRIVATE KEY-----\n!\n"));
     let encrypted =
         file("encrypted.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
     let kubeconfig = kubeconfig("refused");
+    // As after an environment variable, or a copy by hand.
+    let text = std::fs::read_to_string(&one.key).unwrap();
+    let one_line = file("one-line.key", &text.replace('\n', " "));
     for (certificate, key, words) in [
         (&one.certificate, &other.key, "does not belong to"),
         (&empty, &one.key, "holds no certificate"),
-        (&one.certificate, &one.certificate, "failed to read a private key"),
-        (&one.certificate, &garbage, "failed to read a private key"),
+        (&one.certificate, &one.certificate, "failed to read a private key in PEM from"),
+        (&one.certificate, &garbage, "failed to read a private key in PEM from"),
+        (&one.certificate, &one_line, "it has no line -----END"),
         (
             &one.certificate,
             &encrypted,
             "is encrypted, and nobody is there to type a password; decrypt it: openssl pkey",
         ),
-        (&"/nowhere/tls.crt".to_owned(), &one.key, "No such file"),
+        (&missing, &one.key, "No such file"),
     ] {
         let arguments = ["serve", "--kubeconfig", &kubeconfig, "--cert-file", certificate, "--key-file", key];
         let refused = run(&arguments, "");
         assert_eq!(refused.code, Some(1), "{words}");
         assert!(refused.errors.contains(words), "{words} is not in {}", refused.errors);
-        let names_a_file = refused.errors.contains(certificate.as_str()) || refused.errors.contains(key.as_str());
-        assert!(names_a_file, "{}", refused.errors);
+        let wrong = if [&empty, &missing].contains(&certificate) { certificate } else { key };
+        assert!(refused.errors.contains(wrong.as_str()), "{wrong} is not in {}", refused.errors);
+        let secret: Vec<_> = text.lines().filter(|line| !line.starts_with("-----")).collect();
+        assert!(!secret.iter().any(|line| refused.errors.contains(&line[..16])), "{}", refused.errors);
+        assert!(
+            !refused.errors.contains(&format!("{:?}", &text.as_bytes()[30..40]).replace(['[', ']'], "")),
+            "{}",
+            refused.errors
+        );
     }
 }

@@ -65,6 +65,21 @@ fn sigterm_drains_and_ends_with_success() {
 }
 
 #[test]
+fn what_is_in_flight_when_we_stop_accepting_is_answered() {
+    let mut webhook = Webhook::standalone("in-flight", &["--drain", "0s", "--finish", "60s"]);
+    let mut caller = webhook.caller();
+    let body = worker("x");
+    let head = crate::webhook::post(body.len()).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(caller.ask(&head, b"").status, 100, "its head is read");
+    webhook.signal("TERM");
+    webhook.line("stopping");
+    let answered = caller.ask("", &body);
+    assert!(answered.status == 200 && !patch(&answered).is_empty(), "{answered:?}");
+    webhook.line("stopped");
+    assert_eq!(webhook.code(), Some(0));
+}
+
+#[test]
 fn a_connection_that_never_ends_does_not_keep_us_from_stopping() {
     let mut webhook = Webhook::standalone("stuck", &["--drain", "0s", "--finish", "200ms"]);
     let mut stuck = webhook.caller();

@@ -4,8 +4,9 @@ use std::fs;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 
+use crate::control_plane::balancer::Balancer;
 use crate::control_plane::namespace::Namespace;
-use crate::control_plane::replicas::Installation;
+use crate::control_plane::replicas::{ADDRESS, Installation};
 use crate::control_plane::{ControlPlane, ROOT, wait_for};
 use crate::program::file;
 use crate::stored::worker;
@@ -32,18 +33,20 @@ fn the_api_server_with_a_client_certificate_is_answered_and_one_without_is_not()
     let [configuration, kubeconfig] = blocks[..] else { panic!("two files are documented: {blocks:?}") };
     let kubeconfig = kubeconfig
         .replace("/etc/kubernetes/admission/tls.crt", &certificate)
-        .replace("/etc/kubernetes/admission/tls.key", &key)
-        // The port of the Service is not 443 here.
-        .replace("dynamo-cache.dynamo-cache.svc", "'*'");
+        .replace("/etc/kubernetes/admission/tls.key", &key);
+    let balancer = Balancer::start(ADDRESS);
+    // The port of the Service is not 443 here.
+    let name = "dynamo-cache.dynamo-cache.svc";
+    let kubeconfig = kubeconfig.replace(name, &format!("{name}:{}", balancer.address.port()));
     let kubeconfig = file("client-kubeconfig.yaml", &kubeconfig);
     let configuration = configuration.replace("/etc/kubernetes/admission/kubeconfig.yaml", &kubeconfig);
     let configuration = file("admission.yaml", &configuration);
     let ca = format!("--client-ca-file={}", file("client-ca.crt", &ca));
 
     let with = format!("--admission-control-config-file={configuration}");
-    for flags in [vec![with], Vec::new()] {
+    for (flags, balancer) in [(vec![with], balancer), (Vec::new(), Balancer::start(ADDRESS))] {
         let plane = ControlPlane::start_with(&flags).unwrap();
-        let installation = Installation::new(&plane, "", &["--drain=0s", &ca]);
+        let installation = Installation::behind(balancer, &plane, "", &["--drain=0s", &ca]);
         let namespace = Namespace::opted_in(&plane, &[]);
         let replica = installation.ready("one");
         if flags.is_empty() {

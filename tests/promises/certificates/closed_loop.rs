@@ -119,6 +119,8 @@ fn hold(measure: &Measure) {
         failures.iter().take(5).collect::<Vec<_>>()
     );
     assert!(creates >= measure.creates && rotations >= measure.rotations && restarts >= 2 * measure.restarts);
+    // A new CA in the Secret, in the bundle, and a leaf of it.
+    assert!(cuts >= 3 * rotations, "{cuts} cuts for {rotations} rotations");
 }
 
 impl Course {
@@ -154,12 +156,13 @@ fn create(plane: &ControlPlane, namespace: &str, thread: usize, course: &Course)
 
 /// Watches the rotations, and cuts every connection after each step of them, until enough has happened.
 fn rotate(installation: &Installation<'_>, course: &Course, measure: &Measure, begun: Instant) -> (usize, usize) {
-    let (mut newest, mut last, mut cuts) = (HashSet::new(), None, 0);
+    let (mut newest, mut last, mut cuts, mut told) = (HashSet::new(), None, 0, false);
     while begun.elapsed() < measure.deadline {
         let secret = installation.secret();
         let first = secret[0].split_inclusive("-----END CERTIFICATE-----").next().unwrap_or_default().to_owned();
         newest.insert(first);
         let leaves: Vec<_> = installation.balancer.admins().into_iter().map(leaf_ends).collect();
+        told |= leaves.iter().any(Option::is_some);
         let step = Some((installation.bundles(), secret, leaves));
         if step != last {
             let _nobody = course.gate.write().unwrap();
@@ -174,6 +177,7 @@ fn rotate(installation: &Installation<'_>, course: &Course, measure: &Measure, b
             break;
         }
     }
+    assert!(told, "no replica ever told of its leaf");
     (newest.len() - 1, cuts)
 }
 

@@ -149,13 +149,16 @@ fn replicas_outlive_the_api_server_and_start_while_it_is_away() {
     gets_through(&installation, &namespace);
     plane.api_server(false);
     let mut two = installation.start("two");
-    two.wait_for("/readyz", "[-]certificate: not yet");
+    two.wait_for("/readyz", "[-]certificate: Secret: the watch fails: ");
+    two.wait_for("/readyz", "[-]bundle: ");
     one.wait_for("/metrics", "dynamo_cache_watch_errors_total{kind=\"secret\"} ");
     one.wait_for("/readyz?verbose", "[-]claims: the watch fails: ");
     assert!(one.page("/readyz").unwrap().starts_with("HTTP/1.1 200"), "it was ready, so it stays");
     plane.api_server(true);
     two.wait_until_ready();
-    one.wait_for("/readyz?verbose", "[+]claims: ok");
+    for good in ["certificate", "bundle", "claims", "namespaces"] {
+        one.wait_for("/readyz?verbose", &format!("[+]{good}: ok"));
+    }
     drop(one);
     gets_through(&installation, &namespace);
 }

@@ -8,7 +8,7 @@ use crate::control_plane::wait_for;
 use crate::stored::worker;
 
 #[test]
-fn an_upgrade_with_one_entry_more_and_its_rollback_leave_no_gap() {
+fn an_upgrade_with_one_entry_more_is_trusted_soon_and_its_rollback_at_once() {
     let (plane, _one) = alone();
     let installation = Installation::new(plane, "", &["--drain=0s"]);
     let namespace = Namespace::opted_in(plane, &[]);

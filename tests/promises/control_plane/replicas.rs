@@ -15,7 +15,7 @@ use super::webhook::{ask, external_name, free_ports, kubeconfig};
 use super::{ControlPlane, ROOT, wait_for};
 
 /// Where replicas and balancer listen; nothing else here does.
-const ADDRESS: &str = "127.0.0.6";
+pub(crate) const ADDRESS: &str = "127.0.0.6";
 
 /// The control plane of the tests about certificates, for one of them at a time.
 pub(crate) fn alone() -> (&'static ControlPlane, MutexGuard<'static, ()>) {
@@ -45,7 +45,11 @@ pub(crate) struct Replica<'i> {
 impl<'p> Installation<'p> {
     /// Installs the chart with more values; `arguments` are more of them for each replica.
     pub(crate) fn new(plane: &'p ControlPlane, values: &str, arguments: &[&str]) -> Self {
-        let balancer = Balancer::start(ADDRESS);
+        Self::behind(Balancer::start(ADDRESS), plane, values, arguments)
+    }
+
+    /// The same behind a balancer that is there already.
+    pub(crate) fn behind(balancer: Balancer, plane: &'p ControlPlane, values: &str, arguments: &[&str]) -> Self {
         let folder = plane.folder(&format!("replicas-{}", balancer.address.port()));
         fs::create_dir(&folder).unwrap();
         let mut installation = Installation { plane, folder, arguments: Vec::new(), balancer };
