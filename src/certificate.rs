@@ -99,6 +99,14 @@ pub enum Error {
     /// A certificate cannot be made.
     #[error("failed to mint a certificate")]
     Mint(#[from] rcgen::Error),
+    /// Nobody who trusts the CA trusts what it has signed.
+    #[error("the CA cannot sign for {name}: {reason}")]
+    Untrusted {
+        /// The name of the server.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
     /// A minted certificate cannot be served.
     #[error("failed to serve the minted certificate")]
     Minted(#[source] rustls::Error),

@@ -142,10 +142,10 @@ pub struct Called {
     #[arg(long, value_name = "NAME", requires = "service", value_parser = value::label)]
     pub namespace: Option<String>,
     /// The `MutatingWebhookConfiguration` that names the Service; without it the one of the Service's name.
-    #[arg(long, value_name = "NAME", requires = "service")]
+    #[arg(long, value_name = "NAME", requires = "service", value_parser = value::object_name)]
     pub webhook_configuration: Option<String>,
     /// The Secret of the CA; without it the Service's name and -ca.
-    #[arg(long, value_name = "NAME", requires = "service", conflicts_with = "cert_file")]
+    #[arg(long, value_name = "NAME", requires = "service", conflicts_with = "cert_file", value_parser = value::object_name)]
     pub secret: Option<String>,
     /// One more name in the certificate that is made; may be given several times.
     #[arg(long, value_name = "NAME", requires = "service", conflicts_with = "cert_file", value_parser = value::dns_name)]

@@ -10,6 +10,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
+use x509_parser::x509::X509Version;
+
 use super::validity::Validity;
 use super::{bundle, provider};
 
@@ -99,10 +101,14 @@ impl ServerCertVerifier for Trust {
 
 /// Whether a certificate says of itself that it is a CA; those of version 1 cannot say.
 pub(super) fn may_sign(certificate: &CertificateDer<'_>) -> bool {
-    x509_parser::parse_x509_certificate(certificate).is_ok_and(|(_, parsed)| match parsed.basic_constraints() {
-        Ok(Some(constraints)) => constraints.value.ca,
-        Ok(None) => parsed.version != x509_parser::x509::X509Version::V3,
-        Err(_) => false,
+    x509_parser::parse_x509_certificate(certificate).is_ok_and(|(_, parsed)| {
+        let is_ca = match parsed.basic_constraints() {
+            Ok(Some(constraints)) => constraints.value.ca,
+            Ok(None) => parsed.version != X509Version::V3,
+            Err(_) => false,
+        };
+        let usage = parsed.key_usage();
+        is_ca && usage.is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()))
     })
 }
 
@@ -110,7 +116,7 @@ pub(super) fn may_sign(certificate: &CertificateDer<'_>) -> bool {
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose};
     use rustls::pki_types::CertificateDer;
 
     use super::Trust;
@@ -142,12 +148,18 @@ mod tests {
 
     #[test]
     fn what_is_no_ca_has_signed_nothing() {
-        let issued_by = |is_ca| {
-            let issuer = CertifiedIssuer::self_signed(params(is_ca), KeyPair::generate().unwrap()).unwrap();
-            let leaf = params(IsCa::NoCa).signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
+        let issued_by = |is_ca, usages: &[KeyUsagePurpose]| {
+            let mut params = params(is_ca);
+            params.key_usages = usages.to_vec();
+            let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+            let leaf = self::params(IsCa::NoCa).signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap();
             verify(issuer.der(), leaf.der(), NAME)
         };
-        assert_eq!(issued_by(IsCa::Ca(BasicConstraints::Unconstrained)), Ok(()));
-        assert!(issued_by(IsCa::ExplicitNoCa).is_err_and(|why| why.contains("UnknownIssuer")));
+        let ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        assert_eq!(issued_by(ca, &[]), Ok(()), "whose key may do everything");
+        assert_eq!(issued_by(ca, &[KeyUsagePurpose::KeyCertSign]), Ok(()));
+        for (is_ca, usages) in [(IsCa::ExplicitNoCa, vec![]), (ca, vec![KeyUsagePurpose::DigitalSignature])] {
+            assert!(issued_by(is_ca, &usages).is_err_and(|why| why.contains("UnknownIssuer")));
+        }
     }
 }

@@ -35,6 +35,14 @@ pub(super) fn dns_name(text: &str) -> Result<String, String> {
     Err("a DNS name is written like webhook.example.org or *.example.org".to_owned())
 }
 
+/// The name of an object whose kind takes more than a label.
+pub(super) fn object_name(text: &str) -> Result<String, String> {
+    if text.len() <= 253 && text.split('.').all(is_label) {
+        return Ok(text.to_owned());
+    }
+    Err("a name has small letters, digits, hyphens and dots, and begins and ends with one of the first two".to_owned())
+}
+
 fn is_label(text: &str) -> bool {
     let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&text.len()) && text.bytes().all(inside) && !text.starts_with('-') && !text.ends_with('-')

@@ -83,7 +83,7 @@ async fn count<V>(
         Ok(Ok(Some(_))) => Read::Found,
         Ok(Ok(None)) => Read::Absent,
         Ok(Err(error)) => {
-            warn!(?kind, key, error = error as &dyn std::error::Error, "failed to read what the watch does not have");
+            warn!(?kind, key, why = super::in_words(error), "failed to read what the watch does not have");
             Read::Failed
         }
         Err(_) => {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures::{Stream, StreamExt as _, stream};
 use kube::runtime::watcher::{self, DefaultBackoff, watch_object};
@@ -12,21 +13,29 @@ use tracing::warn;
 
 use crate::metrics::{Kind, Metrics};
 
+/// 410: what a watch was to go on from is gone.
+const GONE: u16 = 410;
+
 /// A watch that is started anew after an error, and after a pause: kube's own resumes, and says nothing until something
 /// changes, so nobody would know that all is well again.
 pub(super) fn relisting<T, S>(start: impl Fn() -> S) -> impl Stream<Item = watcher::Result<T>>
 where
     S: Stream<Item = watcher::Result<T>>,
 {
-    let begun = (Box::pin(start()), DefaultBackoff::default(), start, false);
-    stream::unfold(begun, async |(mut events, mut backoff, start, failed)| {
-        if failed {
-            sleep(backoff.next()?).await;
+    let begun = (Box::pin(start()), DefaultBackoff::default(), start, None);
+    stream::unfold(begun, async |(mut events, mut backoff, start, pause)| {
+        if let Some(pause) = pause {
+            sleep(pause).await;
             events = Box::pin(start());
         }
         let event = events.next().await?;
-        let failed = event.is_err();
-        Some((event, (events, backoff, start, failed)))
+        let pause = match &event {
+            Ok(_) => None,
+            // What we knew is too old to go on from, as after every longer outage; a new listing will do.
+            Err(watcher::Error::WatchError(status)) if status.code == GONE => Some(Duration::ZERO),
+            Err(_) => Some(backoff.next()?),
+        };
+        Some((event, (events, backoff, start, pause)))
     })
 }
 
@@ -46,11 +55,18 @@ pub(super) async fn follow<K>(
     }
 }
 
-/// Logs and counts an error of a watch, which goes on.
+/// Logs and counts an error of a watch, which goes on; why it fails, in words.
 pub(super) fn failed(kind: Kind, metrics: &Metrics, error: &watcher::Error) -> String {
     metrics.watch_failed(kind);
-    warn!(?kind, error = error as &dyn std::error::Error, "failed to watch; trying again");
-    format!("the watch fails: {error}")
+    let why = match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => super::in_words(error),
+        watcher::Error::WatchError(status) => status.message.clone(),
+        watcher::Error::NoResourceVersion => error.to_string(),
+    };
+    warn!(?kind, why, "failed to watch; trying again");
+    format!("the watch fails: {why}")
 }
 
 #[cfg(test)]

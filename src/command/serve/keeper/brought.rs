@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, MissedTickBehavior, interval};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::Shown;
 use super::pause::until_first;
@@ -22,6 +22,8 @@ pub(in crate::command::serve) struct FromFiles {
     authorities: Vec<CertificateDer<'static>>,
     /// What was brought and may not be trusted everywhere yet.
     next: Option<Identity>,
+    /// Why it is not, where that was told.
+    held: Option<String>,
     /// None where nobody said how we are called.
     publisher: Option<Publisher>,
     shown: Shown,
@@ -37,7 +39,7 @@ impl FromFiles {
     ) -> Self {
         tell_end(&first, &shown);
         shown.show(first.identity);
-        FromFiles { files, authorities: first.authorities, next: None, publisher, shown }
+        FromFiles { files, authorities: first.authorities, next: None, held: None, publisher, shown }
     }
 
     /// Reads the files again and again, for ever.
@@ -73,8 +75,15 @@ impl FromFiles {
                 continue;
             };
             publisher.publish(&self.authorities, &self.shown).await;
-            if let Some(next) = self.next.take_if(|next| may_show(publisher, next, &self.shown)) {
-                self.shown.show(next);
+            match self.next.as_ref().map(|next| may_show(publisher, next, &self.shown)) {
+                None | Some(Ok(false)) => {}
+                Some(Ok(true)) => {
+                    self.held = None;
+                    if let Some(next) = self.next.take() {
+                        self.shown.show(next);
+                    }
+                }
+                Some(Err(why)) => hold(&mut self.held, &why, &self.shown),
             }
             publisher.judge(&self.shown).await;
             let when = publisher.when(looked);
@@ -93,15 +102,34 @@ fn tell_end(brought: &Brought, shown: &Shown) {
     }
 }
 
+/// Says why a new certificate is not served.
+fn hold(held: &mut Option<String>, why: &str, shown: &Shown) {
+    let why = format!("the files hold a new certificate, which waits: {why}; the last one is served");
+    if held.as_ref() != Some(&why) {
+        warn!("{why}");
+        shown.conditions.lack(Condition::Certificate, why.clone());
+        *held = Some(why);
+    }
+}
+
 /// Whether a new certificate may take the place of the one that is shown: every API server trusts it, or none is
-/// known to trust what is shown.
-fn may_show(publisher: &mut Publisher, next: &Identity, shown: &Shown) -> bool {
+/// known to trust what is shown. False: not every API server may know its CA yet.
+///
+/// # Errors
+/// Why no API server trusts it.
+fn may_show(publisher: &mut Publisher, next: &Identity, shown: &Shown) -> Result<bool, String> {
     let (now, host) = (SystemTime::now(), publisher.host());
     let (everywhere, settled) = publisher.look();
-    let trusts = |cas: &[CertificateDer<'static>], identity: &Identity| {
-        Trust::of(cas.to_vec()).verify(&identity.chain, &host, now).is_ok()
+    let everywhere = everywhere.unwrap_or_default();
+    let judge = |cas: &[CertificateDer<'static>], identity: &Identity| {
+        Trust::of(cas.to_vec()).verify(&identity.chain, &host, now)
     };
-    publisher.is_uncalled()
-        || trusts(&settled, next)
-        || shown.identity.as_ref().is_none_or(|shown| !trusts(&everywhere.unwrap_or_default(), shown))
+    let free =
+        publisher.is_uncalled() || shown.identity.as_ref().is_none_or(|shown| judge(&everywhere, shown).is_err());
+    if free || judge(&settled, next).is_ok() {
+        return Ok(true);
+    }
+    judge(&everywhere, next)
+        .map(|()| false)
+        .map_err(|why| format!("the API server does not trust it by caBundle: {why}"))
 }

@@ -72,6 +72,9 @@ impl Judge {
         let entries = match seen {
             Seen::Installed(entries) => entries,
             Seen::NotInstalled => {
+                if self.judged.as_ref().is_none_or(|(_, last)| last.seen != Seen::NotInstalled) {
+                    warn!(configuration, host, "nobody calls us: there is no configuration with an entry for us");
+                }
                 let how =
                     format!("not needed: no MutatingWebhookConfiguration {configuration} with an entry for {host}");
                 shown.conditions.meet_as(Condition::Bundle, how.clone());

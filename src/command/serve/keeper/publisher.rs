@@ -16,6 +16,7 @@ use super::judge::Judge;
 use super::pause::Pause;
 use super::settled::Settled;
 use crate::certificate::bundle;
+use crate::cluster::in_words;
 use crate::cluster::webhook::{Configuration, Entry, Seen};
 use crate::metrics::Trouble;
 
@@ -142,7 +143,7 @@ impl Publisher {
                 }
                 return;
             }
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => in_words(&error),
             Err(_) => format!("no answer within {DEADLINE:?}"),
         };
         self.write.begin(Instant::now());
@@ -184,7 +185,10 @@ impl Publisher {
             return Some(failing.clone());
         }
         if self.contest.gave_up(Instant::now()) {
-            return Some(format!("given up, {} keeps taking a CA of ours away", writers(&self.entries())));
+            let writers = writers(&self.entries());
+            return Some(format!(
+                "given up, {writers} keeps taking a CA of ours away; we try again within an hour: certs/README.md, GitOps"
+            ));
         }
         self.refused.as_ref().map(|refused| format!("failed to publish a CA: {refused}"))
     }

@@ -11,9 +11,10 @@ use super::Shown;
 use super::pause::{Pause, until_first};
 use super::publisher::{DEADLINE, Publisher};
 use crate::certificate::authority::Authority;
-use crate::certificate::keyring::Keyring;
+use crate::certificate::keyring::{Keyring, Unreadable};
 use crate::certificate::rotation::{Content, Known, Served, Step, plan};
 use crate::certificate::{self, Clients};
+use crate::cluster::in_words;
 use crate::cluster::secret::{Seen, Shared, Stored};
 use crate::metrics::{Renewed, Trouble};
 use crate::server::probe::Condition;
@@ -40,6 +41,10 @@ pub(in crate::command::serve) struct SelfManaged {
     shown: Shown,
     /// What the Secret held when it last could be read.
     memory: Keyring,
+    /// What the Secret held that could not be read, where it was logged.
+    unreadable: Option<Unreadable>,
+    /// Why the Secret could not be written.
+    refused: Option<String>,
     /// Who signed what is shown.
     under: Option<Authority>,
     /// After each writing of the Secret, also a good one: another replica may undo it, whose clock is a year off.
@@ -65,6 +70,8 @@ impl SelfManaged {
             publisher,
             shown,
             memory,
+            unreadable: None,
+            refused: None,
             under: None,
             writes: Pause::default(),
         }
@@ -82,8 +89,8 @@ impl SelfManaged {
                 Seen::Absent => (Content::Absent, None),
                 Seen::Present(stored) => (self.understand(&stored), Some(stored)),
             };
-            self.tell(failing.borrow_and_update().as_deref());
             self.act(&content, stored.as_ref()).await;
+            self.tell(failing.borrow_and_update().as_deref());
             let ours: Vec<_> = self.ours(&content);
             self.publisher.publish(&ours, &self.shown).await;
             self.publisher.judge(&self.shown).await;
@@ -98,10 +105,11 @@ impl SelfManaged {
         }
     }
 
-    /// Says that we do not see the Secret for the moment. What is served is good all the same.
+    /// Says that we do not see the Secret for the moment, or cannot write it. What is served is good all the same.
     fn tell(&self, failing: Option<&str>) {
-        match failing {
-            Some(why) => self.shown.conditions.lack(Condition::Certificate, format!("Secret: {why}")),
+        let refused = self.refused.as_ref().map(|why| format!("failed to write it: {why}"));
+        match failing.map(str::to_owned).or(refused) {
+            Some(why) => self.shown.conditions.lack(Condition::Certificate, format!("Secret of the CA: {why}")),
             None if self.shown.identity.is_some() => self.shown.conditions.meet(Condition::Certificate),
             None => {}
         }
@@ -114,14 +122,18 @@ impl SelfManaged {
                     if let Some(ends) = keyring.ends() {
                         self.shown.metrics.ends(Renewed::Authority, ends);
                     }
-                    info!(cas = keyring.certificates().count(), "the Secret holds other CAs than before");
+                    info!(cas = keyring.certificates().count(), "what the Secret holds is new to us");
                     self.memory = keyring.clone();
                 }
+                self.unreadable = None;
                 Content::Holds(keyring)
             }
             Err(why) => {
-                self.shown.metrics.certificate_failed(Trouble::Secret);
-                error!(%why, "the Secret does not hold a CA that can be read; writing it anew");
+                if self.unreadable.as_ref() != Some(&why) {
+                    self.shown.metrics.certificate_failed(Trouble::Secret);
+                    error!(%why, "the Secret does not hold a CA that can be read; writing it anew");
+                    self.unreadable = Some(why);
+                }
                 Content::Unreadable
             }
         }
@@ -174,15 +186,16 @@ impl SelfManaged {
         let written = timeout(DEADLINE, self.secret.store(keyring.write(), over)).await;
         self.writes.begin(Instant::now());
         let why = match written {
-            Ok(Ok(stored)) => return stored,
-            Ok(Err(error)) => error.to_string(),
+            Ok(Ok(stored)) => {
+                self.refused = None;
+                return stored;
+            }
+            Ok(Err(error)) => in_words(&error),
             Err(_) => format!("no answer within {DEADLINE:?}"),
         };
         self.shown.metrics.certificate_failed(Trouble::Secret);
         warn!(why, "failed to write the Secret; trying again");
-        if self.shown.identity.is_none() {
-            self.shown.conditions.lack(Condition::Certificate, format!("failed to write the Secret: {why}"));
-        }
+        self.refused = Some(why);
         false
     }
 
