@@ -16,6 +16,7 @@ use crate::program::Run;
 
 pub(crate) mod audit;
 pub(crate) mod balancer;
+pub(crate) mod faulty;
 pub(crate) mod namespace;
 pub(crate) mod program;
 pub(crate) mod replicas;
@@ -136,6 +137,11 @@ impl ControlPlane {
         let config = Kubeconfig::read_from(&self.kubeconfig).unwrap();
         let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
         kube::Client::try_from(config).unwrap()
+    }
+
+    /// The way in with all rights.
+    pub(crate) fn kubeconfig(&self) -> String {
+        self.kubeconfig.display().to_string()
     }
 
     /// A folder inside the control plane's that is not there yet.

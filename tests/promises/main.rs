@@ -3,6 +3,7 @@
 
 mod any_pod_on_cluster;
 mod architecture;
+mod broken_on_cluster;
 mod cases;
 mod cases_on_cluster;
 mod certificates;

@@ -164,6 +164,13 @@ impl Webhook {
         connect(self.address)
     }
 
+    /// The most memory that it ever held, in kB.
+    pub(crate) fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Asks for a page of the admin port.
     pub(crate) fn page(&self, path: &str) -> Answer {
         let mut caller = Caller(connect(self.admin));

@@ -43,6 +43,29 @@ fn a_pair_that_a_person_brings_is_served_and_trusted() {
 }
 
 #[test]
+fn a_pair_that_nobody_trusts_waits_and_is_told() {
+    let (plane, _one) = alone();
+    let folder = plane.folder("held").display().to_string();
+    let dev = format!("certs/dev --force --out '{folder}'");
+    plane.bash(&dev).unwrap();
+    let file = |option: &str, name: &str| format!("--{option}={folder}/{name}");
+    let files = [file("cert-file", "tls.crt"), file("key-file", "tls.key"), "--settle=1s".to_owned()];
+    let files: Vec<_> = files.iter().map(String::as_str).chain(["--drain=0s"]).collect();
+    let installation = Installation::new(plane, "certificate.mode=secret", &files);
+    let mut replica = installation.start("one");
+    installation.publish(&fs::read_to_string(format!("{folder}/ca.crt")).unwrap());
+    replica.wait_until_ready();
+    plane.bash(&dev).unwrap();
+    replica
+        .wait_for("/readyz?verbose", "[-]certificate: the files hold a new certificate, which waits: the API server");
+    assert!(replica.page("/readyz").unwrap().starts_with("HTTP/1.1 200"), "the last one is good");
+    assert!(replica.log().contains("which waits"), "{}", replica.log());
+    installation.publish(&fs::read_to_string(format!("{folder}/ca.crt")).unwrap());
+    replica.wait_for("/readyz?verbose", "[+]certificate: ok");
+    replica.wait_for("/readyz?verbose", "[+]probe: ok");
+}
+
+#[test]
 fn from_brought_files_to_certificates_of_our_own_there_is_no_gap() {
     let (plane, _one) = alone();
     let folder = plane.folder("left").display().to_string();

@@ -149,7 +149,7 @@ fn replicas_outlive_the_api_server_and_start_while_it_is_away() {
     gets_through(&installation, &namespace);
     plane.api_server(false);
     let mut two = installation.start("two");
-    two.wait_for("/readyz", "[-]certificate: Secret: the watch fails: ");
+    two.wait_for("/readyz", "[-]certificate: Secret of the CA: the watch fails: ");
     two.wait_for("/readyz", "[-]bundle: ");
     one.wait_for("/metrics", "dynamo_cache_watch_errors_total{kind=\"secret\"} ");
     one.wait_for("/readyz?verbose", "[-]claims: the watch fails: ");

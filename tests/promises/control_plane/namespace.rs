@@ -36,7 +36,8 @@ impl<'p> Namespace<'p> {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let test = std::thread::current().name().unwrap_or_default().replace('_', "-");
         let test: String = test.rsplit("::").next().unwrap_or_default().chars().take(50).collect();
-        let name = format!("t{}-{}", NUMBER.fetch_add(1, Ordering::Relaxed), test.trim_end_matches('-'));
+        let name = format!("t{}-{test}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = name.trim_end_matches('-').to_owned();
         let metadata = json!({"name": name, "labels": labels, "annotations": annotations});
         let file = plane.file(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}).to_string());
         plane.kubectl(&["create", "-f", &file]).unwrap();
@@ -66,6 +67,11 @@ impl<'p> Namespace<'p> {
     /// What kubectl said, where it failed.
     pub(crate) fn create(&self, manifests: &str) -> Result<Said, String> {
         self.plane.kubectl(&["create", "--namespace", &self.name, "-f", &self.plane.file(manifests)])
+    }
+
+    /// Has it deleted, and does not wait until it is gone.
+    pub(crate) fn delete(&self) {
+        self.plane.kubectl(&["delete", "namespace", &self.name, "--wait=false"]).unwrap();
     }
 
     /// Runs kubectl in this namespace.

@@ -121,9 +121,18 @@ impl<'p> Installation<'p> {
 
     /// Sets the `caBundle` of the first entry as somebody else.
     pub(crate) fn overwrite_bundle(&self, pem: &str) {
+        self.set_bundle(&["pods.dynamo-cache.io"], pem);
+    }
+
+    /// Sets the `caBundle` of every entry as somebody else.
+    pub(crate) fn publish(&self, pem: &str) {
+        self.set_bundle(&["pods.dynamo-cache.io", "canary.dynamo-cache.io"], pem);
+    }
+
+    fn set_bundle(&self, entries: &[&str], pem: &str) {
         let bundle = STANDARD.encode(pem);
-        let webhooks = serde_json::json!([{"name": "pods.dynamo-cache.io", "clientConfig": {"caBundle": bundle}}]);
-        let patch = serde_json::json!({"webhooks": webhooks}).to_string();
+        let entry = |name: &&str| serde_json::json!({"name": name, "clientConfig": {"caBundle": bundle}});
+        let patch = serde_json::json!({"webhooks": entries.iter().map(entry).collect::<Vec<_>>()}).to_string();
         let patch = ["patch", "mutatingwebhookconfiguration", "dynamo-cache", "--field-manager=stranger", "-p", &patch];
         self.plane.kubectl(&patch).unwrap();
     }
