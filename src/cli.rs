@@ -9,14 +9,19 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, V
 
 use crate::admission::claim::Access;
 
+mod check;
 mod download;
 mod look;
 mod rest;
 mod value;
 
+pub use check::{Check, CheckOutput, Probe};
 pub use download::Download;
-pub use look::{Check, CheckOutput, Cluster, Explain, Preview, PreviewOutput, Status};
+pub use look::{Cluster, Explain, Preview, PreviewOutput, Status};
 pub use rest::{Completion, CompletionShell, Uninstall};
+
+/// The image of the Jobs that commands create: bash, and Python with pip.
+const IMAGE: &str = "docker.io/library/python:3.13-slim";
 
 /// Gives every NVIDIA Dynamo pod its model cache, compile cache and Model Express address.
 #[derive(Debug, Parser)]

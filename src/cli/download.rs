@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Cluster, value};
+use super::{Cluster, IMAGE, value};
 
 /// Options of `download`.
 #[derive(Debug, Args)]
@@ -61,7 +61,7 @@ pub struct Download {
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
     /// The image: bash, and hf or else Python with pip.
-    #[arg(long, value_name = "IMAGE", default_value = "docker.io/library/python:3.13-slim")]
+    #[arg(long, value_name = "IMAGE", default_value = IMAGE)]
     pub image: String,
     /// Another hub than huggingface.co, as <http://host:port>.
     #[arg(long, value_name = "URL")]

@@ -1,4 +1,4 @@
-//! What a person may type to look at what is there: `check`, `explain`, `preview` and `status`.
+//! What a person may type to look at what is there: `explain`, `preview` and `status`; and at which cluster.
 
 use std::path::PathBuf;
 
@@ -19,38 +19,6 @@ pub struct Cluster {
     /// The namespace; that of the context by default.
     #[arg(short, long, value_name = "NAME")]
     pub namespace: Option<String>,
-}
-
-/// Options of `check`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  dynamo-cache check
-  dynamo-cache check -n inference
-  dynamo-cache check -o json | jq '.[] | select(.state == \"failed\")'
-
-Nothing is changed: a canary pod goes through the API server on a dry run, so that its own sentence tells whether it
-reaches the webhook. Lines that depend on one that failed say so, and are not checked.
-Exit codes: 0 nothing failed, 1 something did, 2 wrong usage.")]
-pub struct Check {
-    /// What to print.
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    pub output: CheckOutput,
-    /// The settings file; the webhook's own by default.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Which cluster; without -n all labelled namespaces are checked.
-    #[command(flatten)]
-    pub cluster: Cluster,
-}
-
-/// What `check` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CheckOutput {
-    /// An array of checks.
-    Json,
-    /// Lines for people.
-    Text,
 }
 
 /// Options of `explain`.

@@ -5,6 +5,7 @@ mod certificate;
 mod endpoints;
 mod express;
 mod namespace;
+mod probe;
 mod report;
 mod webhook;
 
@@ -54,8 +55,13 @@ async fn check(api: &Api, options: &Check) -> anyhow::Result<Report> {
         Some(name) => vec![name.clone()],
         None => labelled(api, &mut report).await?,
     };
+    let mut namespaces = Vec::new();
     for name in names {
-        namespace::check(api, &name, &webhook, &base, &mut report).await?;
+        let uses = namespace::check(api, &name, &webhook, &base, &mut report).await?;
+        namespaces.push((name, uses));
+    }
+    if options.probe.write_probe {
+        probe::check(api, &namespaces, &options.probe, &mut report).await?;
     }
     Ok(report)
 }

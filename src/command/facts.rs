@@ -47,10 +47,15 @@ impl Facts {
         let named = listed
             .iter()
             .filter_map(|object| Some((object.pointer("/metadata/name")?.as_str()?.to_owned(), claim(object))));
+        Ok(Facts { claims: Some(named.collect()), ..Facts::of_namespace(namespace) })
+    }
+
+    /// What a namespace's object tells, where there is one.
+    pub(super) fn of_namespace(namespace: Option<&Value>) -> Facts {
         let annotations = namespace.and_then(|object| object.pointer("/metadata/annotations")?.as_object());
         let annotations = annotations.into_iter().flatten();
         let annotations = annotations.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
-        Ok(Facts { namespace: annotations.collect(), claims: Some(named.collect()) })
+        Facts { namespace: annotations.collect(), claims: None }
     }
 }
 

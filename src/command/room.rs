@@ -13,6 +13,8 @@ pub(super) struct Room {
     pub(super) facts: Facts,
     /// What could not be read, a line each.
     pub(super) notes: Vec<String>,
+    /// Why its claims are not known, where whoever asks may not list them: all that are asked for are then taken for there.
+    pub(super) hidden: Option<String>,
 }
 
 impl Room {
@@ -21,6 +23,18 @@ impl Room {
     /// # Errors
     /// It is not there, its claims cannot be read, or the API server was not reached.
     pub(super) async fn of(api: &Api, name: &str) -> anyhow::Result<Room> {
+        let room = Room::seen(api, name).await?;
+        match room.hidden {
+            None => Ok(room),
+            Some(why) => anyhow::bail!(why),
+        }
+    }
+
+    /// The same for what can do without the claims.
+    ///
+    /// # Errors
+    /// It is not there, or the API server was not reached.
+    pub(super) async fn seen(api: &Api, name: &str) -> anyhow::Result<Room> {
         let mut notes = Vec::new();
         let namespace = match api.get(&format!("/api/v1/namespaces/{name}")).await {
             Ok(None) => anyhow::bail!("there is no namespace {name}"),
@@ -31,7 +45,10 @@ impl Room {
             }
             Err(error) => return Err(error.into()),
         };
-        let facts = Facts::of_cluster(api, name, namespace.as_ref()).await?;
-        Ok(Room { namespace, facts, notes })
+        let (facts, hidden) = match Facts::of_cluster(api, name, namespace.as_ref()).await {
+            Err(error) if error.is_forbidden() => (Facts::of_namespace(namespace.as_ref()), Some(error.to_string())),
+            facts => (facts?, None),
+        };
+        Ok(Room { namespace, facts, notes, hidden })
     }
 }

@@ -96,7 +96,10 @@ fn days(left: Duration) -> u64 {
 async fn secret(api: &Api, installed: &Installed, report: &mut Report) -> Result<Shown, Error> {
     let Installed { namespace, service, .. } = installed;
     let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{service}");
-    let deployment = api.get(&path).await.unwrap_or_default();
+    let (deployment, hidden) = match api.get(&path).await {
+        Err(error) if error.is_forbidden() => (None, Some(error.to_string())),
+        found => (found?, None),
+    };
     let volumes = deployment.as_ref().and_then(|found| found.pointer("/spec/template/spec/volumes")?.as_array());
     let mounted = volumes.into_iter().flatten().find_map(|volume| volume.pointer("/secret/secretName")?.as_str());
     let name = mounted.map_or_else(|| format!("{service}-tls"), str::to_owned);
@@ -111,7 +114,8 @@ async fn secret(api: &Api, installed: &Installed, report: &mut Report) -> Result
         if mounted.is_none() && deployment.is_some() {
             return Ok(Shown::SelfManaged);
         }
-        report.not_checked("certificate", format!("Secret {namespace}/{name} is not there"));
+        // Which Secret it is, if any, stands in the Deployment.
+        report.not_checked("certificate", hidden.unwrap_or_else(|| format!("Secret {namespace}/{name} is not there")));
         return Ok(Shown::Told);
     };
     let chain = found.pointer("/data/tls.crt").and_then(Value::as_str);

@@ -26,13 +26,16 @@ pub(super) async fn check(api: &Api, namespace: &str, url: Option<&str>, report:
                 format!("{url}: there is no Service {service} in namespace {of_service}"),
                 format!("kubectl get services -n {of_service}; modelExpress.url or its annotation names the address"),
             ),
-            Some(_) => match endpoints::ready(api, of_service, service).await? {
-                0 => report.bad(
-                    CHECK,
-                    format!("{url}: Service {of_service}/{service} has no ready endpoint"),
-                    format!("kubectl describe service {service} -n {of_service}"),
-                ),
-                ready => report.good(CHECK, format!("{url}: ready endpoints: {ready}")),
+            Some(_) => match endpoints::ready(api, of_service, service).await {
+                Err(error) if error.is_forbidden() => report.not_checked(CHECK, error.to_string()),
+                ready => match ready? {
+                    0 => report.bad(
+                        CHECK,
+                        format!("{url}: Service {of_service}/{service} has no ready endpoint"),
+                        format!("kubectl describe service {service} -n {of_service}"),
+                    ),
+                    ready => report.good(CHECK, format!("{url}: ready endpoints: {ready}")),
+                },
             },
         },
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::express;
+use super::probe::Use;
 use super::report::Report;
 use crate::admission::plan::Cache;
 use crate::admission::reason::Reason;
@@ -17,7 +18,7 @@ use crate::command::room::Room;
 use crate::command::selector;
 use crate::command::world::{Base, World};
 
-/// Checks a namespace.
+/// Checks a namespace; the answer is how a worker would use its claims, as far as it would.
 ///
 /// # Errors
 /// It is not there, or the API server was not reached.
@@ -27,20 +28,30 @@ pub(super) async fn check(
     webhook: &Webhook,
     base: &Base,
     report: &mut Report,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<Use>> {
     report.group(&format!("Namespace {name}"));
-    let room = Room::of(api, name).await?;
+    let room = Room::seen(api, name).await?;
     let is_selected = label(name, webhook, room.namespace.as_ref(), report);
-    let claims = api.list(&format!("/api/v1/namespaces/{name}/persistentvolumeclaims")).await?;
     let world = base.with(room.facts);
-    claims_of(name, &claims, &world, report)?;
+    let uses = match room.hidden {
+        None => {
+            let claims = api.list(&format!("/api/v1/namespaces/{name}/persistentvolumeclaims")).await?;
+            claims_of(name, &claims, &world, report)?
+        }
+        Some(why) => {
+            report.not_checked("model-claim", &*why);
+            report.not_checked("compile-claim", why);
+            Vec::new()
+        }
+    };
     if is_selected {
         injected(api, name, &world, report).await?;
     } else {
         report.not_checked("injected", "it depends on the label");
     }
     let (settings, _) = settings::resolve(&world.settings, &world.facts.namespace, None);
-    express::check(api, name, settings.express.url.as_deref(), report).await
+    express::check(api, name, settings.express.url.as_deref(), report).await?;
+    Ok(uses)
 }
 
 /// Whether the webhook is asked about its pods.
@@ -67,14 +78,15 @@ fn label(name: &str, webhook: &Webhook, namespace: Option<&Value>, report: &mut 
     }
 }
 
-/// What a worker would be refused for the claims' sake, and how the claims are.
-fn claims_of(name: &str, claims: &[Value], world: &World, report: &mut Report) -> anyhow::Result<()> {
+/// What a worker would be refused for the claims' sake, and how the claims are; how it would use the others.
+fn claims_of(name: &str, claims: &[Value], world: &World, report: &mut Report) -> anyhow::Result<Vec<Use>> {
     let worker = json!({"kind": "Pod", "metadata": {"name": "worker"}, "spec": {"containers": [
         {"name": "main", "command": ["python3", "-m", "dynamo.vllm"]},
     ]}});
     let changed = change::change(worker, world, &[], &mut BTreeSet::new())?;
     let containers = changed.accounts.iter().flat_map(|account| &account.containers);
     let (settings, _) = settings::resolve(&world.settings, &world.facts.namespace, None);
+    let mut uses = Vec::new();
     for cache in containers.flat_map(|container| &container.caches) {
         let (check, claim) = match cache.cache {
             Cache::Model => ("model-claim", &settings.model.claim),
@@ -83,6 +95,9 @@ fn claims_of(name: &str, claims: &[Value], world: &World, report: &mut Report) -
         };
         let about = claims.iter().find(|object| object.pointer("/metadata/name").is_some_and(|found| found == claim));
         match cache.left_out.first() {
+            Some((Reason::SkippedByUser, _)) => {
+                report.not_checked(check, Reason::SkippedByUser.sentence());
+            }
             Some((reason, _)) => {
                 let hint = match reason {
                     Reason::ClaimNotFound => format!("kubectl apply -n {name} -f manifests/examples/claims.yaml"),
@@ -94,10 +109,13 @@ fn claims_of(name: &str, claims: &[Value], world: &World, report: &mut Report) -
                     hint,
                 );
             }
-            None => report.good(check, format!("{} cache, claim {claim}: {}", cache.cache, phase(about))),
+            None => {
+                report.good(check, format!("{} cache, claim {claim}: {}", cache.cache, phase(about)));
+                uses.extend(Use::of(cache.cache, &changed.after));
+            }
         }
     }
-    Ok(())
+    Ok(uses)
 }
 
 /// How a claim is: its phase and its access modes.
@@ -115,7 +133,14 @@ fn phase(claim: Option<&Value>) -> String {
 /// Whether components run that the webhook did not see.
 async fn injected(api: &Api, name: &str, world: &World, report: &mut Report) -> anyhow::Result<()> {
     let (mut components, mut missed) = (0_usize, Vec::new());
-    for pod in api.list(&format!("/api/v1/namespaces/{name}/pods")).await? {
+    let pods = match api.list(&format!("/api/v1/namespaces/{name}/pods")).await {
+        Err(error) if error.is_forbidden() => {
+            report.not_checked("injected", error.to_string());
+            return Ok(());
+        }
+        pods => pods?,
+    };
+    for pod in pods {
         if recorded::has_ended(&pod) {
             continue;
         }

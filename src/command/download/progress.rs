@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::command::job::{condition, waiting};
+
 /// How far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -15,7 +17,7 @@ pub(super) enum Progress {
     Phase(String),
 }
 
-/// Reads the state of a Job, of its newest pod, of the pod's log and of the newest warning about the Job.
+/// Reads the state of a Job, of its newest pod, of the pod's log and of the newest warning about either.
 pub(super) fn of(job: &Value, pod: Option<&Value>, log: &str, warning: Option<&str>) -> Progress {
     if condition(job, "Complete").is_some() {
         return Progress::Done;
@@ -27,41 +29,14 @@ pub(super) fn of(job: &Value, pod: Option<&Value>, log: &str, warning: Option<&s
     }
     let phase = |words: String| Progress::Phase(words);
     let Some(pod) = pod else {
-        return phase(warning.map_or_else(|| "waiting for its pod".to_owned(), |warning| format!("no pod: {warning}")));
+        return phase(waiting(None, warning));
     };
     let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     match text("/status/phase") {
         "Failed" => phase(format!("it failed and is tried again: {}", last_line(&died.unwrap_or_default()))),
         "Running" => running(log),
         "Succeeded" => phase("finishing".to_owned()),
-        _ => phase(waiting(pod)),
-    }
-}
-
-/// The message of a condition that is true.
-fn condition(object: &Value, kind: &str) -> Option<String> {
-    let conditions = object.pointer("/status/conditions")?.as_array()?;
-    let condition = conditions.iter().find(|condition| condition["type"] == kind && condition["status"] == "True")?;
-    Some(condition.get("message").and_then(Value::as_str).unwrap_or_default().to_owned())
-}
-
-/// Why a pod that is pending does not start.
-fn waiting(pod: &Value) -> String {
-    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
-    let unscheduled = conditions
-        .into_iter()
-        .flatten()
-        .find(|condition| condition["type"] == "PodScheduled" && condition["status"] == "False");
-    if let Some(message) = unscheduled.and_then(|condition| condition.get("message")?.as_str()) {
-        return format!("waiting for a node: {message}");
-    }
-    let state = pod.pointer("/status/containerStatuses/0/state/waiting");
-    let part = |key: &str| state.and_then(|state| state.get(key)?.as_str()).unwrap_or_default();
-    match (part("reason"), part("message")) {
-        ("", _) => "waiting for a node".to_owned(),
-        ("ContainerCreating" | "PodInitializing", _) => "starting its container".to_owned(),
-        (reason, "") => reason.to_owned(),
-        (reason, message) => format!("{reason}: {message}"),
+        _ => phase(waiting(Some(pod), warning)),
     }
 }
 
@@ -147,7 +122,6 @@ mod tests {
         );
         assert_eq!(line("progress 20480 of 0 bytes\n"), "downloading, 20 KiB so far");
         assert_eq!(line("progress -5 of 10 bytes\n"), format!("{}   0 %  0 B of 10 B", "░".repeat(30)));
-        assert_eq!(of(&job, None, "", None).line(), "waiting for its pod");
         assert_eq!(of(&job, None, "", Some("forbidden: quota")).line(), "no pod: forbidden: quota");
     }
 

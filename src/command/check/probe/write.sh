@@ -1,0 +1,22 @@
+set -eu
+umask 0002
+
+# Workers make the folders that are missing, so the nearest that is there decides.
+at=$PLACE
+while [ ! -d "$at" ]; do
+	at=${at%/*}
+	: "${at:?there is no folder above $PLACE}"
+done
+
+file=$(mktemp "$at/.dynamo-cache-probe-XXXXXX") || {
+	echo "$at is $(stat -c '%A %u:%g' "$at")" >&2
+	exit 1
+}
+trap 'rm -f "$file"' EXIT
+echo "$file" >"$file"
+[ "$(cat "$file")" = "$file" ] || {
+	echo "$file does not say what was written to it" >&2
+	exit 1
+}
+rm "$file"
+trap - EXIT
