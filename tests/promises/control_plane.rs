@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -88,6 +88,18 @@ impl ControlPlane {
     /// Runs dynamo-cache as a person at this cluster.
     pub(crate) fn dynamo_cache(&self, arguments: &[&str]) -> Run {
         crate::program::run_in(&self.kubeconfig, arguments, "")
+    }
+
+    /// Starts dynamo-cache as a person at this cluster, who may stop it.
+    pub(crate) fn start_dynamo_cache(&self, arguments: &[&str]) -> Child {
+        crate::program::start_in(&self.kubeconfig, arguments)
+    }
+
+    /// A kubeconfig for a ServiceAccount.
+    pub(crate) fn kubeconfig_of(&self, account: &str, namespace: &str) -> String {
+        let token = ["create", "token", account, "--namespace", namespace, "--duration=24h"];
+        let token = self.kubectl(&token).unwrap().out;
+        self.file(&webhook::kubeconfig(self, token.trim()))
     }
 
     /// Runs Helm.

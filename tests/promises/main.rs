@@ -23,6 +23,7 @@ mod log;
 mod look_on_cluster;
 mod missed_on_cluster;
 mod pair;
+mod probe_on_cluster;
 mod program;
 mod property;
 mod readme;

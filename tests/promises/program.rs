@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// How a run went.
 pub(crate) struct Run {
@@ -18,22 +18,25 @@ pub(crate) fn run(arguments: &[&str], input: &str) -> Run {
 
 /// Runs the program with text on its standard input, in the cluster of a kubeconfig.
 pub(crate) fn run_in(kubeconfig: &Path, arguments: &[&str], input: &str) -> Run {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_dynamo-cache"))
-        .args(arguments)
-        .env_remove("KUBERNETES_SERVICE_HOST")
-        .env_remove("NO_COLOR")
-        .env("KUBECONFIG", kubeconfig)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = start_in(kubeconfig, arguments);
     let mut stdin = child.stdin.take().unwrap();
     // The program may print before it has read everything, so the two go on at once.
-    let output = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         scope.spawn(move || drop(stdin.write_all(input.as_bytes())));
-        child.wait_with_output().unwrap()
-    });
+        end(child)
+    })
+}
+
+/// Starts the program in the cluster of a kubeconfig.
+pub(crate) fn start_in(kubeconfig: &Path, arguments: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dynamo-cache"));
+    command.args(arguments).env_remove("KUBERNETES_SERVICE_HOST").env_remove("NO_COLOR").env("KUBECONFIG", kubeconfig);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits for the end of a run.
+pub(crate) fn end(child: Child) -> Run {
+    let output = child.wait_with_output().unwrap();
     Run {
         code: output.status.code(),
         output: String::from_utf8(output.stdout).unwrap(),

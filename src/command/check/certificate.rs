@@ -14,6 +14,9 @@ use crate::certificate::trust::Trust;
 use crate::command::api::{Api, Error};
 use crate::command::installed::Installed;
 
+/// The annotation by which cert-manager knows whose CA goes into `caBundle`.
+const INJECTED: &str = "cert-manager.io/inject-ca-from";
+
 /// Below this many days, it is time.
 const SOON: u64 = 14;
 
@@ -24,7 +27,16 @@ const SOON: u64 = 14;
 pub(super) async fn check(api: &Api, installed: &Installed, page: &str, report: &mut Report) -> Result<(), Error> {
     let bundle = |entry: &Value| entry.pointer("/clientConfig/caBundle").and_then(Value::as_str).map(str::to_owned);
     let Some(text) = bundle(&installed.entry).filter(|bundle| !bundle.is_empty()) else {
-        report.bad("certificate", format!("configuration {} has no caBundle", installed.name), page);
+        let text = format!("configuration {} has no caBundle", installed.name);
+        let annotations = installed.configuration.pointer("/metadata/annotations");
+        match annotations.and_then(|annotations| annotations.get(INJECTED)?.as_str()) {
+            None => report.bad("certificate", text, page),
+            Some(certificate) => {
+                let (namespace, name) = certificate.split_once('/').unwrap_or((&installed.namespace, certificate));
+                let hint = format!("cert-manager sets it: kubectl describe certificate {name} -n {namespace}; {page}");
+                report.bad("certificate", text, hint);
+            }
+        }
         return Ok(());
     };
     if entry(installed, CANARY).and_then(bundle).is_some_and(|other| other != text) {

@@ -167,7 +167,7 @@ pub(super) fn external_name(address: &str) -> serde_json::Value {
 }
 
 /// The way into the cluster for the chart's own ServiceAccount, so that the program may do what the chart allows it.
-pub(super) fn kubeconfig(plane: &ControlPlane, token: &str) -> String {
+pub(crate) fn kubeconfig(plane: &ControlPlane, token: &str) -> String {
     let view = plane.kubectl(&["config", "view", "--raw", "--flatten", "--minify", "--output=json"]).unwrap();
     let mut config: serde_json::Value = serde_json::from_str(&view.out).unwrap();
     config["users"][0]["user"] = json!({"token": token});
