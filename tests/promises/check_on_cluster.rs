@@ -200,5 +200,5 @@ fn a_wrong_ca_and_a_missing_configuration_are_told_and_what_depends_on_them_is_n
         };
         assert_eq!(state, expected, "{check}: {told}");
     }
-    assert!(told.contains("helm install dynamo-cache"), "{told}");
+    assert!(told.contains("helm upgrade --install dynamo-cache"), "{told}");
 }

@@ -36,7 +36,7 @@ pub(super) async fn check<'w>(
             report.bad(
                 "configuration",
                 text,
-                "helm install dynamo-cache manifests/chart --namespace dynamo-cache --create-namespace",
+                "helm upgrade --install dynamo-cache manifests/chart --namespace dynamo-cache --create-namespace",
             );
             None
         }

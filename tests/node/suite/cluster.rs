@@ -17,7 +17,7 @@ pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 pub(crate) const DEADLINE: Duration = Duration::from_secs(300);
 
 /// What we write: manifests, certificates, logs to read afterwards.
-const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/node");
+pub(crate) const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/node");
 
 /// A cluster whose nodes run pods.
 pub(crate) struct Cluster {
@@ -111,7 +111,8 @@ impl Cluster {
         free["metadata"]["labels"]["kubernetes.io/hostname"].as_str().unwrap().to_owned()
     }
 
-    fn command(&self, program: &str) -> Command {
+    /// A program in the cluster's network, with the way into it.
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = match &self.reached {
             Reached::Named { kubeconfig, programs } => {
                 let mut command = Command::new("env");

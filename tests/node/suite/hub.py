@@ -4,6 +4,8 @@ import hashlib
 import http.server
 import json
 import struct
+import sys
+import threading
 
 MODEL, COMMIT = "Qwen/Qwen3-0.6B", "c1899de289a04d12100db370d81485cdf75e47ca"
 
@@ -23,6 +25,12 @@ FILES = {
 }
 
 
+# Files that come to their end only when somebody says go, one for each time.
+HELD = [f"held-{number}.bin" for number in (1, 2)] if sys.argv[1:] == ["--hold-back"] else []
+GO = {file: threading.Event() for file in HELD}
+FILES |= {file: file.encode() * (1 << 18) for file in HELD}
+
+
 class Hub(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
@@ -35,6 +43,19 @@ class Hub(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(body)
+
+    def hold_back(self, name, headers):
+        """A byte now and then, so that the client does not give up, and the rest when it may go."""
+        print("GET", self.path, "held back", flush=True)
+        self.send_response(200)
+        for key, value in (headers | {"Content-Length": str(len(FILES[name]))}).items():
+            self.send_header(key, value)
+        self.end_headers()
+        given = 0
+        while not GO[name].wait(1):
+            self.wfile.write(FILES[name][given : given + 1])
+            given += 1
+        self.wfile.write(FILES[name][given:])
 
     def say(self, value):
         self.answer(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
@@ -51,7 +72,15 @@ class Hub(http.server.BaseHTTPRequestHandler):
             self.say({"_id": "1", "id": MODEL, "modelId": MODEL, "sha": COMMIT, "siblings": siblings} | known)
         elif path == f"/{MODEL}/resolve/{COMMIT}/{name}" and name in FILES:
             headers = {"ETag": f'"{oid(name)}"', "X-Repo-Commit": COMMIT, "Content-Type": "application/octet-stream"}
-            self.answer(200, FILES[name], headers)
+            if self.command == "GET" and name in GO:
+                self.hold_back(name, headers)
+            else:
+                self.answer(200, FILES[name], headers)
+        elif path == "/go":
+            next(go for go in GO.values() if not go.is_set()).set()
+            self.answer(200, b"", {})
+        elif path.startswith("/api/models/"):
+            self.answer(404, b'{"error": "Repository not found"}', {"X-Error-Code": "RepoNotFound"})
         else:
             self.answer(404, b"", {"X-Error-Code": "EntryNotFound"})
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::cluster::{ROOT, keep, wait_for};
+use super::hub::Hub;
 use super::namespace::Namespace;
 use super::pod::PYTHON;
 use super::release;
@@ -20,7 +21,8 @@ fn a_worker_finds_its_model_with_the_network_gone_and_without_the_label_it_does_
     namespace.wait_until_bound();
 
     // The Job as it is shipped, with the real client, from a hub of our own.
-    let endpoint = serve_hub(&namespace);
+    let hub = Hub::serve(&namespace);
+    let endpoint = hub.endpoint.clone();
     namespace.kubectl(&["create", "-f", &format!("{examples}/download-job.yaml")]).unwrap();
     wait_for("the download to be complete", || {
         let job = namespace.read(&[JOB]);
@@ -31,7 +33,7 @@ fn a_worker_finds_its_model_with_the_network_gone_and_without_the_label_it_does_
         Err(format!("{:#}\n{}", job["status"], log.unwrap_or_else(|why| why)))
     });
     let job = namespace.kubectl(&["logs", JOB]).unwrap();
-    let hub = namespace.kubectl(&["logs", "hub"]).unwrap();
+    let hub = hub.log();
 
     // From here on nobody has it but the claim. The Service stays, with nobody behind it, so that who calls is refused
     // after a while: at an address that no Service has, a call is dropped, and the client waits for minutes.
@@ -87,25 +89,6 @@ fn a_worker_finds_its_model_with_the_network_gone_and_without_the_label_it_does_
         assert!(second.contains(&found), "the second replica does not see what the first compiled: {path}");
     }
     assert!(!without.contains("] model"), "{path}");
-}
-
-/// Serves the model inside the namespace, where the image's shells look for it, and says at which address.
-fn serve_hub(namespace: &Namespace) -> String {
-    namespace.config_map("hub", "hub.py", include_str!("hub.py"));
-    let ports = json!([{"port": 80, "targetPort": 8080}]);
-    let service = json!({"selector": {"app": "hub"}, "ports": ports});
-    namespace.create(&json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "hub"}, "spec": service}));
-    let main = json!({
-        "name": "main", "image": PYTHON, "command": ["python3", "/hub/hub.py"],
-        "volumeMounts": [{"name": "hub", "mountPath": "/hub"}],
-        "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
-    });
-    let spec = json!({"containers": [main], "volumes": [{"name": "hub", "configMap": {"name": "hub"}}]});
-    let metadata = json!({"name": "hub", "labels": {"app": "hub"}});
-    namespace.create(&json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}));
-    namespace.kubectl(&["wait", "--for=condition=Ready", "pod/hub", "--timeout=3m"]).unwrap();
-    let service = namespace.read(&["service", "hub"]);
-    format!("http://{}", service["spec"]["clusterIP"].as_str().unwrap())
 }
 
 /// The worker of the examples, but for what no test has: its image, and a GPU.

@@ -4,7 +4,12 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a promise that is broken ends its test")]
 #![allow(clippy::print_stdout, reason = "numbers and logs are for people, by --nocapture")]
 
+mod brought;
+mod certificate;
+mod check;
 mod cluster;
+mod download;
+mod hub;
 mod install;
 mod life;
 mod namespace;
@@ -12,4 +17,5 @@ mod pod;
 mod release;
 mod restart;
 mod storage;
+mod tool;
 mod volume;
