@@ -11,6 +11,9 @@ use super::control_plane::{ControlPlane, shared, wait_for, webhook};
 use super::program::Run;
 use super::stored::worker;
 
+mod cert_manager;
+mod forbidden;
+
 const CACHES: [&str; 2] = ["model-cache", "compilation-cache"];
 const CONFIGURATION: [&str; 2] = ["mutatingwebhookconfiguration", "dynamo-cache"];
 

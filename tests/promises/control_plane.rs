@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::program::Program;
 use crate::program::Run;
@@ -123,6 +123,21 @@ impl ControlPlane {
     pub(crate) fn read(&self, arguments: &[&str]) -> Value {
         let said = self.kubectl(&[&["get", "--output=json"], arguments].concat()).unwrap();
         serde_json::from_str(&said.out).unwrap()
+    }
+
+    /// Defines a kind of somebody else's, which takes whatever one writes.
+    pub(crate) fn define(&self, group: &str, version: &str, kind: &str, plural: &str) {
+        let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        let version = json!({"name": version, "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}});
+        let names = json!({"kind": kind, "plural": plural, "singular": kind.to_lowercase()});
+        let name = format!("{plural}.{group}");
+        let definition = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": name},
+            "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]},
+        });
+        self.kubectl(&["create", "-f", &self.file(&definition.to_string())]).unwrap();
+        let definition = format!("customresourcedefinition/{name}");
+        self.kubectl(&["wait", "--for=condition=Established", &definition, "--timeout=60s"]).unwrap();
     }
 
     /// Writes a file that ends with the control plane, and says where it is.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::control_plane::namespace::Namespace;
 use super::control_plane::{ROOT, shared, webhook};
@@ -57,6 +57,77 @@ fn a_preview_shows_what_an_unlabelled_namespace_would_get_and_changes_nothing() 
     assert!(!namespace.dynamo_cache(&["preview"]).output.contains("kubectl label"));
     let stored = namespace.dry_run(&worker("after").to_string());
     assert_eq!(status(&stored)["containers"], json!({"main": ["model"]}), "{stored:#}");
+}
+
+/// A pod template whose vLLM engine spans nodes.
+fn of_many_nodes(name: &str) -> Value {
+    let container = json!({
+        "name": name, "image": "nvcr.io/nvidia/ai-dynamo/vllm-runtime:1.6.1",
+        "command": ["python3", "-m", "dynamo.vllm"], "args": ["--nnodes", "2"],
+    });
+    json!({"spec": {"containers": [container]}})
+}
+
+#[test]
+fn a_preview_shows_the_workloads_of_dynamos_neighbours() {
+    let _webhook = webhook::running();
+    for (group, version, kind, plural) in [
+        ("leaderworkerset.x-k8s.io", "v1", "LeaderWorkerSet", "leaderworkersets"),
+        ("workloads.x-k8s.io", "v1alpha2", "RoleBasedGroup", "rolebasedgroups"),
+        ("grove.io", "v1alpha1", "PodCliqueSet", "podcliquesets"),
+        ("grove.io", "v1alpha1", "PodClique", "podcliques"),
+    ] {
+        shared().define(group, version, kind, plural);
+    }
+    let namespace = Namespace::plain(shared());
+    namespace.claims(&["model-cache", "compilation-cache"]);
+    namespace.create(&example("rolebasedgroup-sglang.yaml")).unwrap();
+    let set = json!({
+        "apiVersion": "leaderworkerset.x-k8s.io/v1", "kind": "LeaderWorkerSet", "metadata": {"name": "lws"},
+        "spec": {"leaderWorkerTemplate": {
+            "leaderTemplate": of_many_nodes("leader"), "workerTemplate": of_many_nodes("follower"),
+        }},
+    });
+    let clique = json!({"name": "decode", "spec": {"podSpec": worker("x")["spec"]}});
+    let cliques = json!({
+        "apiVersion": "grove.io/v1alpha1", "kind": "PodCliqueSet", "metadata": {"name": "graph"},
+        "spec": {"template": {"cliques": [clique]}},
+    });
+    // One that the set has made: it is not shown again, and one of its own is.
+    let uid = {
+        namespace.create(&format!("{set}\n---\n{cliques}")).unwrap();
+        let stored =
+            namespace.kubectl(&["get", "podcliquesets.grove.io", "graph", "--output=jsonpath={.metadata.uid}"]);
+        stored.unwrap().out
+    };
+    let owner = json!([{
+        "apiVersion": "grove.io/v1alpha1", "kind": "PodCliqueSet", "name": "graph", "uid": uid, "controller": true,
+    }]);
+    let clique = |name: &str, owners: &Value| {
+        let metadata = json!({"name": name, "ownerReferences": owners});
+        let spec = json!({"podSpec": worker("x")["spec"]});
+        json!({"apiVersion": "grove.io/v1alpha1", "kind": "PodClique", "metadata": metadata, "spec": spec}).to_string()
+    };
+    namespace.create(&format!("{}\n---\n{}", clique("made", &owner), clique("alone", &json!([])))).unwrap();
+
+    let said = namespace.dynamo_cache(&["preview"]);
+    assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.output);
+    let table = &said.output;
+    let group = "RoleBasedGroup/qwen3-sglang";
+    assert_eq!(row(table, &[group, "frontend"])[2..], ["added", "–", "–"], "{table}");
+    assert_eq!(row(table, &[group, "sglang"])[2..], ["added", "added", "–"], "{table}");
+    for container in ["leader", "follower"] {
+        let row = row(table, &["LeaderWorkerSet/lws", container]);
+        assert_eq!(row[2..], ["added", "multi-node", "–"], "{table}");
+    }
+    assert_eq!(row(table, &["PodCliqueSet/graph"])[1..], ["main", "added", "added", "–"], "{table}");
+    assert_eq!(row(table, &["PodClique/alone"])[1..], ["main", "added", "added", "–"], "{table}");
+    assert!(!table.contains("PodClique/made"), "{table}");
+
+    let said = namespace.dynamo_cache(&["preview", "-o", "diff"]);
+    for name in [group, "LeaderWorkerSet/lws", "PodCliqueSet/graph", "PodClique/alone"] {
+        assert!(said.output.contains(&format!("--- {name}\n")), "{}", said.output);
+    }
 }
 
 #[test]

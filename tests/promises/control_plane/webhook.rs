@@ -160,7 +160,7 @@ pub(super) fn free_ports(address: &str) -> [SocketAddr; 2] {
     sockets.map(|socket| socket.local_addr().unwrap())
 }
 
-pub(super) fn external_name(address: &str) -> serde_json::Value {
+pub(crate) fn external_name(address: &str) -> serde_json::Value {
     let metadata = json!({"name": "dynamo-cache", "namespace": "dynamo-cache"});
     let spec = json!({"type": "ExternalName", "externalName": address});
     json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
