@@ -113,19 +113,21 @@ fn a_preview_shows_the_workloads_of_dynamos_neighbours() {
     let said = namespace.dynamo_cache(&["preview"]);
     assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.output);
     let table = &said.output;
-    let group = "RoleBasedGroup/qwen3-sglang";
-    assert_eq!(row(table, &[group, "frontend"])[2..], ["added", "–", "–"], "{table}");
-    assert_eq!(row(table, &[group, "sglang"])[2..], ["added", "added", "–"], "{table}");
-    for container in ["leader", "follower"] {
-        let row = row(table, &["LeaderWorkerSet/lws", container]);
-        assert_eq!(row[2..], ["added", "multi-node", "–"], "{table}");
+    let (group, set) = ("RoleBasedGroup/qwen3-sglang", "LeaderWorkerSet/lws");
+    for (workload, cells) in [
+        (format!("{group} /spec/roles/0/standalonePattern/template"), ["frontend", "added", "–", "–"]),
+        (format!("{group} /spec/roles/1/standalonePattern/template"), ["sglang", "added", "added", "–"]),
+        (format!("{set} /spec/leaderWorkerTemplate/leaderTemplate"), ["leader", "added", "multi-node", "–"]),
+        (format!("{set} /spec/leaderWorkerTemplate/workerTemplate"), ["follower", "added", "multi-node", "–"]),
+    ] {
+        assert_eq!(row(table, &[&workload])[1..], cells, "{table}");
     }
     assert_eq!(row(table, &["PodCliqueSet/graph"])[1..], ["main", "added", "added", "–"], "{table}");
     assert_eq!(row(table, &["PodClique/alone"])[1..], ["main", "added", "added", "–"], "{table}");
     assert!(!table.contains("PodClique/made"), "{table}");
 
     let said = namespace.dynamo_cache(&["preview", "-o", "diff"]);
-    for name in [group, "LeaderWorkerSet/lws", "PodCliqueSet/graph", "PodClique/alone"] {
+    for name in [group, set, "PodCliqueSet/graph", "PodClique/alone"] {
         assert!(said.output.contains(&format!("--- {name}\n")), "{}", said.output);
     }
 }
