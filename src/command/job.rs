@@ -36,7 +36,9 @@ impl Job {
             let selected = format!("fieldSelector=involvedObject.name%3D{about},type%3DWarning");
             let events = format!("/api/v1/namespaces/{namespace}/events");
             let events = api.select(&events, &selected).await.unwrap_or_default();
-            let newest = events.iter().max_by_key(|event| text(event, "/lastTimestamp"));
+            // Other warnings tell of what does not keep it from running.
+            let events = events.iter().filter(|event| text(event, "/reason").starts_with("Failed"));
+            let newest = events.max_by_key(|event| text(event, "/lastTimestamp"));
             warning = newest.map(|event| text(event, "/message").to_owned());
         }
         Ok(Some(Job { object, pod, warning }))
@@ -45,6 +47,25 @@ impl Job {
 
 fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// What a pod has said, without colours and whatever else a terminal would take for a command.
+pub(super) fn plain(said: &str) -> String {
+    let (mut plain, mut rest) = (String::new(), said.chars());
+    while let Some(next) = rest.next() {
+        match next {
+            '\u{1b}' => {
+                if rest.next() == Some('[') {
+                    // Up to the letter that says what to do.
+                    let _ = rest.find(|end| ('@'..='~').contains(end));
+                }
+            }
+            '\n' | '\t' => plain.push(next),
+            next if next.is_control() => {}
+            next => plain.push(next),
+        }
+    }
+    plain
 }
 
 /// The message of a condition that is true.
@@ -84,7 +105,13 @@ pub(super) fn waiting(pod: Option<&Value>, warning: Option<&str>) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::waiting;
+    use super::{plain, waiting};
+
+    #[test]
+    fn what_a_pod_says_does_not_command_a_terminal() {
+        assert_eq!(plain("\u{1b}[90mHint\u{1b}[0m: a\tb\r\n\u{1b}]0;title\u{7}"), "Hint: a\tb\n0;title");
+        assert_eq!(plain("\u{1b}[1"), "");
+    }
 
     #[test]
     fn what_keeps_a_pod_from_running_is_told_in_the_words_of_the_cluster() {

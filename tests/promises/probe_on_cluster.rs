@@ -74,9 +74,9 @@ fn each_claim_gets_a_line_by_what_its_own_pod_said_and_the_jobs_go() {
 
     let said = end(running);
     let [model, compile] = lines(&said);
-    let hub = "/home/dynamo/.cache/huggingface/hub";
+    let path = "/home/dynamo/.cache/huggingface";
     let wrote =
-        format!("model cache, claim model-cache: a file towards {hub} was written, read and removed as user 1000");
+        format!("model cache, claim model-cache: a file below {path} was written, read and removed as user 1000");
     assert_eq!(model, ("ok".to_owned(), wrote, String::new()));
     let failed = "compile cache, claim compilation-cache: it was not written: mktemp: failed to create file: \
                   Permission denied; /c is drwxr-xr-x 0:0";

@@ -51,7 +51,7 @@ pub(super) async fn check(api: &Api, installed: &Installed, page: &str, report: 
         report.bad("certificate", "caBundle is no list of certificates in PEM", page);
         return Ok(());
     };
-    let shown = match secret(api, installed, report).await? {
+    let shown = match secret(api, installed, page, report).await? {
         Shown::Brought(shown) => shown,
         Shown::Told => return Ok(()),
         Shown::SelfManaged => {
@@ -105,7 +105,7 @@ fn days(left: Duration) -> u64 {
 }
 
 /// Looks for what the server shows.
-async fn secret(api: &Api, installed: &Installed, report: &mut Report) -> Result<Shown, Error> {
+async fn secret(api: &Api, installed: &Installed, page: &str, report: &mut Report) -> Result<Shown, Error> {
     let Installed { namespace, service, .. } = installed;
     let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{service}");
     let (deployment, hidden) = match api.get(&path).await {
@@ -114,6 +114,9 @@ async fn secret(api: &Api, installed: &Installed, report: &mut Report) -> Result
     };
     let volumes = deployment.as_ref().and_then(|found| found.pointer("/spec/template/spec/volumes")?.as_array());
     let mounted = volumes.into_iter().flatten().find_map(|volume| volume.pointer("/secret/secretName")?.as_str());
+    if mounted.is_none() && deployment.is_some() {
+        return Ok(Shown::SelfManaged);
+    }
     let name = mounted.map_or_else(|| format!("{service}-tls"), str::to_owned);
     let found = match api.get(&format!("/api/v1/namespaces/{namespace}/secrets/{name}")).await {
         Err(error) if error.is_forbidden() => {
@@ -123,21 +126,18 @@ async fn secret(api: &Api, installed: &Installed, report: &mut Report) -> Result
         found => found?,
     };
     let Some(found) = found else {
-        if mounted.is_none() && deployment.is_some() {
-            return Ok(Shown::SelfManaged);
+        let text = format!("Secret {namespace}/{name} is not there");
+        match mounted {
+            Some(_) => report.bad("certificate", format!("{text}, and the server's pods wait for it"), page),
+            // Which Secret it is, if any, stands in the Deployment.
+            None => report.not_checked("certificate", hidden.unwrap_or(text)),
         }
-        // Which Secret it is, if any, stands in the Deployment.
-        report.not_checked("certificate", hidden.unwrap_or_else(|| format!("Secret {namespace}/{name} is not there")));
         return Ok(Shown::Told);
     };
     let chain = found.pointer("/data/tls.crt").and_then(Value::as_str);
     let chain = chain.and_then(|text| STANDARD.decode(text).ok()).and_then(|pem| certificates(&pem));
     if chain.is_none() {
-        report.bad(
-            "certificate",
-            format!("Secret {namespace}/{name} has no certificate in tls.crt"),
-            "certs/README.md",
-        );
+        report.bad("certificate", format!("Secret {namespace}/{name} has no certificate in tls.crt"), page);
     }
     Ok(chain.map_or(Shown::Told, Shown::Brought))
 }

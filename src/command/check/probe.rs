@@ -177,7 +177,7 @@ async fn remove(api: &Api, namespace: &str, running: &[Running<'_>], signals: &m
 
 /// Says what became of a claim.
 fn line(check: &str, namespace: &str, running: &Running<'_>, options: &Probe, report: &mut Report) {
-    let Running { about: Use { cache, claim, place, .. }, verdict, .. } = running;
+    let Running { about: Use { cache, claim, mount, .. }, verdict, .. } = running;
     let what = format!("{cache} cache, claim {claim}:");
     match verdict {
         Verdict::Failed(said) => {
@@ -190,7 +190,8 @@ fn line(check: &str, namespace: &str, running: &Running<'_>, options: &Probe, re
         }
         Verdict::Wrote => {
             let user = options.probe_user.0.map(|user| format!(" as user {user}")).unwrap_or_default();
-            report.good(check, format!("{what} a file towards {place} was written, read and removed{user}"));
+            let path = mount.get("mountPath").and_then(Value::as_str).unwrap_or_default();
+            report.good(check, format!("{what} a file below {path} was written, read and removed{user}"));
         }
     }
 }

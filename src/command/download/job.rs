@@ -122,6 +122,8 @@ fn environment(options: &Download, layout: Layout) -> Vec<Value> {
         json!({"name": "REVISION", "value": options.revision}),
         json!({"name": "HF_HUB_CACHE", "value": hub}),
         json!({"name": "HF_XET_HIGH_PERFORMANCE", "value": "1"}),
+        // Nobody is there to take the client's advice, which it would ask another server for.
+        json!({"name": "HF_HUB_DISABLE_UPDATE_CHECK", "value": "1"}),
         json!({"name": "HOME", "value": "/tmp"}),
     ];
     variables.extend(options.endpoint.iter().map(|endpoint| json!({"name": "HF_ENDPOINT", "value": endpoint})));

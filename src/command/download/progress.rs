@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::command::job::{condition, waiting};
+use crate::command::job::{condition, plain, waiting};
 
 /// How far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(super) fn of(job: &Value, pod: Option<&Value>, log: &str, warning: Option<&s
     };
     let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     match text("/status/phase") {
-        "Failed" => phase(format!("it failed and is tried again: {}", last_line(&died.unwrap_or_default()))),
+        "Failed" => phase(format!("it failed and is tried again: {}", headline(&died.unwrap_or_default()))),
         "Running" => running(log),
         "Succeeded" => phase("finishing".to_owned()),
         _ => phase(waiting(Some(pod), warning)),
@@ -69,12 +69,15 @@ fn last_words(pod: &Value) -> Option<String> {
 fn error_of(log: &str) -> Option<String> {
     let is_told =
         |line: &&str| !line.starts_with("progress ") && !line.starts_with("phase ") && !line.trim().is_empty();
+    let log = plain(log);
     let lines: Vec<_> = log.lines().filter(is_told).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-fn last_line(text: &str) -> &str {
-    text.lines().last().unwrap_or_default()
+/// The line that says most: the first that calls itself an error, else the last.
+fn headline(text: &str) -> &str {
+    let error = text.lines().find(|line| line.starts_with("Error") || line.starts_with("error"));
+    error.or(text.lines().last()).unwrap_or_default()
 }
 
 impl Progress {
@@ -135,6 +138,13 @@ mod tests {
         assert_eq!(of(&of_type("Failed"), None, "", None), Progress::Failed("too often".to_owned()));
         assert_eq!(of(&json!({}), Some(&pod), "", None).line(), "it failed and is tried again: RepositoryNotFound");
         assert_eq!(of(&of_type("Complete"), Some(&pod), "", None), Progress::Done);
+        let log = "\u{1b}[90mHint\u{1b}[0m\nError: Model 'x' not found.\nIf it is private, log in.\n";
+        let own = "Hint\nError: Model 'x' not found.\nIf it is private, log in.".to_owned();
+        assert_eq!(of(&of_type("Failed"), None, log, None), Progress::Failed(own));
+        let terminated = json!({"state": {"terminated": {"message": log}}});
+        let pod = json!({"status": {"phase": "Failed", "containerStatuses": [terminated]}});
+        let line = of(&json!({}), Some(&pod), "", None).line();
+        assert_eq!(line, "it failed and is tried again: Error: Model 'x' not found.");
         let unbound = json!({"status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": "unbound claims"}]}});
         assert_eq!(of(&json!({}), Some(&unbound), "", None).line(), "waiting for a node: unbound claims");
     }

@@ -69,7 +69,7 @@ fn a_healthy_installation_is_all_well_and_its_claims_are_written() {
     let (service, _) = told(&lines, "service");
     assert_eq!(service, format!("Service {NAME}/{NAME} has 2 ready endpoints"));
     let (model, _) = told(&lines, "model-write");
-    assert!(model.ends_with("/huggingface/hub was written, read and removed as user 1000"), "{model}");
+    assert!(model.ends_with("/huggingface was written, read and removed as user 1000"), "{model}");
 
     let said = namespace.cluster.dynamo_cache(&["check", "--write-probe", "-n", &namespace.name]);
     assert_eq!(said.code, Some(0));
@@ -99,7 +99,8 @@ fn a_claim_that_the_workers_cannot_write_is_told_with_the_pods_own_error_and_one
 
     // What the webhook gives to the workers, it gives to the probe: a group for the volumes.
     let config = namespace.cluster.unused("yaml");
-    std::fs::write(&config, "fsGroup: 0\n").unwrap();
+    let settings = "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\nfsGroup: 0\n";
+    std::fs::write(&config, settings).unwrap();
     let (states, lines) = checked(&namespace, &[&WITH_PROBE, ["--config", &config].as_slice()].concat());
     assert_eq!(states["compile-write"], "ok", "{lines:#}");
 

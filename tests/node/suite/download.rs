@@ -100,7 +100,6 @@ fn a_download_creates_and_prepares_its_claims_where_pods_are_restricted_and_a_se
     let wrong = [&["download", "Qwen/None-Such"], at_the_hub.as_slice()].concat();
     let said = cluster.dynamo_cache(&wrong);
     assert_eq!(said.code, Some(1));
-    let (_, own) =
-        said.errors.split_once("Job download-none-such failed: ").unwrap_or_else(|| panic!("{}", said.errors));
-    assert!(own.contains("Repository Not Found") || own.contains("Repository not found"), "{own}");
+    let own = said.errors.split_once("Job download-none-such failed: ").map(|(_, own)| own);
+    assert!(own.is_some_and(|own| own.starts_with("Error: Model 'Qwen/None-Such' not found.\n")), "{}", said.errors);
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::command::api::Error;
-use crate::command::job::{Job, condition, waiting};
+use crate::command::job::{Job, condition, plain, waiting};
 
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ fn last_words(pod: &Value) -> Option<String> {
         .or_else(|| text("/status/message"))
         .or_else(|| text("/status/containerStatuses/0/state/terminated/reason"))
         .or_else(|| text("/status/reason"))?;
-    Some(said.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; "))
+    Some(plain(said).lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; "))
 }
 
 /// What to do about a sentence of the pod or of the cluster.
