@@ -120,7 +120,8 @@ async fn secret(api: &Api, installed: &Installed, page: &str, report: &mut Repor
     let name = mounted.map_or_else(|| format!("{service}-tls"), str::to_owned);
     let found = match api.get(&format!("/api/v1/namespaces/{namespace}/secrets/{name}")).await {
         Err(error) if error.is_forbidden() => {
-            report.not_checked("certificate", error.to_string());
+            // The Deployment may tell that there is none to read.
+            report.not_checked("certificate", hidden.unwrap_or_else(|| error.to_string()));
             return Ok(Shown::Told);
         }
         found => found?,

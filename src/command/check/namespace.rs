@@ -31,7 +31,12 @@ pub(super) async fn check(
 ) -> anyhow::Result<Vec<Use>> {
     report.group(&format!("Namespace {name}"));
     let room = Room::seen(api, name).await?;
-    let is_selected = label(name, webhook, room.namespace.as_ref(), report);
+    let is_selected = if let Some(namespace) = &room.namespace {
+        label(name, webhook, namespace, report)
+    } else {
+        report.not_checked("label", room.notes.join("; "));
+        true
+    };
     let world = base.with(room.facts);
     let uses = match room.hidden {
         None => {
@@ -55,11 +60,7 @@ pub(super) async fn check(
 }
 
 /// Whether the webhook is asked about its pods.
-fn label(name: &str, webhook: &Webhook, namespace: Option<&Value>, report: &mut Report) -> bool {
-    let Some(namespace) = namespace else {
-        report.not_checked("label", "the namespace's labels may not be read");
-        return true;
-    };
+fn label(name: &str, webhook: &Webhook, namespace: &Value, report: &mut Report) -> bool {
     let shipped = json!({"matchLabels": {"dynamo-cache.io/inject": "enabled"}});
     let selector = match webhook {
         Webhook::Installed(installed) => installed.entry.get("namespaceSelector").unwrap_or(&shipped),
