@@ -84,7 +84,12 @@ fn each_claim_gets_a_line_by_what_its_own_pod_said_and_the_jobs_go() {
     assert!(compile.2.contains("fsGroup") && compile.2.contains("README.md, Storage"), "{}", compile.2);
     assert_eq!(said.code, Some(1));
     assert!(said.errors.ends_with("1 check failed\n"), "{}", said.errors);
-    assert!(said.errors.contains(&format!("{}: model cache: waiting for ", namespace.name)), "{}", said.errors);
+    assert!(said.errors.starts_with(&format!("{}: ", namespace.name)), "{}", said.errors);
+    assert!(
+        said.errors.contains("cache: waiting for ") || said.errors.contains("caches: waiting for "),
+        "{}",
+        said.errors
+    );
     nothing_is_left(&namespace);
 }
 

@@ -25,18 +25,10 @@ const SOON: u64 = 14;
 /// # Errors
 /// The API server was not reached.
 pub(super) async fn check(api: &Api, installed: &Installed, page: &str, report: &mut Report) -> Result<(), Error> {
+    let page = &remedy(installed, page);
     let bundle = |entry: &Value| entry.pointer("/clientConfig/caBundle").and_then(Value::as_str).map(str::to_owned);
     let Some(text) = bundle(&installed.entry).filter(|bundle| !bundle.is_empty()) else {
-        let text = format!("configuration {} has no caBundle", installed.name);
-        let annotations = installed.configuration.pointer("/metadata/annotations");
-        match annotations.and_then(|annotations| annotations.get(INJECTED)?.as_str()) {
-            None => report.bad("certificate", text, page),
-            Some(certificate) => {
-                let (namespace, name) = certificate.split_once('/').unwrap_or((&installed.namespace, certificate));
-                let hint = format!("cert-manager sets it: kubectl describe certificate {name} -n {namespace}; {page}");
-                report.bad("certificate", text, hint);
-            }
-        }
+        report.bad("certificate", format!("configuration {} has no caBundle", installed.name), page);
         return Ok(());
     };
     if entry(installed, CANARY).and_then(bundle).is_some_and(|other| other != text) {
@@ -75,6 +67,16 @@ pub(super) async fn check(api: &Api, installed: &Installed, page: &str, report: 
         }
     }
     Ok(())
+}
+
+/// Who can put a certificate right, before the page.
+fn remedy(installed: &Installed, page: &str) -> String {
+    let annotations = installed.configuration.pointer("/metadata/annotations");
+    let Some(certificate) = annotations.and_then(|annotations| annotations.get(INJECTED)?.as_str()) else {
+        return page.to_owned();
+    };
+    let (namespace, name) = certificate.split_once('/').unwrap_or((&installed.namespace, certificate));
+    format!("cert-manager makes it: kubectl describe certificate {name} -n {namespace}; {page}")
 }
 
 /// What the server shows.

@@ -148,15 +148,23 @@ async fn follow(api: &Api, namespace: &str, running: &mut [Running<'_>], timeout
                 found => verdict::of(found?.as_ref()),
             };
             if let Verdict::Waits(words) = &one.verdict {
-                waits.push(format!("{} cache: {words}", one.about.cache));
+                waits.push((one.about.cache, words.clone()));
             }
         }
         if waits.is_empty() || begun.elapsed() >= timeout {
             screen.end();
             return Ok(());
         }
-        screen.show(&format!("{namespace}: {}", waits.join("; ")));
+        screen.show(&format!("{namespace}: {}", together(&waits)));
         sleep(PAUSE).await;
+    }
+}
+
+/// What is waited for, in a line; what is the same for all is said once.
+fn together(waits: &[(Cache, String)]) -> String {
+    match waits {
+        [(_, words), (_, others)] if words == others => format!("both caches: {words}"),
+        waits => waits.iter().map(|(cache, words)| format!("{cache} cache: {words}")).collect::<Vec<_>>().join("; "),
     }
 }
 
@@ -202,7 +210,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::{Use, is_read_only, job};
+    use super::{Use, is_read_only, job, together};
     use crate::admission::plan::Cache;
     use crate::cli::{Check, Cli, Command};
 
@@ -220,6 +228,14 @@ mod tests {
                 ],
             }],
         }})
+    }
+
+    #[test]
+    fn what_both_wait_for_is_said_once() {
+        let (model, compile) = ((Cache::Model, "writing".to_owned()), (Cache::Compile, "pulling".to_owned()));
+        assert_eq!(together(&[model.clone(), compile]), "model cache: writing; compile cache: pulling");
+        assert_eq!(together(&[model.clone(), (Cache::Compile, "writing".to_owned())]), "both caches: writing");
+        assert_eq!(together(&[model]), "model cache: writing");
     }
 
     #[test]

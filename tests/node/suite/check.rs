@@ -117,11 +117,11 @@ fn a_claim_that_the_workers_cannot_write_is_told_with_the_pods_own_error_and_one
     );
     assert_eq!(hint, format!("kubectl describe persistentvolumeclaim nowhere -n {}", unbound.name));
 
-    let image = ["--probe-image", "dynamo-cache.invalid/none-such:1", "--probe-timeout", "30s"];
+    let image = ["--probe-image", "127.0.0.1:1/none-such:1", "--probe-timeout", "30s"];
     let (states, lines) = checked(&namespace, &[&WITH_PROBE, image.as_slice()].concat());
     assert_eq!(states["model-write"], "failed", "{lines:#}");
     let (text, hint) = told(&lines, "model-write");
-    assert!(text.contains("not proven within 30s: ") && text.contains("dynamo-cache.invalid/none-such:1"), "{text}");
+    assert!(text.contains("not proven within 30s: ") && text.contains("127.0.0.1:1/none-such:1"), "{text}");
     assert!(hint.contains("--probe-image"), "{hint}");
 }
 

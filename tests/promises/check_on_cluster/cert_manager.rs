@@ -47,15 +47,22 @@ fn an_installation_for_cert_manager_is_told_what_it_lacks_and_a_server_that_neve
     let lines = expect(&[&nobody, [("certificate", "failed")].as_slice()].concat());
     let (text, hint) = line(&lines, "certificate");
     assert_eq!(text, "configuration dynamo-cache has no caBundle");
-    let certificate = "cert-manager sets it: kubectl describe certificate dynamo-cache -n dynamo-cache; ";
-    assert!(hint.starts_with(certificate), "{hint}");
+    let command = "cert-manager makes it: kubectl describe certificate dynamo-cache -n dynamo-cache; ";
+    assert!(hint.starts_with(command), "{hint}");
 
     // What cert-manager would do: the Secret that the Certificate names, and its CA in the caBundle.
     let certificate = plane.read(&["certificates.cert-manager.io", "dynamo-cache", "--namespace=dynamo-cache"]);
     assert_eq!(certificate["spec"]["secretName"], "dynamo-cache-tls");
     let folder = plane.folder("certs").display().to_string();
     let told = plane.bash(&format!("certs/dev --out '{folder}'")).unwrap().out;
-    plane.bash(told.split_once("installed with certificate.mode=secret:").unwrap().1).unwrap();
+    let commands = told.split_once("installed with certificate.mode=secret:").unwrap().1;
+    let (secret, bundle) = commands.split_once("CA=$(").unwrap();
+    plane.bash(&format!("CA=$({bundle}")).unwrap();
+    let lines = expect(&[&nobody, [("certificate", "failed")].as_slice()].concat());
+    let (text, hint) = line(&lines, "certificate");
+    assert_eq!(text, "Secret dynamo-cache/dynamo-cache-tls is not there, and the server's pods wait for it");
+    assert!(hint.starts_with(command), "{hint}");
+    plane.bash(secret).unwrap();
     let lines = expect(&nobody);
     let (text, _) = line(&lines, "certificate");
     assert!(text.starts_with("caBundle verifies the server's certificate"), "{text}");
