@@ -52,6 +52,8 @@ struct Known {
 impl Known {
     /// Waits until everything is listed.
     fn start(runtime: &Runtime, namespaces: usize) -> Self {
+        // The client starts a task of its own.
+        let _inside = runtime.enter();
         let client = kube::Client::new(cluster::routes(namespaces), "default");
         let metrics = Arc::new(Metrics::default());
         let facts = Facts::of(&client, &metrics);

@@ -1,0 +1,83 @@
+//! The three servers by turns: requests per second, processor time per request, latency, handshakes and memory.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::generator::{self, Run};
+use crate::subject::Subject;
+use crate::{median, samples};
+
+/// An odd number, so that one is in the middle.
+const ROUNDS: usize = 5;
+
+/// As the API server keeps alive, more or less.
+const CONNECTIONS: u32 = 16;
+
+/// Connections with one request each.
+const SHORT: u32 = 200;
+
+/// What the rounds showed of one server.
+#[derive(Default)]
+struct Seen {
+    idle: f64,
+    per_second: Vec<f64>,
+    cpu: Vec<f64>,
+    p50: Vec<f64>,
+    p99: Vec<f64>,
+    short: Vec<f64>,
+}
+
+/// Prints a table.
+pub(crate) fn run(folder: &Path) {
+    let body = folder.join("worker.json");
+    fs::write(&body, samples::review(&samples::worker(0))).unwrap();
+    let subjects = [
+        (Subject::echo(folder), 60_000),
+        (Subject::ours(folder), 60_000),
+        (Subject::controller_runtime(folder), 2_000),
+    ];
+    let mut all: [Seen; 3] = Default::default();
+    for ((subject, requests), seen) in subjects.iter().zip(&mut all) {
+        seen.idle = subject.process.memory("VmRSS");
+        measure(folder, subject, &body, CONNECTIONS, requests / 10);
+    }
+    for _ in 0..ROUNDS {
+        for ((subject, requests), seen) in subjects.iter().zip(&mut all) {
+            let (run, cpu) = measure(folder, subject, &body, CONNECTIONS, *requests);
+            seen.per_second.push(run.per_second);
+            seen.cpu.push(micros(cpu, *requests));
+            seen.p50.push(run.percentile(50));
+            seen.p99.push(run.percentile(99));
+            let (_, cpu) = measure(folder, subject, &body, SHORT, SHORT);
+            seen.short.push(micros(cpu, SHORT));
+        }
+    }
+    println!("The 8 kB review over {CONNECTIONS} connections; medians of {ROUNDS} rounds, one processor.\n");
+    println!("| server | requests/s | CPU per request | p50 | p99 | CPU of a short connection | RSS idle, at most |");
+    println!("|---|---|---|---|---|---|---|");
+    let mut cpu = Vec::new();
+    for ((subject, _), seen) in subjects.iter().zip(all) {
+        let [rate, each, p50, p99, short] = [seen.per_second, seen.cpu, seen.p50, seen.p99, seen.short].map(median);
+        let (name, idle, most) = (subject.name, seen.idle, subject.process.memory("VmHWM"));
+        println!(
+            "| {name} | {rate:.0} | {each:.1} µs | {p50:.0} µs | {p99:.0} µs | {short:.0} µs | {idle:.1}, {most:.1} MiB |"
+        );
+        cpu.push(each);
+    }
+    println!(
+        "\nCPU per request: {:.2} × the echo's, 1/{:.0} of controller-runtime's\n",
+        cpu[1] / cpu[0],
+        cpu[2] / cpu[1]
+    );
+}
+
+fn measure(folder: &Path, subject: &Subject, body: &Path, connections: u32, requests: u32) -> (Run, Duration) {
+    let before = subject.process.cpu();
+    let run = generator::run(folder, subject.address, body, connections, requests, subject.answer);
+    (run, subject.process.cpu().saturating_sub(before))
+}
+
+fn micros(time: Duration, requests: u32) -> f64 {
+    time.as_secs_f64() * 1e6 / f64::from(requests)
+}
