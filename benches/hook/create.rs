@@ -1,0 +1,32 @@
+//! The creation of a pod, on a dry run: all of admission, and nothing stored.
+
+use std::time::{Duration, Instant};
+
+use kube::Client;
+use serde_json::Value;
+
+use crate::samples;
+
+/// The worker with so many more variables as whoever makes pods sends it: what an API server adds is not there yet.
+pub(crate) fn worker(variables: usize) -> Value {
+    let mut worker = samples::worker(variables);
+    let metadata = worker["metadata"].as_object_mut().unwrap();
+    metadata.retain(|key, _| !matches!(key.as_str(), "managedFields" | "namespace"));
+    let is_token = |part: &Value| part["name"].as_str().is_some_and(|name| name.starts_with("kube-api-access"));
+    for list in ["/spec/volumes", "/spec/containers/0/volumeMounts", "/spec/initContainers/0/volumeMounts"] {
+        let list = worker.pointer_mut(list).unwrap().as_array_mut().unwrap();
+        list.retain(|part| !is_token(part));
+    }
+    worker
+}
+
+/// What a pod would be stored as, and how long that took.
+pub(crate) async fn create(client: &Client, namespace: &str, pod: &Value) -> (Value, Duration) {
+    let uri = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
+    let request = hyper::Request::post(uri).header("content-type", "application/json");
+    let request = request.body(serde_json::to_vec(pod).unwrap()).unwrap();
+    let begun = Instant::now();
+    let text = client.request_text(request).await.unwrap();
+    let took = begun.elapsed();
+    (serde_json::from_str(&text).unwrap(), took)
+}

@@ -1,0 +1,47 @@
+//! What a webhook adds to the creation of a pod on a real API server. `cargo bench --bench hook`.
+//!
+//! Against no webhook, and against policies of the API server itself that make the same pod. Then what creations cost
+//! that are told to come again. The webhook is installed as the promises install it: the chart, by Helm.
+#![allow(clippy::print_stdout, reason = "a bench prints")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a bench that cannot go on ends")]
+
+#[allow(dead_code, reason = "the promises take other parts")]
+#[path = "../../tests/promises"]
+mod promises {
+    pub(crate) mod control_plane;
+    pub(crate) mod program;
+    pub(crate) mod stored;
+}
+
+#[allow(dead_code, reason = "other benches take other parts")]
+#[path = "../load/caller.rs"]
+mod caller;
+#[allow(dead_code, reason = "other benches take other parts")]
+#[path = "../samples.rs"]
+mod samples;
+
+mod create;
+mod policy;
+mod rounds;
+mod shed;
+
+// The promises know each other from the top.
+use self::promises::{control_plane, program, stored};
+
+use self::control_plane::namespace::Namespace;
+use self::control_plane::{shared, webhook};
+
+fn main() {
+    let plane = shared();
+    let webhook = webhook::running();
+    // What is measured is the webhook. Its guard is a policy beside it, and would be counted with it.
+    plane.kubectl(&["delete", "validatingadmissionpolicybinding", "dynamo-cache-guard"]).unwrap();
+    let hooked = Namespace::opted_in(plane, &[]);
+    hooked.claims(&["model-cache", "compilation-cache"]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = plane.client().await;
+        rounds::run(plane, &client, &hooked).await;
+        shed::run(plane, &client, &hooked, &webhook).await;
+    });
+}

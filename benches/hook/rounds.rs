@@ -1,0 +1,86 @@
+//! Creations by turns: without anything, with the webhook, and with each policy; one at a time and ten at once.
+
+use futures::future::join_all;
+use kube::Client;
+use serde_json::Value;
+
+use crate::control_plane::namespace::Namespace;
+use crate::control_plane::{ControlPlane, wait_for};
+use crate::create::{create, worker};
+use crate::policy::{self, Way};
+use crate::stored::{claims, container, environment, mounts, status};
+
+/// Rounds of each number in flight, and creations in a row in each of them.
+const ROUNDS: usize = 40;
+const IN_A_ROW: usize = 20;
+
+/// Prints a table.
+pub(crate) async fn run(plane: &'static ControlPlane, client: &Client, hooked: &Namespace<'_>) {
+    let pod = worker(0);
+    let [plain, applying, patching] = [(); 3].map(|()| Namespace::plain(plane));
+    let wanted = create(client, &hooked.name, &pod).await.0;
+    assert!(status(&wanted)["skipped"].as_array().is_some_and(Vec::is_empty), "{}", status(&wanted));
+    policy::install(plane, &applying, Way::ApplyConfiguration, &pod, &wanted);
+    policy::install(plane, &patching, Way::JsonPatch, &pod, &wanted);
+    for namespace in [&applying, &patching] {
+        wait_until_same(namespace, &pod, &wanted);
+    }
+    let subjects = [
+        ("nothing", &plain),
+        ("dynamo-cache", hooked),
+        ("MutatingAdmissionPolicy, ApplyConfiguration", &applying),
+        ("MutatingAdmissionPolicy, JSONPatch", &patching),
+    ];
+    println!("| in flight | with | p50 of a creation | added | p99 |\n|---|---|---|---|---|");
+    for in_flight in [1, 10] {
+        let mut times: [Vec<f64>; 4] = Default::default();
+        for round in 0..=ROUNDS {
+            for ((_, namespace), times) in subjects.iter().zip(&mut times) {
+                let took = one_round(client, &namespace.name, &pod, in_flight).await;
+                // The first round warms up.
+                if round > 0 {
+                    times.extend(took);
+                }
+            }
+        }
+        for times in &mut times {
+            times.sort_by(f64::total_cmp);
+        }
+        let nothing = percentile(&times[0], 50);
+        for ((name, _), times) in subjects.iter().zip(&times) {
+            let (middle, late) = (percentile(times, 50), percentile(times, 99));
+            println!("| {in_flight} | {name} | {middle:.2} ms | {:.2} ms | {late:.2} ms |", middle - nothing);
+        }
+    }
+    println!();
+}
+
+async fn one_round(client: &Client, namespace: &str, pod: &Value, in_flight: usize) -> Vec<f64> {
+    let mut times = Vec::new();
+    for _ in 0..IN_A_ROW / in_flight.min(IN_A_ROW) {
+        let created = join_all((0..in_flight).map(|_| create(client, namespace, pod))).await;
+        times.extend(created.into_iter().map(|(_, took)| took.as_secs_f64() * 1e3));
+    }
+    times
+}
+
+fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    sorted[sorted.len() * percent / 100]
+}
+
+/// A policy applies a moment after it was created; then the pod is the webhook's.
+fn wait_until_same(namespace: &Namespace<'_>, pod: &Value, wanted: &Value) {
+    wait_for("the policy to make the pod of the webhook", || {
+        let made = namespace.dry_run(&pod.to_string());
+        let (made, wanted) = (parts(&made), parts(wanted));
+        if made == wanted { Ok(()) } else { Err(format!("{made} instead of {wanted}")) }
+    });
+}
+
+/// What the webhook has to do with.
+fn parts(pod: &Value) -> Value {
+    let main = container(pod, "main");
+    let mut mounts = mounts(main);
+    mounts.retain(|_, volume| !volume.starts_with("kube-api-access"));
+    serde_json::json!([claims(pod), mounts, environment(main), status(pod)])
+}
