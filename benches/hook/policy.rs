@@ -1,6 +1,7 @@
 //! Policies (`MutatingAdmissionPolicy`) that do for the worker what the webhook does: the API server evaluates them by itself.
 //!
-//! They know no settings, no claims and no other pod; the values are those that the webhook found for this one.
+//! They know no settings, no claims and no other pod; the values are those that the webhook found for this one. Nor are
+//! they asked again after another webhook, as ours is: the least that such a policy can cost.
 
 use serde_json::{Value, json};
 
@@ -34,7 +35,7 @@ pub(crate) fn install(plane: &ControlPlane, namespace: &Namespace, way: Way, pod
             condition("mirror", "!object.metadata.?annotations[?'kubernetes.io/config.mirror'].hasValue()"),
             condition("out", "object.metadata.?annotations[?'dynamo-cache.io/inject'].orValue('').trim() != 'false'"),
         ],
-        "failurePolicy": "Fail", "reinvocationPolicy": "IfNeeded", "mutations": [mutation]}});
+        "failurePolicy": "Fail", "reinvocationPolicy": "Never", "mutations": [mutation]}});
     let here = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace.name}});
     let binding = json!({"apiVersion": version, "kind": "MutatingAdmissionPolicyBinding", "metadata": {"name": name},
         "spec": {"policyName": name, "matchResources": {"namespaceSelector": here}}});
