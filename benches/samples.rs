@@ -37,7 +37,7 @@ pub(crate) fn all() -> Vec<Sample> {
 /// The answer to a review, where every claim is there; all that the server does between body and answer.
 pub(crate) fn answer(body: &[u8]) -> Vec<u8> {
     let defaults = Settings::default();
-    let review = Request::read(body).unwrap();
+    let mut review = Request::read(body).unwrap();
     let Some(pod) = review.pod().unwrap() else { return review.answer(None) };
     let consideration = Consideration::of(&pod, &defaults, &[]);
     let claims: Claims = consideration.claims().map(|name| (name.to_owned(), Claim::default())).collect();

@@ -51,7 +51,15 @@ pub struct Request<'a> {
     /// Whether nothing will be stored.
     pub dry_run: bool,
     /// The pod that is to be created; none where the question is about something else.
-    pod: Option<&'a RawValue>,
+    object: Option<Object<'a>>,
+}
+
+/// The object of a review. It is read together with the rest wherever that goes well; where it does not, the rest is read
+/// alone, so that what is wrong with a pod is known from what is wrong with a review, and what is no pod does no harm.
+#[derive(Debug)]
+enum Object<'a> {
+    Pod(Box<Pod<'a>>),
+    Raw(&'a RawValue),
 }
 
 impl<'a> Request<'a> {
@@ -60,46 +68,48 @@ impl<'a> Request<'a> {
     /// # Errors
     /// The body is not JSON or no `AdmissionReview` v1 with a request.
     pub fn read(body: &'a [u8]) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Review<'a> {
-            #[serde(borrow)]
-            api_version: Option<Text<'a>>,
-            #[serde(borrow)]
-            kind: Option<Text<'a>>,
-            #[serde(borrow)]
-            request: Option<Wire<'a>>,
-        }
         // serde would take a list of the fields for the object.
         if body.trim_ascii_start().first() != Some(&b'{') {
             return Err(Error::NoObject);
         }
-        let review: Review<'a> = serde_json::from_slice(body)?;
+        if !has_too_many_commas(body)
+            && let Ok(review) = serde_json::from_slice::<Review<'a, Pod<'a>>>(body)
+        {
+            return Self::of(review, |pod| Object::Pod(Box::new(pod)));
+        }
+        Self::of(serde_json::from_slice::<Review<'a, &'a RawValue>>(body)?, Object::Raw)
+    }
+
+    fn of<O>(review: Review<'a, O>, object: impl FnOnce(O) -> Object<'a>) -> Result<Self, Error> {
         let (version, kind) = (review.api_version.as_deref(), review.kind.as_deref());
         if (version, kind) != (Some("admission.k8s.io/v1"), Some("AdmissionReview")) {
             let words = format!("kind {:?} of apiVersion {:?}", kind.unwrap_or_default(), version.unwrap_or_default());
             return Err(Error::OtherKind(words.chars().take(200).collect()));
         }
         let wire = review.request.ok_or(Error::NoRequest)?;
-        let uid = wire.uid.as_ref().filter(|uid| !uid.is_empty()).ok_or(Error::NoRequest)?.0.clone();
+        let creates_a_pod = wire.creates_a_pod();
+        let uid = wire.uid.filter(|uid| !uid.is_empty()).ok_or(Error::NoRequest)?.0;
         Ok(Request {
             uid,
             dry_run: wire.dry_run.unwrap_or(false),
-            pod: wire.object.filter(|_| wire.creates_a_pod()),
+            object: wire.object.filter(|_| creates_a_pod).map(object),
             namespace: wire.namespace.map(|text| text.0).unwrap_or_default(),
         })
     }
 
-    /// The pod that is to be created; none where the question is about something else.
+    /// The pod that is to be created, once; none where the question is about something else.
     ///
     /// # Errors
     /// The object has not the shape of a pod, or has more parts than are looked at.
-    pub fn pod(&self) -> Result<Option<Pod<'a>>, Error> {
-        let Some(object) = self.pod.map(RawValue::get) else { return Ok(None) };
-        if object.bytes().filter(|byte| *byte == b',').count() > MOST_COMMAS {
-            return Err(Error::TooManyParts);
-        }
-        let pod: Pod<'a> = serde_json::from_str(object).map_err(Error::Pod)?;
+    pub fn pod(&mut self) -> Result<Option<Pod<'a>>, Error> {
+        let pod = match self.object.take() {
+            None => return Ok(None),
+            Some(Object::Pod(pod)) => *pod,
+            Some(Object::Raw(object)) if has_too_many_commas(object.get().as_bytes()) => {
+                return Err(Error::TooManyParts);
+            }
+            Some(Object::Raw(object)) => serde_json::from_str(object.get()).map_err(Error::Pod)?,
+        };
         if pod.containers().len() + pod.init_containers().len() > MOST_CONTAINERS {
             return Err(Error::TooManyParts);
         }
@@ -129,10 +139,27 @@ impl<'a> Request<'a> {
     }
 }
 
-/// `request` of a review, as far as we read it.
+fn has_too_many_commas(json: &[u8]) -> bool {
+    // The usual review is too short for that.
+    json.len() > MOST_COMMAS && json.iter().copied().filter(|byte| *byte == b',').count() > MOST_COMMAS
+}
+
+/// A review, as far as we read it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Wire<'a> {
+struct Review<'a, O> {
+    #[serde(borrow)]
+    api_version: Option<Text<'a>>,
+    #[serde(borrow)]
+    kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    request: Option<Wire<'a, O>>,
+}
+
+/// Its `request`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire<'a, O> {
     #[serde(borrow)]
     uid: Option<Text<'a>>,
     #[serde(borrow)]
@@ -144,8 +171,7 @@ struct Wire<'a> {
     #[serde(borrow)]
     operation: Option<Text<'a>>,
     dry_run: Option<bool>,
-    #[serde(borrow)]
-    object: Option<&'a RawValue>,
+    object: Option<O>,
 }
 
 #[derive(Deserialize)]
@@ -158,7 +184,7 @@ struct GroupVersionKind<'a> {
     kind: Option<Text<'a>>,
 }
 
-impl Wire<'_> {
+impl<O> Wire<'_, O> {
     fn creates_a_pod(&self) -> bool {
         let is = |text: &Option<Text<'_>>, wanted: &str| text.as_deref().unwrap_or_default() == wanted;
         let kind = self.kind.as_ref();

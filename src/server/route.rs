@@ -68,8 +68,8 @@ impl Webhook {
 
     async fn review(&self, request: Request) -> Result<Vec<u8>, Failure> {
         let held = self.limits.take(request).await?;
-        let review = review::Request::read(&held.body)?;
-        let Some(pod) = pod(&review)? else {
+        let mut review = review::Request::read(&held.body)?;
+        let Some(pod) = pod(&mut review)? else {
             self.metrics.decided(None, review.dry_run);
             return Ok(review.answer(None));
         };
@@ -104,7 +104,7 @@ async fn mutate(State(webhook): State<Arc<Webhook>>, request: Request) -> Respon
 }
 
 /// The pod of a review; none where there is none for us, or one so large that looking at it would cost others theirs.
-fn pod<'a>(review: &review::Request<'a>) -> Result<Option<Pod<'a>>, review::Error> {
+fn pod<'a>(review: &mut review::Request<'a>) -> Result<Option<Pod<'a>>, review::Error> {
     match review.pod() {
         Err(error @ review::Error::TooManyParts) => {
             warn!(uid = &*review.uid, namespace = &*review.namespace, %error, "a pod was not looked at");
