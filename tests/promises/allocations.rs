@@ -1,0 +1,25 @@
+//! Promises about how much a review allocates; what it costs in time is for the benches to say.
+
+use allocation_counter::measure;
+
+#[allow(dead_code, reason = "the benches take other parts")]
+#[path = "../../benches/samples.rs"]
+mod samples;
+
+#[test]
+fn a_review_allocates_about_as_often_however_large_its_pod_is() {
+    for sample in samples::all() {
+        let counted = measure(|| drop(samples::answer(&sample.body)));
+        assert!(counted.count_total <= 160, "{}: {counted:?}", sample.name);
+        assert_eq!(counted.count_current, 0, "{}: something is kept", sample.name);
+    }
+}
+
+#[test]
+fn a_review_never_holds_more_than_its_own_size_besides_what_a_small_one_takes() {
+    for sample in samples::all() {
+        let counted = measure(|| drop(samples::answer(&sample.body)));
+        let most = sample.body.len() + 32 * 1024;
+        assert!(counted.bytes_max <= most.try_into().unwrap(), "{}: {counted:?}", sample.name);
+    }
+}
