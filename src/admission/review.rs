@@ -18,6 +18,12 @@ const MOST_COMMAS: usize = 100_000;
 /// Most containers, init containers included. What we answer grows with them; a kubelet runs some hundred pods.
 const MOST_CONTAINERS: usize = 1_000;
 
+/// Bytes that an operation of a patch takes, as a rule.
+const OPERATION: usize = 256;
+
+/// Bytes that an answer takes besides its patch, as a rule.
+const ANSWER: usize = 512;
+
 /// Why a body cannot be answered.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -119,10 +125,9 @@ impl<'a> Request<'a> {
     /// The answer, which always allows.
     pub fn answer(&self, outcome: Option<&Outcome<'_>>) -> Vec<u8> {
         let operations = outcome.map(|outcome| &*outcome.operations).unwrap_or_default();
-        let patch = (!operations.is_empty()).then(|| {
-            let operations = serde_json::to_vec(operations);
-            STANDARD.encode(operations.expect("text, numbers and lists of them can be written"))
-        });
+        let patch =
+            (!operations.is_empty()).then(|| STANDARD.encode(written(&operations, operations.len() * OPERATION)));
+        let room = patch.as_ref().map_or(0, String::len) + ANSWER;
         let answer = Answer {
             api_version: "admission.k8s.io/v1",
             kind: "AdmissionReview",
@@ -135,8 +140,15 @@ impl<'a> Request<'a> {
                 audit_annotations: outcome.map(Audit::of),
             },
         };
-        serde_json::to_vec(&answer).expect("text and maps of text can be written")
+        written(&answer, room)
     }
+}
+
+/// A value in JSON. Where the room suffices, writing it takes one allocation.
+fn written(value: &impl Serialize, room: usize) -> Vec<u8> {
+    let mut json = Vec::with_capacity(room);
+    serde_json::to_writer(&mut json, value).expect("text, numbers, lists and maps of text can be written");
+    json
 }
 
 fn has_too_many_commas(json: &[u8]) -> bool {
