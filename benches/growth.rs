@@ -72,7 +72,7 @@ impl Known {
             listed[1].notified().await;
         });
         let config = watch::Sender::default().subscribe();
-        let webhook = Webhook { config, facts, limits: Limits::new(Arc::clone(&metrics)), metrics };
+        let webhook = Webhook { config, facts, events: None, limits: Limits::new(Arc::clone(&metrics)), metrics };
         Known { routes: TowerToHyperService::new(webhook.routes()), _watches: watches }
     }
 

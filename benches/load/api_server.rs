@@ -13,6 +13,7 @@ use crate::cluster;
 pub(crate) fn run(address: &str, namespaces: &str) {
     let long = Duration::from_secs(3600);
     let server = Server {
+        places: 256,
         tls: None,
         routes: cluster::routes(namespaces.parse().unwrap()),
         deadlines: Deadlines { silent: long, idle: long, finish: Duration::ZERO },

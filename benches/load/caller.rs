@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamo_cache::certificate;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use dynamo_cache::certificate::{self, bundle};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// Longer than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -35,7 +35,8 @@ impl Caller {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_nodelay(true)?;
-        let roots = certificate::trusting(ca);
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(bundle::read(ca));
         let config = ClientConfig::builder_with_provider(certificate::provider());
         let config = config.with_safe_default_protocol_versions().unwrap();
         let mut config = config.with_root_certificates(roots).with_no_client_auth();

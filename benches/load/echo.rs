@@ -28,6 +28,7 @@ pub(crate) fn run(address: &str, ca: &str) {
         ([(header::CONTENT_TYPE, "application/json")], ANSWER).into_response()
     };
     let server = Server {
+        places: 256,
         tls: Some(tls),
         routes: Router::new().route("/mutate", post(echo)),
         deadlines: Deadlines {
