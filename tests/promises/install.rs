@@ -99,7 +99,7 @@ fn the_webhook_can_do_what_the_chart_allows_it_and_no_more() {
         plane.kubectl(&["auth", "can-i", verb, &named, account, "--namespace=dynamo-cache", "--quiet"]).is_ok()
     };
     for (kind, name, verbs) in [
-        ("secrets", "dynamo-cache-ca", ["get", "watch", "update"].as_slice()),
+        ("secrets", "dynamo-cache-ca", ["list", "watch", "update"].as_slice()),
         ("mutatingwebhookconfigurations", "dynamo-cache", &["get", "watch", "patch"]),
     ] {
         for verb in verbs {

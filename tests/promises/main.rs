@@ -29,6 +29,7 @@ mod program;
 mod property;
 mod readme;
 mod renewed;
+mod rights_on_cluster;
 mod second_webhook;
 mod server;
 mod silence;

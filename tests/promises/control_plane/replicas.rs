@@ -80,6 +80,11 @@ impl<'p> Installation<'p> {
         path.display().to_string()
     }
 
+    /// The kubeconfig that the replicas have.
+    pub(crate) fn way_in(&self) -> String {
+        self.folder.join("kubeconfig").display().to_string()
+    }
+
     /// Starts a replica, whose log has a name of its own, and does not wait for it.
     pub(crate) fn start(&self, name: &str) -> Replica<'_> {
         self.start_with(name, &[])

@@ -12,8 +12,9 @@ const (
 	issuer = "https://kubernetes.default.svc.cluster.local"
 )
 
-// auditPolicy records who wrote which pod and what each webhook told about it;
-// the level Metadata has their annotations. All else is noise to the tests.
+// auditPolicy records who wrote which pod and what each webhook told about it,
+// and all that the webhook itself asks; the level Metadata has their
+// annotations. All else is noise to the tests.
 const auditPolicy = `apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
@@ -23,6 +24,8 @@ rules:
   resources:
   - group: ""
     resources: [pods, pods/*]
+- level: Metadata
+  users: ["system:serviceaccount:dynamo-cache:dynamo-cache"]
 - level: None
 `
 
