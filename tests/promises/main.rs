@@ -35,6 +35,8 @@ mod server;
 mod silence;
 mod stop;
 mod stored;
+mod tenant;
+mod tenant_on_cluster;
 mod tool;
 mod tool_on_cluster;
 mod webhook;

@@ -1,0 +1,52 @@
+//! What someone cannot do to others who share the cluster with them, or with the webhook.
+
+use std::io::ErrorKind;
+use std::net::TcpListener;
+
+use crate::control_plane::namespace::Namespace;
+use crate::control_plane::{shared, webhook};
+use crate::stored::{claims, container, environment, status, worker};
+
+#[test]
+fn a_claim_of_another_namespace_is_no_claim() {
+    let _webhook = webhook::running();
+    let (theirs, own) = (Namespace::opted_in(shared(), &[]), Namespace::opted_in(shared(), &[]));
+    theirs.claims(&["model-cache", "secret-models"]);
+    for claim in ["secret-models", &format!("{}/secret-models", theirs.name), "model-cache"] {
+        let mut pod = worker("x");
+        pod["metadata"]["annotations"] = serde_json::json!({"dynamo-cache.io/model-claim": claim});
+        let pod = own.dry_run(&pod.to_string());
+        assert!(claims(&pod).is_empty(), "{pod:#}");
+        assert_ne!(status(&pod)["skipped"][0]["reason"], serde_json::Value::Null, "{pod:#}");
+    }
+}
+
+#[test]
+fn nobody_is_called_whom_a_setting_names() {
+    let webhook = webhook::running();
+    let listener = TcpListener::bind("127.0.0.9:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let namespace = Namespace::opted_in(shared(), &[("model-express-url", &url)]);
+    let pod = namespace.dry_run(&worker("x").to_string());
+    assert_eq!(environment(container(&pod, "main"))["MODEL_EXPRESS_URL"], url, "the pod itself is told");
+    assert!(webhook.admin("/readyz").is_ok());
+    assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "somebody has called");
+}
+
+#[test]
+fn no_word_of_a_tenant_makes_a_line_of_the_log() {
+    let webhook = webhook::running();
+    let words = "x\n2026-01-01T00:00:00Z  INFO forged\r\u{1b}[31m\u{0007}";
+    let namespace = Namespace::opted_in(shared(), &[("model-claim", words), ("model-express-url", words)]);
+    let mut pod = worker("x");
+    pod["metadata"]["annotations"] =
+        serde_json::json!({"dynamo-cache.io/engine": words, "dynamo-cache.io/nonsense": words});
+    namespace.create(&pod.to_string()).unwrap();
+    let log = webhook.log();
+    let ours: Vec<_> = log.lines().filter(|line| line.contains(&namespace.name)).collect();
+    assert!(!ours.is_empty(), "{log}");
+    for line in log.lines() {
+        assert!(!line.starts_with("2026-01-01T00:00:00Z  INFO forged") && !line.contains('\u{1b}'), "{line:?}");
+    }
+}
