@@ -2,8 +2,8 @@
 
 use std::io::IsTerminal;
 
+use diffy::DiffOptions;
 use serde_json::Value;
-use similar::TextDiff;
 
 use crate::yaml;
 
@@ -27,8 +27,9 @@ pub(super) fn unified(name: &str, before: &Value, after: &Value, coloured: bool)
         return String::new();
     }
     let (before, after) = (yaml::write(before), yaml::write(after));
-    let diff = TextDiff::from_lines(&before, &after);
-    let diff = diff.unified_diff().context_radius(3).header(name, name).to_string();
+    let mut options = DiffOptions::new();
+    options.set_original_filename(name.to_owned()).set_modified_filename(name.to_owned());
+    let diff = options.create_patch(&before, &after).to_string();
     if coloured { diff.lines().enumerate().map(paint).collect() } else { diff }
 }
 
