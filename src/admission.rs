@@ -25,7 +25,7 @@ pub mod engine;
 pub mod missed;
 pub mod notice;
 pub mod patch;
-mod path;
+pub mod path;
 pub mod plan;
 pub mod pod;
 pub mod reason;

@@ -88,6 +88,19 @@ pub enum Row {
     Planner,
 }
 
+/// Why a container is not chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// The annotation names others.
+    NamesOthers,
+    /// Whatever it is named by.
+    NeverGetsCaches,
+    /// It is an init container that ends before the others begin.
+    RunsBefore,
+    /// Its command line shows no engine and no `dynamo.*` module, or another container is the likelier one.
+    ShowsNothing,
+}
+
 /// The engine of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runs {
@@ -280,6 +293,24 @@ fn choose<'p>(
         (!candidate.never_gets_caches()).then_some((candidate, rule))
     };
     candidates.into_iter().filter_map(choose).collect()
+}
+
+/// Why a container is not among those that were chosen.
+pub fn passed_over<'p>(pod: &'p Pod<'p>, name: &str) -> Passed {
+    let candidates = candidates(pod);
+    let Some(candidate) = candidates.iter().find(|candidate| candidate.container.name() == name) else {
+        return Passed::ShowsNothing;
+    };
+    let names_others = Annotations { pod, warnings: &mut Vec::new() }.names().is_some();
+    if candidate.never_gets_caches() {
+        Passed::NeverGetsCaches
+    } else if names_others {
+        Passed::NamesOthers
+    } else if candidate.runs_beside() {
+        Passed::ShowsNothing
+    } else {
+        Passed::RunsBefore
+    }
 }
 
 fn shows_dynamo(candidate: &Candidate<'_>) -> bool {

@@ -3,7 +3,7 @@
 mod place;
 mod words;
 
-use crate::admission::component::{Chosen, Mark, Row, Rule, Runs, Verdict};
+use crate::admission::component::{self, Chosen, Mark, Row, Rule, Runs, Verdict};
 use crate::admission::missed;
 use crate::admission::plan::{Cache, Change};
 use crate::admission::pod::Pod;
@@ -102,7 +102,12 @@ impl Account {
             let chosen = judged.chosen.iter().find(|(chosen, _)| *chosen == name).map(|(_, named)| *named);
             outcome.left_alone.is_none().then(|| ContainerAccount {
                 name: name.to_owned(),
-                rule: chosen.map_or_else(|| words::not_chosen(name), |named| words::rule(named.rule)).to_owned(),
+                rule: chosen
+                    .map_or_else(
+                        || words::not_chosen(component::passed_over(pod, name)),
+                        |named| words::rule(named.rule),
+                    )
+                    .to_owned(),
                 engine: chosen.map(|named| words::engine(named.row, named.runs)),
                 caches: chosen.map_or_else(Vec::new, |named| caches(name, named, judged.express, pod, outcome)),
             })

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use hyper::Request;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
+use tokio::time::timeout;
 
 use crate::cli::Cluster;
 
@@ -45,6 +46,11 @@ pub(super) enum Error {
 }
 
 impl Error {
+    /// Whether asking again may well be answered otherwise: what is wrong is not what was asked.
+    pub(super) fn may_pass(&self) -> bool {
+        !matches!(self, Error::Refused { code: 400..=428 | 430..=499, .. })
+    }
+
     /// Whether the person, or their ServiceAccount, is not allowed to ask.
     pub(super) fn is_forbidden(&self) -> bool {
         matches!(self, Error::Refused { code: 401 | 403, .. })
@@ -83,6 +89,8 @@ impl Api {
         };
         config.connect_timeout = Some(DEADLINE);
         config.read_timeout = Some(DEADLINE);
+        // Else it would ask again and again for hours, and create twice what has no name of its own.
+        config.default_retry = false;
         let (server, default) = (config.cluster_url.to_string(), config.default_namespace.clone());
         let client = kube::Client::try_from(config).context("failed to make a client of the cluster")?;
         Ok(Api { client, server, namespace: options.namespace.clone().unwrap_or(default) })
@@ -167,12 +175,19 @@ impl Api {
     /// The API server refuses, or was not reached.
     pub(super) async fn text(&self, path: &str) -> Result<String, Error> {
         let request = self.request("GET", path, None)?;
-        self.client.request_text(request).await.map_err(|error| self.wrong(error))
+        self.in_time(self.client.request_text(request)).await
     }
 
     async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Error> {
         let request = self.request(method, path, body)?;
-        self.client.request(request).await.map_err(|error| self.wrong(error))
+        self.in_time(self.client.request(request)).await
+    }
+
+    async fn in_time<T>(&self, answer: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Error> {
+        match timeout(DEADLINE, answer).await {
+            Ok(answer) => answer.map_err(|error| self.wrong(error)),
+            Err(_) => Err(self.unreachable(format!("no answer within {DEADLINE:?}"))),
+        }
     }
 
     fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Request<Vec<u8>>, Error> {

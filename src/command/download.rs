@@ -4,6 +4,7 @@ mod follow;
 mod job;
 mod progress;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -112,7 +113,11 @@ async fn apply(api: &Api, options: &Download, base: &Base, facts: &Facts, object
     if let Some(there) = api.get(&path).await? {
         if !options.replace {
             tell(&format!("{}; --replace deletes it and starts anew", about(&there)));
-            if options.wait && model_of(&there) == Some(&*options.model) {
+            let other = objects.last().map(|wanted| differences(&there, wanted)).unwrap_or_default();
+            if !other.is_empty() {
+                bail!("Job {name} is there already, with another {}", other.join(", another "));
+            }
+            if options.wait {
                 return follow::follow(api, &name, options.timeout).await;
             }
             bail!("Job {name} is there already");
@@ -158,6 +163,28 @@ fn about(job: &Value) -> String {
     };
     let model = model_of(job).map(|model| format!(" for {model}")).unwrap_or_default();
     format!("Job {}{model}, created at {}, {state}", text("/metadata/name"), text("/metadata/creationTimestamp"))
+}
+
+/// In what a Job that is there does other work than the one that is wanted.
+fn differences(there: &Value, wanted: &Value) -> Vec<String> {
+    let variables = |job: &Value| -> BTreeMap<String, Value> {
+        let variables = job.pointer("/spec/template/spec/containers/0/env").and_then(Value::as_array);
+        let plain = variables
+            .into_iter()
+            .flatten()
+            .filter_map(|variable| Some((variable["name"].as_str()?.to_owned(), variable.get("value")?.clone())));
+        plain.collect()
+    };
+    let (there_is, wanted_is) = (variables(there), variables(wanted));
+    let names: BTreeSet<_> = there_is.keys().chain(wanted_is.keys()).collect();
+    let variables = names.into_iter().filter(|name| there_is.get(*name) != wanted_is.get(*name)).cloned();
+    let claims = |job: &Value| -> Vec<Value> {
+        let volumes = job.pointer("/spec/template/spec/volumes").and_then(Value::as_array).into_iter().flatten();
+        volumes.filter_map(|volume| volume.pointer("/persistentVolumeClaim/claimName").cloned()).collect()
+    };
+    let args = |job: &Value| job.pointer("/spec/template/spec/containers/0/args").cloned();
+    let others = [("claim", claims(there) != claims(wanted)), ("command line", args(there) != args(wanted))];
+    variables.chain(others.into_iter().filter(|(_, differ)| *differ).map(|(what, _)| what.to_owned())).collect()
 }
 
 fn model_of(job: &Value) -> Option<&str> {

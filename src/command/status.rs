@@ -57,9 +57,9 @@ async fn report(api: &Api, options: &Status) -> anyhow::Result<String> {
         };
         pods.retain(|_, pods| pods.iter().any(is_ours));
         for (namespace, pods) in pods {
-            let object = api.get(&format!("/api/v1/namespaces/{namespace}")).await?;
-            let facts = Facts::of_cluster(api, &namespace, object.as_ref()).await?;
-            let of_namespace = look(api, &namespace, pods, &base, facts).await;
+            let room = Room::of(api, &namespace).await?;
+            tell_all(&room.notes);
+            let of_namespace = look(api, &namespace, pods, &base, room.facts).await;
             found.insert(namespace, of_namespace);
         }
     } else {
@@ -75,6 +75,7 @@ async fn report(api: &Api, options: &Status) -> anyhow::Result<String> {
 /// Looks at the components among the pods of a namespace; pods that have ended are left out.
 async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: Facts) -> Found {
     let (mut found, world) = (Found::default(), base.with(facts));
+    let mut commands = BTreeMap::new();
     for pod in pods {
         if recorded::has_ended(&pod) {
             continue;
@@ -85,7 +86,15 @@ async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: 
         let status = status.and_then(|status| serde_json::from_str::<Value>(status).ok());
         let could_have = found.take(namespace, &pod, account, status.as_ref());
         if !could_have.is_empty() {
-            let command = owner::restart(api, namespace, &pod).await;
+            let owner = owner::controller(&pod).map(|(kind, name)| format!("{kind}/{name}"));
+            let known = owner.as_ref().and_then(|owner| commands.get(owner)).cloned();
+            let command: String = match known {
+                Some(command) => command,
+                None => owner::restart(api, namespace, &pod).await,
+            };
+            if command.starts_with("kubectl rollout") {
+                commands.extend(owner.map(|owner| (owner, command.clone())));
+            }
             found.advice.entry(command).or_default().extend(could_have);
         }
     }

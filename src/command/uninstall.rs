@@ -43,13 +43,14 @@ async fn uninstall(api: &Api, yes: bool) -> anyhow::Result<String> {
                 let _ = writeln!(lines, "would delete {kind}/{of_object}");
             }
         } else if api.delete(&path).await? {
-            let _ = writeln!(lines, "deleted {kind}/{of_object}");
+            // At once, so that it is known also where the next is refused.
+            print(&format!("deleted {kind}/{of_object}\n"))?;
         }
     }
     if !yes {
         return Ok(format!("{lines}\nNothing was deleted; --yes does it.\n"));
     }
-    Ok(format!("{lines}\n{}", rest(&installed)))
+    Ok(format!("\n{}", rest(&installed)))
 }
 
 /// What is left to do once the API server calls nobody any more.

@@ -75,6 +75,11 @@ fn a_job_that_is_there_is_told_of_and_replaced_only_when_asked() {
     assert!(said.errors.contains(&format!("Job {JOB} for {MODEL}, created at ")), "{}", said.errors);
     assert!(said.errors.contains("; --replace deletes it and starts anew"), "{}", said.errors);
     assert_eq!(uid(), first);
+    let other = ["download", MODEL, "--revision", "main", "--include", "*.json", "--apply", "--wait"];
+    let said = namespace.dynamo_cache(&other);
+    assert_eq!(said.code, Some(1), "what it does is not what is asked for: {}", said.errors);
+    assert!(said.errors.contains("is there already, with another "), "{}", said.errors);
+    assert!(said.errors.contains("another REVISION"), "{}", said.errors);
 
     let said = namespace.dynamo_cache(&[&apply, ["--replace"].as_slice()].concat());
     assert_eq!(said.code, Some(0), "{}", said.errors);

@@ -60,6 +60,38 @@ fn every_reason_code_is_explained_with_its_words_and_its_fix() {
 }
 
 #[test]
+fn why_a_container_is_passed_over_is_the_rule_that_passed_it_over() {
+    let said = |annotations: serde_json::Value| {
+        let mut pod = worker("passed");
+        pod["metadata"]["annotations"] = annotations;
+        let engine = pod["spec"]["containers"][0].clone();
+        let with = |name: &str, module: &str| {
+            let mut container = engine.clone();
+            container["name"] = json!(name);
+            container["command"] = json!(["python3", "-m", module]);
+            container
+        };
+        let others = [with("second", "dynamo.vllm"), with("weights", "gpu_memory_service")];
+        pod["spec"]["containers"].as_array_mut().unwrap().extend(others);
+        pod["spec"]["initContainers"] = json!([with("once", "dynamo.vllm")]);
+        let said = run(&["explain", "-f", "-"], &pod.to_string());
+        assert_eq!(said.code, Some(0), "{}", said.errors);
+        said.output
+    };
+    let usual = said(json!({}));
+    let named = said(json!({"dynamo-cache.io/containers": "main"}));
+    for (output, line) in [
+        (&usual, "  once: not chosen: it ends before the containers begin; dynamo-cache.io/containers could name it"),
+        (&usual, "  second: chosen by its command, which shows an engine or a dynamo.* module"),
+        (&usual, "  weights: not chosen: GPU Memory Service and waits for a leader never get caches"),
+        (&named, "  second: not chosen: annotation dynamo-cache.io/containers names others"),
+        (&named, "  weights: not chosen: GPU Memory Service and waits for a leader never get caches"),
+    ] {
+        assert!(output.lines().any(|found| found.starts_with(line)), "no {line:?} in:\n{output}");
+    }
+}
+
+#[test]
 fn the_rule_of_each_container_and_the_level_of_each_setting_are_told() {
     let mut pod = worker("worker");
     pod["metadata"]["annotations"] = json!({"dynamo-cache.io/model-claim": "of-the-pod"});

@@ -1,6 +1,7 @@
 //! A container as the pod leaves the webhook: its mounts of claims, its variables, what was added to its arguments.
 
 use crate::admission::engine::Engine;
+use crate::admission::path::Path;
 use crate::admission::plan::{Added, Cache, Change};
 use crate::admission::pod::{Container, Pod};
 
@@ -103,8 +104,9 @@ impl Place {
         };
         let own: Vec<_> = self.variables.iter().filter(|(name, _)| is_its_own(name)).collect();
         // The mount that one of the variables leads into.
-        let leads =
-            |path: &str| own.iter().any(|(_, value)| value.as_deref().is_some_and(|value| value.starts_with(path)));
+        let leads = |path: &str| {
+            own.iter().filter_map(|(_, value)| value.as_deref()).any(|value| Path::new(path).covers(&Path::new(value)))
+        };
         let mounts = self.mounts.iter().filter(|(_, path, part)| part.is_none() && leads(path)).map(about_mount);
         let variables = own.iter().map(|(name, value)| match value {
             Some(value) => format!("{name}={value}"),

@@ -1,6 +1,6 @@
 //! Rules in words.
 
-use crate::admission::component::{Mark, Row, Rule, Runs};
+use crate::admission::component::{Mark, Passed, Row, Rule, Runs};
 
 /// What makes the pod a component.
 pub(super) fn mark(mark: Mark<'_>) -> String {
@@ -25,11 +25,16 @@ pub(super) fn rule(rule: Rule) -> &'static str {
 }
 
 /// Why a container was not chosen.
-pub(super) fn not_chosen(name: &str) -> &'static str {
-    if name.starts_with("gms-") || name == "wait-for-leader-mp" {
-        "not chosen: GPU Memory Service and waits for a leader never get caches"
-    } else {
-        "not chosen: its command shows no engine and no dynamo.* module; dynamo-cache.io/containers could name it"
+pub(super) fn not_chosen(passed: Passed) -> &'static str {
+    match passed {
+        Passed::NamesOthers => "not chosen: annotation dynamo-cache.io/containers names others",
+        Passed::NeverGetsCaches => "not chosen: GPU Memory Service and waits for a leader never get caches",
+        Passed::RunsBefore => {
+            "not chosen: it ends before the containers begin; dynamo-cache.io/containers could name it all the same"
+        }
+        Passed::ShowsNothing => {
+            "not chosen: its command shows no engine and no dynamo.* module; dynamo-cache.io/containers could name it"
+        }
     }
 }
 

@@ -7,12 +7,15 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::progress::{self, Progress};
-use crate::command::api::Api;
+use crate::command::api::{Api, Error};
 use crate::command::job::Job;
 use crate::command::screen::Screen;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the API server may fail to answer.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How much of the log's end is looked at.
 const LOG_LINES: usize = 100;
@@ -24,8 +27,26 @@ const LOG_LINES: usize = 100;
 pub(super) async fn follow(api: &Api, name: &str, timeout: Duration) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut screen = Screen::new();
+    let mut answered = begun;
     loop {
-        let progress = look(api, name).await?;
+        let progress = match look(api, name).await {
+            // An API server that starts anew takes a while, and the Job goes on meanwhile.
+            Err(error) if error.may_pass() && answered.elapsed() < PATIENCE => {
+                Progress::Phase(format!("{error}; trying again"))
+            }
+            Err(error) => {
+                screen.end();
+                return Err(error.into());
+            }
+            Ok(None) => {
+                screen.end();
+                bail!("Job {name} is gone");
+            }
+            Ok(Some(progress)) => {
+                answered = Instant::now();
+                progress
+            }
+        };
         match &progress {
             Progress::Done => {
                 screen.show("done");
@@ -51,11 +72,10 @@ pub(super) async fn follow(api: &Api, name: &str, timeout: Duration) -> anyhow::
     }
 }
 
-async fn look(api: &Api, name: &str) -> anyhow::Result<Progress> {
+/// How far the Job is; none where it is gone.
+async fn look(api: &Api, name: &str) -> Result<Option<Progress>, Error> {
     let namespace = &api.namespace;
-    let Some(Job { object, pod, warning }) = Job::look(api, namespace, name).await? else {
-        bail!("Job {name} is gone");
-    };
+    let Some(Job { object, pod, warning }) = Job::look(api, namespace, name).await? else { return Ok(None) };
     let text =
         |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut log = String::new();
@@ -65,5 +85,5 @@ async fn look(api: &Api, name: &str) -> anyhow::Result<Progress> {
         // A log that cannot be read is one that tells nothing.
         log = api.text(&path).await.unwrap_or_default();
     }
-    Ok(progress::of(&object, pod.as_ref(), &log, warning.as_deref()))
+    Ok(Some(progress::of(&object, pod.as_ref(), &log, warning.as_deref())))
 }

@@ -92,6 +92,9 @@ fn about_cache(
     match (&cache.in_place, &then) {
         (Some(_), Some(then)) if !then.in_place && cache.cache != Cache::LoadFormat => {
             // Decided otherwise today: what was told then stands.
+            if then.reasons.is_empty() {
+                say(format!("    {}: not asked for when the pod was created", cache.cache));
+            }
             for reason in &then.reasons {
                 let (line, fix) = left_out(reason, &None);
                 say(format!("    {}: left out when the pod was created: {line}", cache.cache));
@@ -105,11 +108,19 @@ fn about_cache(
                 say(format!("      {detail}"));
             }
         }
+        (None, Some(then)) if then.in_place => {
+            say(format!("    {}: in place since the pod was created", cache.cache));
+        }
         (None, _) => {}
     }
+    let was_in_place = then.as_ref().is_some_and(|then| then.in_place);
     for (reason, claim) in &cache.left_out {
         let (line, fix) = left_out(reason, claim);
-        say(format!("    {}: left out: {line}", cache.cache));
+        if was_in_place {
+            say(format!("      Made anew it would be left out: {line}"));
+        } else {
+            say(format!("    {}: left out: {line}", cache.cache));
+        }
         say(fix);
     }
     let explains = |reason: &&Reason| !cache.left_out.iter().any(|(now, _)| now == *reason);

@@ -93,7 +93,11 @@ fn too_early(pod: &Value, installed: &Installed, namespace: Option<&Value>) -> O
         return Some(Unseen { why, fix });
     }
     let since = labelled_at(namespace?).filter(|since| pod < *since)?;
-    let why = format!("the pod was created at {pod}, before the namespace was labelled, at {since} at the latest");
+    // Whoever set the label may have changed something else since.
+    let why = format!(
+        "the pod was created at {pod}, perhaps before the namespace was labelled, which was at {since} at the latest; \
+         else the webhook did not answer then"
+    );
     Some(Unseen { why, fix })
 }
 

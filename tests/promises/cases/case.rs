@@ -159,8 +159,7 @@ fn same(what: &str, expected: &Value, found: &Value) -> Result<(), String> {
         return Ok(());
     }
     let (expected, found) = (yaml::write(expected), yaml::write(found));
-    let diff = similar::TextDiff::from_lines(&expected, &found).unified_diff().header(what, "found").to_string();
-    Err(diff)
+    Err(format!("{what}:\n{}", diffy::create_patch(&expected, &found)))
 }
 
 fn document(file: &Path) -> Option<Value> {

@@ -44,6 +44,8 @@ pub(super) fn refused(error: &Error) -> Verdict {
     // A quota, a policy or a webhook forbid, too, but not the person.
     if error.is_forbidden() && sentence.contains(" cannot ") {
         Verdict::Hidden(sentence)
+    } else if error.may_pass() {
+        Verdict::Waits(sentence)
     } else {
         Verdict::Failed(sentence)
     }
