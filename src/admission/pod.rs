@@ -1,12 +1,14 @@
 //! The few fields of a Pod that we read, borrowed from the bytes they came in.
 
-use serde::de::IgnoredAny;
+use serde::de::{Deserialize, Deserializer, IgnoredAny};
 
 mod borrow;
+mod object;
 mod owner;
 mod volume;
 
 pub use borrow::{Entries, Text};
+pub(super) use object::Named;
 pub use owner::{Controller, Owner};
 pub use volume::Volume;
 
@@ -17,6 +19,7 @@ pub type Strings<'a> = Entries<'a, Text<'a>>;
 ///
 /// An absent list and a list that is `null` are both `None`: neither can be appended to.
 #[derive(Debug, serde::Deserialize)]
+#[serde(remote = "Self")]
 pub struct Pod<'a> {
     /// Name, labels, annotations and controller.
     #[serde(borrow)]
@@ -240,6 +243,13 @@ pub struct MatchExpression<'a> {
     /// The values.
     #[serde(borrow)]
     pub values: Option<Vec<Text<'a>>>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Pod<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The one that is derived.
+        Pod::deserialize(Named(deserializer))
+    }
 }
 
 impl Container<'_> {

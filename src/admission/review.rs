@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::pod::{Pod, Text};
+use super::pod::{Named, Pod, Text};
 use super::{Outcome, told};
 
 /// Most commas in a pod, which bound the elements of all its lists together. A part of three bytes may take three
@@ -33,9 +33,6 @@ pub enum Error {
     /// The body is JSON of another kind.
     #[error("the body is {0}, not an AdmissionReview of admission.k8s.io/v1")]
     OtherKind(String),
-    /// The body is no JSON object.
-    #[error("the body is no AdmissionReview: a JSON object is expected")]
-    NoObject,
     /// There is nothing to answer to.
     #[error("the AdmissionReview has no request with a uid")]
     NoRequest,
@@ -74,16 +71,12 @@ impl<'a> Request<'a> {
     /// # Errors
     /// The body is not JSON or no `AdmissionReview` v1 with a request.
     pub fn read(body: &'a [u8]) -> Result<Self, Error> {
-        // serde would take a list of the fields for the object.
-        if body.trim_ascii_start().first() != Some(&b'{') {
-            return Err(Error::NoObject);
-        }
         if !has_too_many_commas(body)
-            && let Ok(review) = serde_json::from_slice::<Review<'a, Pod<'a>>>(body)
+            && let Ok(review) = whole::<Review<'a, Pod<'a>>>(body)
         {
             return Self::of(review, |pod| Object::Pod(Box::new(pod)));
         }
-        Self::of(serde_json::from_slice::<Review<'a, &'a RawValue>>(body)?, Object::Raw)
+        Self::of(whole::<Review<'a, &'a RawValue>>(body)?, Object::Raw)
     }
 
     fn of<O>(review: Review<'a, O>, object: impl FnOnce(O) -> Object<'a>) -> Result<Self, Error> {
@@ -142,6 +135,14 @@ impl<'a> Request<'a> {
         };
         written(&answer, room)
     }
+}
+
+/// Reads all of a body, objects by the names of their fields alone.
+fn whole<'a, R: Deserialize<'a>>(body: &'a [u8]) -> Result<R, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let read = R::deserialize(Named(&mut reader))?;
+    reader.end()?;
+    Ok(read)
 }
 
 /// A value in JSON. Where the room suffices, writing it takes one allocation.

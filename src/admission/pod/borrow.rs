@@ -1,6 +1,7 @@
 //! Text and objects that borrow from the bytes they are read from.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -48,7 +49,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// The entries of a JSON object, in their order.
+/// The entries of a JSON object, in their order. Of those with one name the last is there, as for the API server.
 #[derive(Clone, Debug)]
 pub struct Entries<'a, V>(pub Vec<(Text<'a>, V)>);
 
@@ -80,9 +81,34 @@ impl<'de: 'a, 'a, V: Deserialize<'de>> Deserialize<'de> for Entries<'a, V> {
                 while let Some(entry) = map.next_entry()? {
                     entries.push(entry);
                 }
+                keep_last(&mut entries);
                 Ok(Entries(entries))
             }
         }
         deserializer.deserialize_map(AsEntries(PhantomData))
+    }
+}
+
+fn keep_last<V>(entries: &mut Vec<(Text<'_>, V)>) {
+    let mut names: Vec<_> = entries.iter().map(|(name, _)| &**name).collect();
+    names.sort_unstable();
+    if names.windows(2).all(|pair| pair.first() != pair.last()) {
+        return;
+    }
+    let mut seen = HashSet::new();
+    let mut lasts: Vec<_> = entries.iter().rev().map(|(name, _)| seen.insert(name.to_string())).collect();
+    entries.retain(|_| lasts.pop().unwrap_or(true));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entries, Text};
+
+    #[test]
+    fn of_entries_with_one_name_the_last_is_there() {
+        let entries: Entries<'_, Text<'_>> =
+            serde_json::from_str(r#"{"a":"1","b":"2","a":"3","c":"4","a":"5"}"#).unwrap();
+        let entries: Vec<_> = entries.0.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(entries, [("b", "2"), ("c", "4"), ("a", "5")]);
     }
 }
