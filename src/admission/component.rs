@@ -1,5 +1,7 @@
 //! Whether a pod is a Dynamo component, which of its containers get caches, and which engine each one runs.
 
+use std::collections::BTreeSet;
+
 use super::command_line::{self, Component, Shown};
 use super::engine::Engine;
 use super::pod::{Container, Pod};
@@ -274,7 +276,7 @@ fn choose<'p>(
     names: Option<&[&str]>,
     warnings: &mut Vec<Warning>,
 ) -> Vec<(Candidate<'p>, Rule)> {
-    let before = told::named_before(pod);
+    let before = named_before(pod, &candidates);
     for name in names.into_iter().flatten() {
         if !candidates.iter().any(|candidate| candidate.container.name() == *name) {
             warnings.push(Warning::container_not_found(name));
@@ -288,7 +290,7 @@ fn choose<'p>(
         None => fallback.contains(&candidate.place).then_some(meant),
     };
     let choose = |candidate: Candidate<'p>| {
-        let named_before = || before.iter().any(|name| name == candidate.container.name()).then_some(Rule::Earlier);
+        let named_before = || before.contains(candidate.container.name()).then_some(Rule::Earlier);
         let rule = rule(&candidate).or_else(named_before)?;
         (!candidate.never_gets_caches()).then_some((candidate, rule))
     };
@@ -313,12 +315,26 @@ pub fn passed_over<'p>(pod: &'p Pod<'p>, name: &str) -> Passed {
     }
 }
 
+/// The containers that an earlier status of ours names. A name that two have, as only before the API server has validated
+/// the pod, names neither: the status may have meant the other.
+fn named_before<'p>(pod: &Pod<'_>, candidates: &[Candidate<'p>]) -> BTreeSet<&'p str> {
+    let (mut once, mut twice) = (BTreeSet::new(), BTreeSet::new());
+    for name in candidates.iter().map(|candidate| candidate.container.name()) {
+        if !once.insert(name) {
+            twice.insert(name);
+        }
+    }
+    let before: BTreeSet<_> = told::named_before(pod).into_iter().collect();
+    once.retain(|name| before.contains(*name) && !twice.contains(name));
+    once
+}
+
 fn shows_dynamo(candidate: &Candidate<'_>) -> bool {
     candidate.runs_beside() && (candidate.shown.engine.is_some() || candidate.shown.component.is_some())
 }
 
 /// The containers that are meant where no command line shows an engine, and by which rule.
-fn fallback<'p>(pod: &'p Pod<'p>, candidates: &[Candidate<'p>], before: &[String]) -> (Rule, Vec<Place>) {
+fn fallback<'p>(pod: &'p Pod<'p>, candidates: &[Candidate<'p>], before: &BTreeSet<&str>) -> (Rule, Vec<Place>) {
     let shown = |candidate: &&Candidate<'_>| shows_dynamo(candidate);
     if candidates.iter().filter(shown).any(|candidate| candidate.shown.engine.is_some()) {
         return (Rule::Shows, Vec::new());
@@ -331,7 +347,7 @@ fn fallback<'p>(pod: &'p Pod<'p>, candidates: &[Candidate<'p>], before: &[String
     let engines = containers().filter(|candidate| is_numbered_engine(candidate.container.name()));
     let engines: Vec<_> = engines.map(|candidate| candidate.place).collect();
     // The last resort stays what it was on an earlier pass, also where another webhook put a container first.
-    let was_chosen = containers().any(|candidate| before.iter().any(|name| name == candidate.container.name()));
+    let was_chosen = containers().any(|candidate| before.contains(candidate.container.name()));
     if was_chosen || !engines.is_empty() || candidates.iter().any(|candidate| shown(&candidate)) {
         return (Rule::Numbered, engines);
     }

@@ -321,3 +321,16 @@ proptest! {
         prop_assert_eq!(repeated(&after["spec"], "volumes", |volume| volume["name"].to_string()), 0);
     }
 }
+
+#[test]
+fn a_second_pass_changes_nothing_where_two_containers_have_one_name_or_none() {
+    for name in [json!("twice"), json!(""), Value::Null] {
+        let container = json!({"name": name, "image": "busybox", "command": ["sleep", "inf"]});
+        let labels = json!({"nvidia.com/dynamo-component-type": "worker"});
+        let pod = json!({"metadata": {"labels": labels}, "spec": {"containers": [container, container]}});
+        let claims = Claims::from([("model-cache".to_owned(), Claim::default())]);
+        let (after, operations) = patched(&pod, &Settings::default(), &claims);
+        assert!(operations.to_string().contains("HF_HOME"), "{operations:#}");
+        assert_eq!(patched(&after, &Settings::default(), &claims).1, json!([]));
+    }
+}

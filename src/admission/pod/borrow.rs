@@ -89,15 +89,19 @@ impl<'de: 'a, 'a, V: Deserialize<'de>> Deserialize<'de> for Entries<'a, V> {
     }
 }
 
-fn keep_last<V>(entries: &mut Vec<(Text<'_>, V)>) {
+/// Leaves of entries with one name the last, as the API server reads them.
+pub(super) fn keep_last<V>(entries: &mut Vec<(Text<'_>, V)>) {
+    if entries.len() < 2 {
+        return;
+    }
     let mut names: Vec<_> = entries.iter().map(|(name, _)| &**name).collect();
     names.sort_unstable();
     if names.windows(2).all(|pair| pair.first() != pair.last()) {
         return;
     }
     let mut seen = HashSet::new();
-    let mut lasts: Vec<_> = entries.iter().rev().map(|(name, _)| seen.insert(name.to_string())).collect();
-    entries.retain(|_| lasts.pop().unwrap_or(true));
+    let mut are_last: Vec<_> = entries.iter().rev().map(|(name, _)| seen.insert(&**name)).collect();
+    entries.retain(|_| are_last.pop().unwrap_or(true));
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::Text;
+use super::borrow::keep_last;
 
 /// A volume of the pod.
 #[derive(Debug)]
@@ -97,20 +98,37 @@ impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut volume = Volume { name: Text(Cow::Borrowed("")), claim: None, read_only: false };
+                let mut sources: Vec<(Text<'de>, Source<'de>)> = Vec::new();
                 while let Some(key) = map.next_key::<Text<'de>>()? {
                     if &*key == "name" {
                         volume.name = map.next_value()?;
                     } else {
-                        let source: Source<'de> = map.next_value()?;
-                        volume.read_only |= source.read_only.unwrap_or(false) || READ_ONLY_SOURCES.contains(&&*key);
-                        if &*key == "persistentVolumeClaim" {
-                            volume.claim = source.claim_name;
-                        }
+                        sources.push((key, map.next_value()?));
+                    }
+                }
+                keep_last(&mut sources);
+                for (key, source) in sources {
+                    volume.read_only |= source.read_only.unwrap_or(false) || READ_ONLY_SOURCES.contains(&&*key);
+                    if &*key == "persistentVolumeClaim" {
+                        volume.claim = source.claim_name;
                     }
                 }
                 Ok(volume)
             }
         }
         deserializer.deserialize_map(AsVolume(PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Volume;
+
+    #[test]
+    fn of_two_sources_with_one_name_the_last_counts() {
+        let json =
+            r#"{"persistentVolumeClaim":{"claimName":"a","readOnly":true},"name":"v","persistentVolumeClaim":{}}"#;
+        let volume: Volume<'_> = serde_json::from_str(json).unwrap();
+        assert!(volume.claim.is_none() && !volume.read_only, "{volume:?}");
     }
 }
