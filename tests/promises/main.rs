@@ -18,6 +18,7 @@ mod events_on_cluster;
 mod explain;
 mod explain_on_cluster;
 mod guard_on_cluster;
+mod hostile;
 mod inject;
 mod install;
 mod log;

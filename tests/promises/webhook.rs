@@ -3,8 +3,8 @@
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,8 @@ pub(crate) struct Webhook {
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
     ca: String,
-    lines: Receiver<Value>,
+    /// In a lock, so that callers on several threads can share the webhook.
+    lines: Mutex<Receiver<Value>>,
     reader: Option<JoinHandle<()>>,
 }
 
@@ -64,6 +65,7 @@ impl Webhook {
             }
         });
         let nowhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let lines = Mutex::new(lines);
         let mut webhook =
             Webhook { child, address: nowhere, admin: nowhere, ca: String::new(), lines, reader: Some(reader) };
         for _ in 0..2 {
@@ -78,13 +80,21 @@ impl Webhook {
     /// Waits for a line of the log whose message has these words.
     pub(crate) fn line(&self, words: &str) -> Value {
         let until = Instant::now() + DEADLINE;
+        let lines = self.lines.lock().unwrap();
         loop {
-            let line = self.lines.recv_timeout(until.saturating_duration_since(Instant::now()));
+            let line = lines.recv_timeout(until.saturating_duration_since(Instant::now()));
             let line = line.unwrap_or_else(|error| panic!("no line with {words:?} in the log: {error}"));
             if line["message"].as_str().is_some_and(|message| message.contains(words)) {
                 return line;
             }
         }
+    }
+
+    /// The most memory that it ever had, in MiB.
+    pub(crate) fn most_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        most.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1024
     }
 
     /// Sends it a signal.
@@ -97,8 +107,10 @@ impl Webhook {
     pub(crate) fn code(&mut self) -> Option<i32> {
         // The log ends with the process.
         let until = Instant::now() + DEADLINE;
-        while self.lines.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
+        let lines = self.lines.lock().unwrap();
+        while lines.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
         assert!(Instant::now() < until, "the process did not end");
+        drop(lines);
         self.child.wait().unwrap().code()
     }
 
@@ -234,18 +246,23 @@ impl<S: Read + Write> Caller<S> {
 
     /// Reads an answer.
     pub(crate) fn answer(&mut self) -> Answer {
+        self.try_answer().unwrap()
+    }
+
+    /// Reads an answer, where there is one.
+    pub(crate) fn try_answer(&mut self) -> std::io::Result<Answer> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
-            self.0.read_exact(&mut byte).unwrap();
+            self.0.read_exact(&mut byte)?;
             head.extend(byte);
         }
         let head = String::from_utf8(head).unwrap().to_lowercase();
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-        self.0.read_exact(&mut body).unwrap();
+        self.0.read_exact(&mut body)?;
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, head, body: String::from_utf8(body).unwrap() }
+        Ok(Answer { status, head, body: String::from_utf8(body).unwrap() })
     }
 
     /// Waits until the other side has closed the connection.
