@@ -43,6 +43,7 @@ impl Arena {
     }
 
     /// Nothing was broken by all of it.
+    #[expect(clippy::print_stdout, reason = "a test tells its numbers to who wants them: --nocapture")]
     fn close(self) {
         assert_eq!(self.webhook.caller().review(&worker("x")).status, 200);
         let page = self.webhook.page("/metrics").body;

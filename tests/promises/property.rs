@@ -334,3 +334,20 @@ fn a_second_pass_changes_nothing_where_two_containers_have_one_name_or_none() {
         assert_eq!(patched(&after, &Settings::default(), &claims).1, json!([]));
     }
 }
+
+#[test]
+fn a_second_pass_changes_nothing_where_two_volumes_have_one_name_or_none() {
+    for name in ["twice", ""] {
+        let claim = json!({"name": name, "persistentVolumeClaim": {"claimName": "model-cache"}});
+        let read_only = json!({"name": name, "persistentVolumeClaim": {"claimName": "model-cache", "readOnly": true}});
+        let other = json!({"name": name, "emptyDir": {}});
+        for volumes in [[&claim, &other], [&other, &claim], [&claim, &read_only], [&read_only, &claim]] {
+            let container = json!({"name": "main", "command": ["python3", "-m", "dynamo.vllm"]});
+            let pod = json!({"spec": {"containers": [container], "volumes": volumes}});
+            let claims = Claims::from([("model-cache".to_owned(), Claim::default())]);
+            let (after, operations) = patched(&pod, &Settings::default(), &claims);
+            assert!(operations.to_string().contains("HF_HOME"), "{operations:#}");
+            assert_eq!(patched(&after, &Settings::default(), &claims).1, json!([]), "{volumes:?}");
+        }
+    }
+}

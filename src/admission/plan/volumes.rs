@@ -39,9 +39,11 @@ impl<'p> Volumes<'p> {
         Volumes { pod, named, added: Vec::new() }
     }
 
-    /// The first volume of a claim.
+    /// The first volume of a claim. Of two with one name, as only before the API server has validated the pod, the last is
+    /// meant by every mount, and so here.
     pub(super) fn of_claim(&self, claim: &str) -> Option<Volume<'p>> {
-        let found = self.pod.volumes().iter().find(|volume| volume.claim.as_deref() == Some(claim));
+        let mut meant = self.pod.volumes().iter().filter_map(|volume| self.named.get(&*volume.name));
+        let found = meant.find(|volume| volume.claim.as_deref() == Some(claim));
         let found = found.map(|volume| Volume { name: Cow::Borrowed(&*volume.name), read_only: volume.read_only });
         found.or_else(|| {
             let added = self.added.iter().find(|added| added.claim == claim);

@@ -165,7 +165,11 @@ fn text_that_is_no_text_is_refused_and_strange_text_is_text() {
             ("half a pair for an annotation", with("metadata", r#""annotations":{"x":"\ud800"}"#), Refused(400)),
             ("half a pair in a field that we do not read", with("spec", r#""x":"\udc00""#), Patched),
             ("two reviews", [worker("x"), worker("x")].concat(), Refused(400)),
-            ("spaces around the review", [&[b' '; 1_000_000], &*worker("x"), &[b'\n'; 1_000_000]].concat(), Patched),
+            (
+                "spaces around the review",
+                [vec![b' '; 1_000_000], worker("x"), vec![b'\n'; 1_000_000]].concat(),
+                Patched,
+            ),
         ],
     );
 }
