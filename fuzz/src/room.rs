@@ -1,0 +1,116 @@
+//! Webhooks with fixed facts, the same ones that answer over HTTP.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::StatusCode;
+use dynamo_cache::admission::claim::{Access, Claim, Claims};
+use dynamo_cache::admission::settings::PREFIX;
+use dynamo_cache::cluster::Facts;
+use dynamo_cache::config::Config;
+use dynamo_cache::metrics::Metrics;
+use dynamo_cache::server::limit::Limits;
+use dynamo_cache::server::route::Webhook;
+use http_body_util::BodyExt as _;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tower_service::Service as _;
+
+/// A claim that everything works with.
+pub const GOOD: Claim = Claim { terminating: false, lost: false, block: false, access: Access::ReadWriteMany };
+
+/// The settings file but for its head, annotations of the namespace, and the claims there; none: all that are asked for.
+type Words = (&'static str, &'static [(&'static str, &'static str)], Option<&'static [(&'static str, Claim)]>);
+
+const ROOMS: [Words; 8] = [
+    ("", &[], None),
+    ("modelExpress: {url: 'mx:8001', loadFormat: mx}", &[], None),
+    (
+        "modelExpress: {url: 'http://mx:8001', sharedStorage: false, loadFormat: modelexpress}\nfsGroup: 1000",
+        &[],
+        Some(&[("model-cache", GOOD)]),
+    ),
+    (
+        "modelCache: {claim: one, layout: hub, offline: true}\ncompileCache: {claim: one, key: none, multiNode: true}\nfsGroup: 0",
+        &[("model-express-url", "mx:1"), ("model-express-shared-storage", "false")],
+        None,
+    ),
+    ("missingClaim: inject\nsingleNodeClaim: inject", &[("skip", "model-express"), ("compile-key", "gpu")], Some(&[])),
+    (
+        "events: true",
+        &[("model-read-only", "true"), ("engine", "vllm")],
+        Some(&[
+            ("model-cache", Claim { access: Access::ReadOnlyMany, ..GOOD }),
+            ("compilation-cache", Claim { access: Access::ReadWriteOnce, ..GOOD }),
+        ]),
+    ),
+    (
+        "modelCache: {mountPath: /models}\ncompileCache: {mountPath: /compiled}",
+        &[("nonsense", ""), ("model-layout", "hub")],
+        Some(&[
+            ("model-cache", Claim { access: Access::ReadWriteOncePod, ..GOOD }),
+            ("compilation-cache", Claim { terminating: true, ..GOOD }),
+        ]),
+    ),
+    (
+        "",
+        &[("model-claim", "x"), ("skip", "")],
+        Some(&[
+            ("model-cache", Claim { lost: true, ..GOOD }),
+            ("compilation-cache", Claim { block: true, ..GOOD }),
+            ("x", GOOD),
+        ]),
+    ),
+];
+
+/// A webhook whose facts do not change.
+pub struct Room {
+    /// Its settings.
+    pub config: Config,
+    /// The annotations of every namespace.
+    pub namespace: Vec<(String, String)>,
+    /// The claims of every namespace; none: all that are asked for.
+    pub claims: Option<Claims>,
+    routes: Router,
+    runtime: Runtime,
+}
+
+impl Room {
+    /// All rooms there are.
+    pub fn all() -> Vec<Room> {
+        ROOMS.into_iter().map(Room::new).collect()
+    }
+
+    fn new((config, namespace, claims): Words) -> Room {
+        let head = "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\n";
+        let config = Config::read(&format!("{head}{config}\n")).expect("the settings of a room are right");
+        let namespace: Vec<_> =
+            namespace.iter().map(|(name, value)| (format!("{PREFIX}{name}"), (*value).to_owned())).collect();
+        let claims: Option<Claims> =
+            claims.map(|claims| claims.iter().map(|(name, claim)| ((*name).to_owned(), *claim)).collect());
+        let metrics = Arc::new(Metrics::default());
+        let webhook = Webhook {
+            config: watch::channel(Arc::new(config.clone())).1,
+            facts: Facts::Told { namespace: namespace.clone().into(), claims: claims.clone() },
+            events: None,
+            limits: Limits::new(Arc::clone(&metrics)),
+            metrics,
+        };
+        let runtime =
+            Builder::new_current_thread().enable_time().build().expect("a runtime on this thread can be made");
+        Room { config, namespace, claims, routes: webhook.routes(), runtime }
+    }
+
+    /// Posts a body, as over HTTP, and says what came back.
+    pub fn ask(&self, body: &[u8]) -> (StatusCode, Bytes) {
+        let request = Request::post("/mutate").body(Body::from(body.to_vec())).expect("the request is right");
+        let mut routes = self.routes.clone();
+        self.runtime.block_on(async move {
+            let Ok(answer) = routes.call(request).await;
+            let (head, body) = answer.into_parts();
+            (head.status, body.collect().await.expect("an answer is in memory").to_bytes())
+        })
+    }
+}
