@@ -36,6 +36,9 @@ pub struct Download {
     /// How long --wait waits, as 30s, 90m or 4h.
     #[arg(long, value_name = "TIME", default_value = "4h", value_parser = value::long_time)]
     pub timeout: Duration,
+    /// The Job's name; without it download- and the last part of the model's.
+    #[arg(long, value_name = "NAME", value_parser = value::label)]
+    pub name: Option<String>,
     /// Delete a Job of the same name first.
     #[arg(long, requires = "apply")]
     pub replace: bool,
@@ -43,10 +46,10 @@ pub struct Download {
     #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
     pub offline: bool,
     /// Create the claims too where they are not there, the model cache of this size.
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", value_parser = value::size)]
     pub create_claim: Option<String>,
     /// The size of the compile cache that --create-claim creates.
-    #[arg(long, value_name = "SIZE", default_value = "50Gi", requires = "create_claim")]
+    #[arg(long, value_name = "SIZE", default_value = "50Gi", requires = "create_claim", value_parser = value::size)]
     pub compile_size: String,
     /// The storage class of these claims, one that can do `ReadWriteMany`; the cluster's default without it.
     #[arg(long, value_name = "NAME", requires = "create_claim")]

@@ -35,6 +35,16 @@ pub(super) fn dns_name(text: &str) -> Result<String, String> {
     Err("a DNS name is written like webhook.example.org or *.example.org".to_owned())
 }
 
+/// A size as Kubernetes writes it, with a unit: a number alone would be bytes.
+pub(super) fn size(text: &str) -> Result<String, String> {
+    let units = ["Ki", "Mi", "Gi", "Ti", "Pi", "k", "M", "G", "T", "P"];
+    let number = units.iter().find_map(|unit| text.strip_suffix(unit));
+    match number.and_then(|number| number.parse::<u64>().ok()) {
+        Some(1..) => Ok(text.to_owned()),
+        _ => Err("a size is written like 500Gi".to_owned()),
+    }
+}
+
 /// The name of an object whose kind takes more than a label.
 pub(super) fn object_name(text: &str) -> Result<String, String> {
     if text.len() <= 253 && text.split('.').all(is_label) {

@@ -18,5 +18,7 @@ pub(super) fn run(options: &Completion) -> anyhow::Result<()> {
     };
     let mut script = Vec::new();
     generate(shell, &mut Cli::command(), "dynamo-cache", &mut script);
-    print(&String::from_utf8(script)?)
+    let script = String::from_utf8(script)?;
+    // For bash, clap_complete 4.6 writes a name with a hyphen in two ways, and neither finds the other.
+    print(&script.replace("dynamo__subcmd__cache", "dynamo__cache"))
 }

@@ -108,19 +108,27 @@ async fn apply(api: &Api, options: &Download, base: &Base, facts: &Facts, object
         let create = format!("kubectl create secret generic {secret} -n {namespace} --from-literal=HF_TOKEN=hf_…");
         bail!("Secret {secret} is not there; create it: {create}");
     }
-    let (jobs, name) = (format!("/apis/batch/v1/namespaces/{namespace}/jobs"), job::name(&options.model));
+    let (jobs, name) = (format!("/apis/batch/v1/namespaces/{namespace}/jobs"), job::name(options));
     let path = format!("{jobs}/{name}");
     if let Some(there) = api.get(&path).await? {
         if !options.replace {
             tell(&format!("{}; --replace deletes it and starts anew", about(&there)));
             let other = objects.last().map(|wanted| differences(&there, wanted)).unwrap_or_default();
             if !other.is_empty() {
-                bail!("Job {name} is there already, with another {}", other.join(", another "));
+                bail!(
+                    "Job {name} is there already, with another {}; --name gives this one a name of its own",
+                    other.join(", another ")
+                );
             }
             if options.wait {
                 return follow::follow(api, &name, options.timeout).await;
             }
             bail!("Job {name} is there already");
+        }
+        if model_of(&there).is_none() {
+            bail!(
+                "Job {name} is there, and is no download of a model: it is not replaced; --name gives this one a name of its own"
+            );
         }
         api.delete(&path).await?;
         gone(api, &path).await?;

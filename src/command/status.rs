@@ -116,8 +116,11 @@ impl Found {
             self.rows.push(row(["–", &format!("left alone: {reason}"), "", ""]));
             return Vec::new();
         }
-        let chosen = account.containers.iter().filter(|container| container.engine.is_some());
+        let chosen: Vec<_> = account.containers.iter().filter(|container| container.engine.is_some()).collect();
         let (mut could_have, mut complete) = (Vec::new(), status.is_some());
+        if chosen.is_empty() {
+            self.rows.push(row(["–", "no container is chosen", "", ""]));
+        }
         for container in chosen {
             let Some(status) = status else {
                 self.rows.push(row([&container.name, "no status", "no status", "no status"]));

@@ -86,6 +86,12 @@ fn a_job_that_is_there_is_told_of_and_replaced_only_when_asked() {
     assert_eq!(said.output, format!("deleted Job/{JOB}\ncreated Job/{JOB}\n"));
     assert_ne!(uid(), first);
 
+    let said = namespace.dynamo_cache(&[&apply, ["--name", "beside"].as_slice()].concat());
+    assert_eq!(said.output, "created Job/beside\n", "{}", said.errors);
+    namespace.kubectl(&["create", "job", "foreign", "--image=busybox"]).unwrap();
+    let said = namespace.dynamo_cache(&[&apply, ["--name", "foreign", "--replace"].as_slice()].concat());
+    assert!(said.code == Some(1) && said.errors.contains("is no download of a model"), "{}", said.errors);
+
     let said = namespace.dynamo_cache(&[&apply, ["--replace", "--token-secret", "none-such"].as_slice()].concat());
     assert_eq!(said.code, Some(1));
     assert!(said.errors.contains("kubectl create secret generic none-such"), "{}", said.errors);

@@ -33,15 +33,27 @@ fn every_command_has_a_help_with_examples() {
 }
 
 #[test]
-fn bash_completes_commands_and_every_shell_gets_a_script() {
+fn bash_completes_commands_options_and_values_and_every_shell_gets_a_script() {
     let script = run(&["completion", "bash"], "").output;
     let script = file("completion.bash", &script);
-    let complete = format!(
-        "source {script}; COMP_WORDS=(dynamo-cache prev); COMP_CWORD=1; function=$(complete -p dynamo-cache); \
-         function=${{function#*-F }}; ${{function%% *}} dynamo-cache prev dynamo-cache; echo \"${{COMPREPLY[@]}}\""
-    );
-    let said = std::process::Command::new("bash").args(["-c", &complete]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), "preview", "{}", String::from_utf8_lossy(&said.stderr));
+    let complete = |words: &str| {
+        let count = words.split(' ').count() - 1;
+        let last = words.rsplit(' ').next().unwrap();
+        let commands = format!(
+            "source {script}; COMP_WORDS=({words}); COMP_CWORD={count}; function=$(complete -p dynamo-cache); \
+             function=${{function#*-F }}; ${{function%% *}} dynamo-cache '{last}' dynamo-cache; echo \"${{COMPREPLY[@]}}\""
+        );
+        let said = std::process::Command::new("bash").args(["-c", &commands]).output().unwrap();
+        String::from_utf8_lossy(&said.stdout).trim().to_owned()
+    };
+    for (words, completed) in [
+        ("dynamo-cache prev", "preview"),
+        ("dynamo-cache check --write", "--write-probe"),
+        ("dynamo-cache completion z", "zsh"),
+        ("dynamo-cache config sch", "schema"),
+    ] {
+        assert_eq!(complete(words), completed, "{words}");
+    }
     for (shell, begin) in [("zsh", "#compdef dynamo-cache"), ("fish", "# ")] {
         let said = run(&["completion", shell], "");
         assert!(said.output.starts_with(begin) && said.output.contains("preview"), "{}", said.output);

@@ -27,8 +27,12 @@ pub(super) struct Room {
     pub(super) layout: Layout,
 }
 
-/// The Job's name: `download-` and the model's own, in the letters that a name may have.
-pub(super) fn name(model: &str) -> String {
+/// The Job's name: the one that was asked for, or `download-` and the model's own, in the letters that a name may have.
+pub(super) fn name(options: &Download) -> String {
+    options.name.clone().unwrap_or_else(|| name_of(&options.model))
+}
+
+fn name_of(model: &str) -> String {
     let own = model.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     let own: String = own.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let name = format!("download-{}", own.trim_matches('-'));
@@ -92,7 +96,7 @@ pub(super) fn job(options: &Download, room: &Room) -> Value {
     json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata(&name(&options.model), room),
+        "metadata": metadata(&name(options), room),
         "spec": {
             "backoffLimit": 3,
             "template": {
@@ -151,13 +155,13 @@ fn metadata(name: &str, room: &Room) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::name;
+    use super::name_of;
 
     #[test]
     fn a_job_is_called_after_its_model_and_fits_a_label() {
-        assert_eq!(name("Qwen/Qwen3-0.6B"), "download-qwen3-0-6b");
-        assert_eq!(name("model_"), "download-model");
-        let (long, other) = (name(&format!("a/{}", "x".repeat(90))), name(&format!("a/{}", "x".repeat(91))));
+        assert_eq!(name_of("Qwen/Qwen3-0.6B"), "download-qwen3-0-6b");
+        assert_eq!(name_of("model_"), "download-model");
+        let (long, other) = (name_of(&format!("a/{}", "x".repeat(90))), name_of(&format!("a/{}", "x".repeat(91))));
         assert!(long.len() <= 63 && long != other, "{long} {other}");
     }
 }
