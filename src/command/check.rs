@@ -7,6 +7,7 @@ mod express;
 mod namespace;
 mod probe;
 mod report;
+mod shipped;
 mod webhook;
 
 use anyhow::bail;

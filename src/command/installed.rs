@@ -32,6 +32,8 @@ pub(super) struct Installed {
     pub(super) namespace: String,
     /// Its Service's name, which the chart gives to all that belongs to it.
     pub(super) service: String,
+    /// The other configurations of mutating webhooks.
+    pub(super) others: Vec<Value>,
 }
 
 /// Finds the webhook.
@@ -43,19 +45,39 @@ pub(super) async fn find(api: &Api) -> Result<Webhook, Error> {
         Err(error) if error.is_forbidden() => return Ok(Webhook::Hidden(error.to_string())),
         answer => answer?,
     };
-    let installed = configurations.into_iter().find_map(|configuration| {
-        let entries = configuration.get("webhooks")?.as_array()?;
-        let entry = entries.iter().find(|entry| entry.get("name").is_some_and(|name| name == ENTRY))?.clone();
+    let mut others = Vec::new();
+    let mut webhook = Webhook::Absent;
+    for configuration in configurations {
+        match (&webhook, Installed::of(configuration)) {
+            (Webhook::Absent, Ok(installed)) => webhook = Webhook::Installed(installed),
+            (_, Ok(installed)) => others.push(installed.configuration),
+            (_, Err(other)) => others.push(other),
+        }
+    }
+    if let Webhook::Installed(installed) = &mut webhook {
+        installed.others = others;
+    }
+    Ok(webhook)
+}
+
+impl Installed {
+    /// What a configuration says of itself where it has the entry, else the configuration.
+    pub(super) fn of(configuration: Value) -> Result<Self, Value> {
+        let entries = configuration.get("webhooks").and_then(Value::as_array);
+        let mut entries = entries.into_iter().flatten();
+        let Some(entry) = entries.find(|entry| entry.get("name").is_some_and(|name| name == ENTRY)).cloned() else {
+            return Err(configuration);
+        };
         let text = |value: &Value, pointer: &str| {
             value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
-        Some(Installed {
+        Ok(Installed {
             name: text(&configuration, "/metadata/name"),
             namespace: text(&entry, "/clientConfig/service/namespace"),
             service: text(&entry, "/clientConfig/service/name"),
             configuration,
             entry,
+            others: Vec::new(),
         })
-    });
-    Ok(installed.map_or(Webhook::Absent, Webhook::Installed))
+    }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::report::Report;
-use super::webhook::CANARY_LABEL;
+use super::shipped::{self, CANARY_LABEL};
 use crate::admission::settings::STATUS;
 use crate::command::api::{Api, Error};
 use crate::command::installed::Installed;
@@ -14,9 +14,12 @@ use crate::command::installed::Installed;
 /// The API server was not reached.
 pub(super) async fn check(api: &Api, installed: &Installed, report: &mut Report) -> Result<(), Error> {
     report.group("Canary through the API server");
-    let causes = [("shipped", "configuration as shipped"), ("service", "Service"), ("certificate", "certificate")];
+    let causes = [("service", "Service"), ("certificate", "certificate")];
     let broken = report.broken(&causes.map(|(check, _)| check));
-    if let Some((_, cause)) = causes.into_iter().find(|(check, _)| Some(*check) == broken) {
+    let broken = causes.into_iter().find(|(check, _)| Some(*check) == broken).map(|(_, cause)| cause);
+    // What else may not be as shipped does not keep the API server from asking for a canary.
+    let broken = if shipped::of_canary(installed).is_empty() { broken } else { Some("configuration as shipped") };
+    if let Some(cause) = broken {
         report.not_checked("canary", format!("it depends on the {cause}"));
         report.not_checked("version", format!("it depends on the {cause}"));
         return Ok(());

@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 
 use super::report::Report;
-use super::webhook::{CANARY, entry};
+use super::shipped::{CANARY, entry};
 use crate::certificate::trust::Trust;
 use crate::command::api::{Api, Error};
 use crate::command::installed::Installed;

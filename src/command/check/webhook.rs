@@ -1,20 +1,12 @@
 //! The webhook's configuration, its Service, and its certificate.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::certificate;
 use super::report::Report;
+use super::shipped;
 use crate::command::api::{Api, Error};
 use crate::command::installed::{ENTRY, Installed, Webhook};
-
-/// The entry that `check` alone makes the API server call.
-pub(super) const CANARY: &str = "canary.dynamo-cache.io";
-
-/// The label of the pods that it selects.
-pub(super) const CANARY_LABEL: &str = "dynamo-cache.io/canary";
-
-/// The longest time-out that no person at kubectl would take for a hang.
-const LONGEST_TIMEOUT: u64 = 10;
 
 /// The page about certificates.
 const CERTIFICATES: &str = "certs/README.md";
@@ -55,7 +47,7 @@ pub(super) async fn check<'w>(
         }
         return Ok(None);
     };
-    shipped(installed, report);
+    shipped::check(installed, report);
     service(api, installed, report).await?;
     certificate::check(api, installed, CERTIFICATES, report).await?;
     let names: Vec<_> = others.iter().filter(|other| changes_pods(other)).filter_map(name).collect();
@@ -70,12 +62,6 @@ pub(super) async fn check<'w>(
     Ok(Some(installed))
 }
 
-/// An entry of the configuration by its name.
-pub(super) fn entry<'i>(installed: &'i Installed, name: &str) -> Option<&'i Value> {
-    let entries = installed.configuration.get("webhooks")?.as_array()?;
-    entries.iter().find(|entry| entry.get("name").is_some_and(|found| found == name))
-}
-
 fn name(object: &Value) -> Option<&str> {
     object.pointer("/metadata/name")?.as_str()
 }
@@ -85,59 +71,6 @@ fn changes_pods(configuration: &Value) -> bool {
     let rules = list(configuration, "webhooks").into_iter().flat_map(|entry| list(&entry, "rules"));
     let mut resources = rules.flat_map(|rule| list(&rule, "resources"));
     resources.any(|resource| resource == "pods" || resource == "*" || resource == "*/*")
-}
-
-/// Holds both entries against what the chart ships.
-fn shipped(installed: &Installed, report: &mut Report) {
-    let (entry_of_pods, canary) = (&installed.entry, entry(installed, CANARY));
-    let mut differs = Vec::new();
-    let rule = json!([{
-        "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"], "scope": "Namespaced",
-    }]);
-    let mut expect = |entry: &Value, name: &str, pointer: &str, expected: &Value| {
-        if entry.pointer(pointer) != Some(expected) {
-            differs.push(format!("{name} {}", pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/")));
-        }
-    };
-    expect(entry_of_pods, ENTRY, "/rules", &rule);
-    expect(entry_of_pods, ENTRY, "/namespaceSelector/matchLabels", &json!({"dynamo-cache.io/inject": "enabled"}));
-    expect(entry_of_pods, ENTRY, "/reinvocationPolicy", &json!("IfNeeded"));
-    let conditions = entry_of_pods.get("matchConditions").and_then(Value::as_array).into_iter().flatten();
-    let conditions: Value = conditions.map(|condition| condition["name"].clone()).collect();
-    expect(
-        &json!({"matchConditions": conditions}),
-        ENTRY,
-        "/matchConditions",
-        &json!(["not-a-mirror-pod", "not-opted-out"]),
-    );
-    match canary {
-        None => differs.push(format!("entry {CANARY} is missing")),
-        Some(canary) => {
-            let mut expect = |pointer: &str, expected: Value| {
-                if canary.pointer(pointer) != Some(&expected) {
-                    differs.push(format!("{CANARY} {}", pointer.trim_start_matches('/').replace('/', ".")));
-                }
-            };
-            expect("/rules", rule);
-            expect("/failurePolicy", json!("Fail"));
-            expect("/objectSelector/matchExpressions", json!([{"key": CANARY_LABEL, "operator": "Exists"}]));
-        }
-    }
-    if !differs.is_empty() {
-        let text = format!("configuration {} is not as shipped: {}", installed.name, differs.join("; "));
-        report.bad("shipped", text, "manifests/chart has it as shipped; helm upgrade brings it back");
-        return;
-    }
-    let timeout = entry_of_pods.get("timeoutSeconds").and_then(Value::as_u64).unwrap_or_default();
-    if entry_of_pods.get("failurePolicy").is_some_and(|policy| policy == "Fail") {
-        let text = "failurePolicy is Fail: pods do not start where the webhook does not answer";
-        report.warning("shipped", text, "guard.mode: Deny of the chart refuses only components, and cannot deadlock");
-    } else if timeout > LONGEST_TIMEOUT {
-        let text = format!("timeoutSeconds is {timeout}: so long may a pod wait for a webhook that does not answer");
-        report.warning("shipped", text, "Set webhook.timeoutSeconds of the chart to 3");
-    } else {
-        report.good("shipped", "rules, selectors, match conditions and time-out are as shipped");
-    }
 }
 
 /// Whether somebody answers behind the Service.
