@@ -20,6 +20,7 @@ mod inject;
 mod input;
 mod installed;
 mod job;
+mod opt_in;
 mod owner;
 mod preview;
 mod recorded;

@@ -5,8 +5,10 @@ mod certificate;
 mod endpoints;
 mod express;
 mod namespace;
+mod others;
 mod probe;
 mod report;
+mod settings;
 mod shipped;
 mod webhook;
 
@@ -14,9 +16,7 @@ use anyhow::bail;
 use serde_json::Value;
 
 use super::api::{self, Api};
-use super::installed::{self, CONFIGURATIONS};
-use super::world::Base;
-use super::{diff, print, tell_all};
+use super::{diff, installed, opt_in, print};
 use crate::cli::{Check, CheckOutput};
 
 use report::Report;
@@ -26,11 +26,27 @@ use report::Report;
 /// # Errors
 /// Something failed, how much; or the cluster does not answer.
 pub(super) fn run(options: &Check) -> anyhow::Result<()> {
-    let report = api::ask(&options.cluster, async |api| check(&api, options).await)?;
-    print(&match options.output {
-        CheckOutput::Json => report.json(),
-        CheckOutput::Text => report.text(diff::wants_colour()),
+    let mut report = api::ask(&options.cluster, async |api| {
+        let mut report = match options.output {
+            CheckOutput::Json => Report::default(),
+            CheckOutput::Text => Report::printed(diff::wants_colour()),
+        };
+        if let Err(error) = check(&api, options, &mut report).await {
+            if report.is_empty() {
+                return Err(error);
+            }
+            report.bad(
+                "ended",
+                format!("check ended here: {error:#}"),
+                "What stands above holds, the rest was not checked",
+            );
+        }
+        Ok(report)
     })?;
+    report.is_written()?;
+    if options.output == CheckOutput::Json {
+        print(&report.json())?;
+    }
     match report.failures() {
         0 => Ok(()),
         1 => bail!("1 check failed"),
@@ -38,33 +54,34 @@ pub(super) fn run(options: &Check) -> anyhow::Result<()> {
     }
 }
 
-async fn check(api: &Api, options: &Check) -> anyhow::Result<Report> {
-    let mut report = Report::default();
+async fn check(api: &Api, options: &Check, report: &mut Report) -> anyhow::Result<()> {
     report.group("API server");
     let version = api.get("/version").await?.unwrap_or_default();
     let version = version.get("gitVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
     report.good("api-server", format!("it answers: Kubernetes {version}"));
 
-    let webhook = installed::find(api).await?;
-    let others = api.list(CONFIGURATIONS).await.unwrap_or_default();
-    if let Some(installed) = webhook::check(api, &webhook, &others, &mut report).await? {
-        canary::check(api, installed, &mut report).await?;
+    let (webhook, others) = installed::find_among(api).await?;
+    if let Some(looked) = webhook::check(api, &webhook, &others, report).await? {
+        canary::check(api, &looked, report).await?;
     }
-    let base = Base::of_cluster(api, &webhook, options.config.as_deref()).await?;
-    tell_all(&base.notes);
+    let base = settings::check(api, &webhook, options.config.as_deref(), report).await;
     let names = match &options.cluster.namespace {
         Some(name) => vec![name.clone()],
-        None => labelled(api, &mut report).await?,
+        None => labelled(api, report).await?,
     };
     let mut namespaces = Vec::new();
     for name in names {
-        let uses = namespace::check(api, &name, &webhook, &base, &mut report).await?;
-        namespaces.push((name, uses));
+        match namespace::check(api, &name, &webhook, &base, report).await {
+            Ok(uses) => namespaces.push((name, uses)),
+            // The next namespace would not be reached either.
+            Err(error) if matches!(error.downcast_ref(), Some(api::Error::Unreachable { .. })) => return Err(error),
+            Err(error) => report.bad("namespace", format!("{error:#}"), format!("kubectl get namespace {name}")),
+        }
     }
     if options.probe.write_probe {
-        probe::check(api, &namespaces, &options.probe, &mut report).await?;
+        probe::check(api, &namespaces, &options.probe, report).await?;
     }
-    Ok(report)
+    Ok(())
 }
 
 /// The namespaces that are labelled.
@@ -79,7 +96,7 @@ async fn labelled(api: &Api, report: &mut Report) -> anyhow::Result<Vec<String>>
     };
     if found.is_empty() {
         report.group("Namespaces");
-        let hint = "kubectl label namespace NAMESPACE dynamo-cache.io/inject=enabled";
+        let hint = opt_in::command("NAMESPACE");
         report.warning("namespaces", "no namespace is labelled, so no pod gets caches", hint);
     }
     let name = |object: &Value| object.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);

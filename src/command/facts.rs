@@ -44,10 +44,15 @@ impl Facts {
     /// The API server refuses, or was not reached.
     pub(super) async fn of_cluster(api: &Api, name: &str, namespace: Option<&Value>) -> Result<Facts, Error> {
         let listed = api.list(&format!("/api/v1/namespaces/{name}/persistentvolumeclaims")).await?;
-        let named = listed
+        Ok(Facts::of_objects(namespace, &listed))
+    }
+
+    /// What a namespace's object tells, where there is one, and the objects of its claims.
+    pub(super) fn of_objects(namespace: Option<&Value>, claims: &[Value]) -> Facts {
+        let named = claims
             .iter()
             .filter_map(|object| Some((object.pointer("/metadata/name")?.as_str()?.to_owned(), claim(object))));
-        Ok(Facts { claims: Some(named.collect()), ..Facts::of_namespace(namespace) })
+        Facts { claims: Some(named.collect()), ..Facts::of_namespace(namespace) }
     }
 
     /// What a namespace's object tells, where there is one.

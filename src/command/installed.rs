@@ -32,8 +32,6 @@ pub(super) struct Installed {
     pub(super) namespace: String,
     /// Its Service's name, which the chart gives to all that belongs to it.
     pub(super) service: String,
-    /// The other configurations of mutating webhooks.
-    pub(super) others: Vec<Value>,
 }
 
 /// Finds the webhook.
@@ -41,8 +39,16 @@ pub(super) struct Installed {
 /// # Errors
 /// The API server was not reached.
 pub(super) async fn find(api: &Api) -> Result<Webhook, Error> {
+    find_among(api).await.map(|(webhook, _)| webhook)
+}
+
+/// The same, and the other configurations of mutating webhooks.
+///
+/// # Errors
+/// The API server was not reached.
+pub(super) async fn find_among(api: &Api) -> Result<(Webhook, Vec<Value>), Error> {
     let configurations = match api.list(CONFIGURATIONS).await {
-        Err(error) if error.is_forbidden() => return Ok(Webhook::Hidden(error.to_string())),
+        Err(error) if error.is_forbidden() => return Ok((Webhook::Hidden(error.to_string()), Vec::new())),
         answer => answer?,
     };
     let mut others = Vec::new();
@@ -54,10 +60,7 @@ pub(super) async fn find(api: &Api) -> Result<Webhook, Error> {
             (_, Err(other)) => others.push(other),
         }
     }
-    if let Webhook::Installed(installed) = &mut webhook {
-        installed.others = others;
-    }
-    Ok(webhook)
+    Ok((webhook, others))
 }
 
 impl Installed {
@@ -77,7 +80,6 @@ impl Installed {
             service: text(&entry, "/clientConfig/service/name"),
             configuration,
             entry,
-            others: Vec::new(),
         })
     }
 }

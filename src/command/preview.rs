@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::account::{Account, CacheAccount};
 use super::api::{self, Api};
 use super::change::{self, Changed};
+use super::opt_in::{self, NotAsked};
 use super::room::Room;
 use super::table::aligned;
 use super::world::Base;
@@ -25,25 +26,23 @@ use crate::cli::{Preview, PreviewOutput};
 /// The namespace is not there, or the cluster does not answer.
 pub(super) fn run(options: &Preview) -> anyhow::Result<()> {
     let text = api::ask(&options.cluster, async |api| {
-        let (changed, is_labelled) = decide(&api, options.config.as_deref()).await?;
+        let (changed, not_asked) = decide(&api, options.config.as_deref()).await?;
         Ok(match options.output {
             PreviewOutput::Diff => diffs(&changed),
-            PreviewOutput::Table => table(&changed, &api.namespace, is_labelled),
+            PreviewOutput::Table => table(&changed, &api.namespace, not_asked.as_ref()),
         })
     })?;
     print(&text)
 }
 
-/// Everything with pods in the namespace, as the engine would change it, and whether the namespace is labelled already.
-async fn decide(api: &Api, config: Option<&Path>) -> anyhow::Result<(Vec<Changed>, bool)> {
+/// Everything with pods in the namespace, as the engine would change it, and why the webhook is not asked about it yet.
+async fn decide(api: &Api, config: Option<&Path>) -> anyhow::Result<(Vec<Changed>, Option<NotAsked>)> {
     let webhook = installed::find(api).await?;
     let base = Base::of_cluster(api, &webhook, config).await?;
     let room = Room::of(api, &api.namespace).await?;
     let (found, hidden) = objects::of(api, &api.namespace).await?;
     tell_all(base.notes.iter().chain(&room.notes).chain(&hidden));
-    let label = "/metadata/labels/dynamo-cache.io~1inject";
-    let is_labelled =
-        room.namespace.as_ref().and_then(|namespace| namespace.pointer(label)).is_some_and(|on| on == "enabled");
+    let not_asked = opt_in::not_asked(&webhook, &api.namespace, room.namespace.as_ref());
     let world = base.with(room.facts);
     let mut changed = Vec::new();
     for object in found {
@@ -53,7 +52,7 @@ async fn decide(api: &Api, config: Option<&Path>) -> anyhow::Result<(Vec<Changed
             Err(error) => tell(&format!("{name} cannot be understood: {error}")),
         }
     }
-    Ok((changed, is_labelled))
+    Ok((changed, not_asked))
 }
 
 fn diffs(changed: &[Changed]) -> String {
@@ -75,7 +74,7 @@ fn diffs(changed: &[Changed]) -> String {
 }
 
 /// A row per container, then every reason once, then how to go on.
-fn table(changed: &[Changed], namespace: &str, is_labelled: bool) -> String {
+fn table(changed: &[Changed], namespace: &str, not_asked: Option<&NotAsked>) -> String {
     let accounts: Vec<_> = changed.iter().flat_map(|changed| &changed.accounts).collect();
     if accounts.is_empty() {
         return format!("There are no pods in namespace {namespace}, and nothing that makes pods.\n");
@@ -97,9 +96,16 @@ fn table(changed: &[Changed], namespace: &str, is_labelled: bool) -> String {
         let _ = writeln!(text, "  {reason}: {}{claim}. {}", reason.sentence(), reason.fix());
     }
     let change = accounts.iter().filter(|account| account.changes).count();
+    if let Some(NotAsked { why, fix, is_label: false }) = not_asked {
+        let _ = writeln!(
+            text,
+            "\nNothing would change: the webhook is not asked about namespace {namespace}, its {why}. {fix}."
+        );
+        return text;
+    }
     let _ = writeln!(text, "\n{change} of {} would change; -o diff shows how.", accounts.len());
-    if !is_labelled {
-        let _ = writeln!(text, "To switch it on: kubectl label namespace {namespace} dynamo-cache.io/inject=enabled");
+    if let Some(NotAsked { fix, .. }) = not_asked {
+        let _ = writeln!(text, "To switch it on: {fix}");
     }
     text
 }

@@ -9,6 +9,8 @@ use super::facts::Facts;
 pub(super) struct Room {
     /// Its object, where whoever asks may read it.
     pub(super) namespace: Option<Value>,
+    /// The objects of its claims, where they may be listed.
+    pub(super) claims: Vec<Value>,
     /// What decides.
     pub(super) facts: Facts,
     /// What could not be read, a line each.
@@ -45,10 +47,17 @@ impl Room {
             }
             Err(error) => return Err(error.into()),
         };
-        let (facts, hidden) = match Facts::of_cluster(api, name, namespace.as_ref()).await {
-            Err(error) if error.is_forbidden() => (Facts::of_namespace(namespace.as_ref()), Some(error.to_string())),
-            facts => (facts?, None),
+        let listed = api.list(&format!("/api/v1/namespaces/{name}/persistentvolumeclaims")).await;
+        let (claims, facts, hidden) = match listed {
+            Err(error) if error.is_forbidden() => {
+                (Vec::new(), Facts::of_namespace(namespace.as_ref()), Some(error.to_string()))
+            }
+            listed => {
+                let claims = listed?;
+                let facts = Facts::of_objects(namespace.as_ref(), &claims);
+                (claims, facts, None)
+            }
         };
-        Ok(Room { namespace, facts, notes, hidden })
+        Ok(Room { namespace, claims, facts, notes, hidden })
     }
 }

@@ -31,6 +31,10 @@ pub(super) struct Base {
     pub(super) file: Vec<(&'static str, String)>,
     /// What should be written differently, or could not be read.
     pub(super) notes: Vec<String>,
+    /// Where they were read; empty: they are the built-in ones.
+    pub(super) source: String,
+    /// Why these are not known to be the webhook's; none: they are, or a file was given.
+    pub(super) unknown: Option<String>,
 }
 
 impl Base {
@@ -47,15 +51,23 @@ impl Base {
     /// # Errors
     /// The file that was given cannot be read.
     pub(super) async fn of_cluster(api: &Api, webhook: &Webhook, config: Option<&Path>) -> anyhow::Result<Base> {
-        let told =
-            |note: &str| Base { notes: vec![format!("{note}; the built-in settings are taken")], ..Base::default() };
-        let Webhook::Installed(installed) = webhook else {
-            let nobody = "no webhook of dynamo-cache was found to ask for its settings";
-            return if config.is_some() { Base::read(config) } else { Ok(told(nobody)) };
+        let told = |note: &str| Base {
+            notes: vec![format!("{note}; the built-in settings are taken")],
+            unknown: Some(note.to_owned()),
+            ..Base::default()
         };
         if config.is_some() {
             return Base::read(config);
         }
+        let installed = match webhook {
+            Webhook::Absent => return Ok(told("no webhook of dynamo-cache was found to ask for its settings")),
+            Webhook::Hidden(sentence) => {
+                return Ok(told(&format!(
+                    "whether a webhook is there to ask for its settings may not be seen: {sentence}"
+                )));
+            }
+            Webhook::Installed(installed) => installed,
+        };
         let path = format!("/api/v1/namespaces/{}/configmaps/{}", installed.namespace, installed.service);
         let name = format!("ConfigMap {}/{}", installed.namespace, installed.service);
         match api.get(&path).await {
@@ -81,7 +93,7 @@ impl Base {
             }
         };
         let file = ALL.iter().filter_map(|setting| setting.key).filter_map(written).collect();
-        Ok(Base { settings, file, notes })
+        Ok(Base { settings, file, notes, source: input.name.clone(), unknown: None })
     }
 
     /// The world of a namespace about which this is known.

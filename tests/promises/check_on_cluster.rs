@@ -38,17 +38,22 @@ struct Healthy<'n> {
 impl Healthy<'_> {
     /// Waits until exactly these checks have turned; the hint of the one that failed.
     fn turns(&self, failed: &str, not_checked: &[&str]) -> String {
-        let mut expected = self.states.clone();
-        expected.insert(failed.to_owned(), "failed".to_owned());
-        expected.extend(not_checked.iter().map(|check| ((*check).to_owned(), "not-checked".to_owned())));
-        let lines = wait_for(&format!("{failed} to turn"), || {
-            let (states, lines) = checked(self.namespace);
-            if states == expected { Ok(lines) } else { Err(format!("{states:?} instead of {expected:?}: {lines:#}")) }
-        });
+        let not_checked = not_checked.iter().map(|check| (*check, "not-checked"));
+        let lines = self.becomes(&not_checked.chain([(failed, "failed")]).collect::<Vec<_>>());
         let line = lines.as_array().unwrap().iter().find(|line| line["check"] == failed).unwrap();
         let hint = line["hint"].as_str().unwrap_or_default();
         assert!(!hint.is_empty(), "{line:#}");
         format!("{} {hint}", line["text"].as_str().unwrap())
+    }
+
+    /// Waits until exactly these checks have changed; the whole of it.
+    fn becomes(&self, changed: &[(&str, &str)]) -> Value {
+        let mut expected = self.states.clone();
+        expected.extend(changed.iter().map(|(check, state)| ((*check).to_owned(), (*state).to_owned())));
+        wait_for(&format!("{changed:?}"), || {
+            let (states, lines) = checked(self.namespace);
+            if states == expected { Ok(lines) } else { Err(format!("{states:?} instead of {expected:?}: {lines:#}")) }
+        })
     }
 
     fn is_back(&self) {
@@ -88,14 +93,16 @@ fn a_healthy_installation_is_all_well_and_each_breakage_turns_its_own_line() {
         let said = namespace.dynamo_cache(&["check", "-o", "json"]);
         if said.code == Some(0) { Ok(states(&said)) } else { Err(said.output) }
     });
+    assert_eq!(states["injected"], "warning", "there is no component yet");
     namespace.create(&worker("worker").to_string()).unwrap();
+    let states = checked(&namespace).0;
     let healthy = Healthy { namespace: &namespace, states };
     for (check, state) in &healthy.states {
         // The tests' Service leads to a loopback address.
         let expected = if check == "service" { "not-checked" } else { "ok" };
         assert_eq!(state, expected, "{check}");
     }
-    assert_eq!(healthy.states.len(), 13, "{:?}", healthy.states);
+    assert_eq!(healthy.states.len(), 15, "{:?}", healthy.states);
     let said = namespace.dynamo_cache(&["check"]);
     assert!(said.code == Some(0) && said.output.contains("\nWebhook\n  ✓ configuration dynamo-cache is there\n"));
     let own = "  ✓ the server makes its certificate itself, under a CA in caBundle that ends in ";
@@ -105,20 +112,40 @@ fn a_healthy_installation_is_all_well_and_each_breakage_turns_its_own_line() {
     let mut expected = healthy.states.clone();
     expected.insert("canary".to_owned(), "failed".to_owned());
     expected.insert("version".to_owned(), "not-checked".to_owned());
+    expected.insert("injected".to_owned(), "warning".to_owned());
     assert_eq!(stopped.0, expected);
     let told = stopped.1.to_string();
     assert!(told.contains("failed calling webhook") && told.contains("kubectl get pods -n dynamo-cache"), "{told}");
 
+    what_is_not_as_shipped_and_what_others_refuse(&healthy);
+
     let label = "dynamo-cache.io/inject";
     namespace.kubectl(&["label", "namespace", &namespace.name, &format!("{label}-")]).unwrap();
     let told = healthy.turns("label", &["injected"]);
-    assert!(told.contains(&format!("kubectl label namespace {} {label}=enabled", namespace.name)), "{told}");
-    namespace.kubectl(&["label", "namespace", &namespace.name, &format!("{label}=enabled")]).unwrap();
+    let command = format!("kubectl label namespace {} {label}=enabled --overwrite", namespace.name);
+    assert!(told.contains(&command), "{told}");
+    namespace.kubectl(&["label", "namespace", &namespace.name, &format!("{label}=disabled")]).unwrap();
+    assert!(healthy.turns("label", &["injected"]).contains(&command));
+    namespace.kubectl(&["label", "namespace", &namespace.name, &format!("{label}=enabled"), "--overwrite"]).unwrap();
+    healthy.is_back();
+
+    let annotate = |annotation: &str| {
+        namespace.kubectl(&["annotate", "--overwrite", "namespace", &namespace.name, annotation]).unwrap();
+    };
+    annotate("dynamo-cache.io/model-express-url=https://model-express");
+    let told = healthy.becomes(&[("annotations", "warning"), ("model-express", "failed")]).to_string();
+    assert!(told.contains("[annotation-invalid]"), "{told}");
+    annotate("dynamo-cache.io/model-express-url=model-express:8002");
+    let told = healthy.turns("model-express", &[]);
+    assert!(told.contains("has no port 8002, but 8001"), "{told}");
+    annotate("dynamo-cache.io/model-express-url=mx.nowhere-at-all:8001");
+    healthy.becomes(&[("model-express", "not-checked")]);
+    annotate("dynamo-cache.io/model-express-url=model-express:8001");
     healthy.is_back();
 
     namespace.kubectl(&["delete", "persistentvolumeclaim", CACHES[0]]).unwrap();
     let told = healthy.turns("model-claim", &[]);
-    assert!(told.contains("[claim-not-found]") && told.contains("kubectl apply -n "), "{told}");
+    assert!(told.contains("[claim-not-found]") && told.contains("dynamo-cache download MODEL -n "), "{told}");
     namespace.claims(&CACHES[..1]);
     namespace.kubectl(&["delete", "persistentvolumeclaim", CACHES[1]]).unwrap();
     let mut of_one_node = claim(CACHES[1]);
@@ -137,15 +164,59 @@ fn a_healthy_installation_is_all_well_and_each_breakage_turns_its_own_line() {
     healthy.is_back();
 }
 
+/// The configuration's other line turns and the canary stays, and a policy of others that refuses the canary is no failure.
+fn what_is_not_as_shipped_and_what_others_refuse(healthy: &Healthy<'_>) {
+    let plane = shared();
+    let patch = |entry: &Value| {
+        let patch = json!({"webhooks": [entry]}).to_string();
+        plane.kubectl(&[&["patch"], CONFIGURATION.as_slice(), &["--patch", &patch]].concat()).unwrap();
+    };
+    patch(&json!({"name": "pods.dynamo-cache.io", "objectSelector": {"matchLabels": {"nobody": "has"}}}));
+    let told = healthy.turns("shipped", &[]);
+    assert!(told.contains("pods.dynamo-cache.io objectSelector"), "{told}");
+    patch(&json!({"name": "pods.dynamo-cache.io", "objectSelector": {"matchLabels": null}}));
+    patch(&json!({"name": "canary.dynamo-cache.io", "reinvocationPolicy": "IfNeeded"}));
+    let told = healthy.turns("shipped", &["canary", "version"]);
+    assert!(told.contains("canary.dynamo-cache.io reinvocationPolicy"), "{told}");
+    patch(&json!({"name": "canary.dynamo-cache.io", "reinvocationPolicy": "Never"}));
+    healthy.is_back();
+
+    let name = "pods-have-an-owner";
+    let of = |kind: &str, spec: Value| {
+        json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec,
+        })
+    };
+    let rules = json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}]);
+    let policy = of(
+        "ValidatingAdmissionPolicy",
+        json!({
+            "failurePolicy": "Fail",
+            "matchConstraints": {
+                "resourceRules": rules,
+                "objectSelector": {"matchExpressions": [{"key": "dynamo-cache.io/canary", "operator": "Exists"}]},
+            },
+            "validations": [{"expression": "has(object.metadata.labels.owner)", "message": "it has no owner"}],
+        }),
+    );
+    let binding = of("ValidatingAdmissionPolicyBinding", json!({"policyName": name, "validationActions": ["Deny"]}));
+    plane.kubectl(&["create", "-f", &plane.file(&format!("{policy}\n---\n{binding}"))]).unwrap();
+    let told = healthy.becomes(&[("canary", "not-checked"), ("version", "not-checked")]).to_string();
+    assert!(told.contains("canary: not checked: ") && told.contains("it has no owner"), "{told}");
+    let kinds = "validatingadmissionpolicybinding,validatingadmissionpolicy";
+    plane.kubectl(&["delete", kinds, name]).unwrap();
+    healthy.is_back();
+}
+
 #[test]
 fn a_wrong_ca_and_a_missing_configuration_are_told_and_what_depends_on_them_is_not_checked() {
     let plane = ControlPlane::start().unwrap();
     let install = "helm install dynamo-cache manifests/chart --namespace dynamo-cache --create-namespace";
-    plane.bash(&format!("{install} --set certificate.mode=secret")).unwrap();
+    plane.bash(&format!("{install} --set certificate.mode=secret,config.modelCache.claim=models")).unwrap();
     let told = plane.bash("certs/dev --out \"$(dirname \"$KUBECONFIG\")/certs\"").unwrap().out;
     plane.bash(told.split_once("installed with certificate.mode=secret:").unwrap().1).unwrap();
     plane.kubectl(&["label", "namespace", "default", "dynamo-cache.io/inject=enabled"]).unwrap();
-    let claims = CACHES.map(|name| claim(name).to_string()).join("\n---\n");
+    let claims = ["models", CACHES[1]].map(|name| claim(name).to_string()).join("\n---\n");
     plane.kubectl(&["create", "-n", "default", "-f", &plane.file(&claims)]).unwrap();
     let check = || {
         let (states, lines) = states(&plane.dynamo_cache(&["check", "-n", "default", "-o", "json"]));
@@ -166,6 +237,7 @@ fn a_wrong_ca_and_a_missing_configuration_are_told_and_what_depends_on_them_is_n
         let expected = match &**check {
             "service" => "failed",
             "canary" | "version" => "not-checked",
+            "injected" => "warning",
             _ => "ok",
         };
         assert_eq!(state, expected, "{check}: {told}");
@@ -193,12 +265,35 @@ fn a_wrong_ca_and_a_missing_configuration_are_told_and_what_depends_on_them_is_n
     assert_eq!((said.code, said.errors.as_str()), (Some(1), "1 check failed\n"));
     assert!(said.output.contains("  – canary: not checked: it depends on the Service\n"), "{}", said.output);
 
+    // A file with mistakes is a line of its own, and everything else is still told.
+    let settings =
+        plane.read(&["configmap", "dynamo-cache", "--namespace=dynamo-cache"])["data"]["config.yaml"].clone();
+    let write = |settings: &Value| {
+        let patch = json!({"data": {"config.yaml": settings}}).to_string();
+        plane.kubectl(&["patch", "configmap", "dynamo-cache", "--namespace=dynamo-cache", "--patch", &patch]).unwrap();
+    };
+    write(&json!(settings.as_str().unwrap().replace("claim: models", "clam: models")));
+    let mut with_mistakes = before.clone();
+    with_mistakes.insert("settings".to_owned(), "failed".to_owned());
+    let depend = ["model-claim", "compile-claim", "model-express"];
+    with_mistakes.extend(depend.map(|check| (check.to_owned(), "not-checked".to_owned())));
+    let (states, told) = check();
+    assert_eq!(states, with_mistakes);
+    assert!(told.contains("clam") && told.contains("it depends on the settings"), "{told}");
+    write(&settings);
+    assert_eq!(check().0, before);
+    let said = plane.dynamo_cache(&["check", "-n", "nowhere"]);
+    assert!(said.output.contains("  × there is no namespace nowhere\n"), "{}", said.output);
+    assert_eq!((said.code, said.errors.as_str()), (Some(1), "2 checks failed\n"));
+
     plane.kubectl(&[&["delete"], CONFIGURATION.as_slice()].concat()).unwrap();
     let (states, told) = check();
     for (check, state) in &states {
         let expected = match &**check {
             "configuration" => "failed",
-            "shipped" | "service" | "certificate" | "others" | "canary" | "version" => "not-checked",
+            "shipped" | "service" | "certificate" | "others" | "canary" | "version" | "settings" | "model-claim"
+            | "compile-claim" | "model-express" => "not-checked",
+            "injected" => "warning",
             _ => "ok",
         };
         assert_eq!(state, expected, "{check}: {told}");

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::report::Report;
-use super::shipped::{self, CANARY_LABEL};
+use super::shipped::{self, CANARY, CANARY_LABEL};
+use super::webhook::Looked;
 use crate::admission::settings::STATUS;
 use crate::command::api::{Api, Error};
 use crate::command::installed::Installed;
@@ -12,7 +13,8 @@ use crate::command::installed::Installed;
 ///
 /// # Errors
 /// The API server was not reached.
-pub(super) async fn check(api: &Api, installed: &Installed, report: &mut Report) -> Result<(), Error> {
+pub(super) async fn check(api: &Api, looked: &Looked<'_>, report: &mut Report) -> Result<(), Error> {
+    let Looked { installed, pods } = looked;
     report.group("Canary through the API server");
     let causes = [("service", "Service"), ("certificate", "certificate")];
     let broken = report.broken(&causes.map(|(check, _)| check));
@@ -31,13 +33,13 @@ pub(super) async fn check(api: &Api, installed: &Installed, report: &mut Report)
             let status = status.and_then(|status| serde_json::from_str::<Value>(status).ok());
             called(installed, status.as_ref(), report);
         }
-        Err(error) if error.is_forbidden() && !error.to_string().contains("webhook") => {
-            report.not_checked("canary", error.to_string());
-            report.not_checked("version", "it depends on the canary");
-        }
         Err(Error::Refused { message, .. }) => {
-            let hint = hint(&message, &installed.namespace);
-            report.bad("canary", format!("the API server says: {message}"), hint);
+            if is_ours(&message) {
+                let hint = hint(&message, &installed.namespace, pods);
+                report.bad("canary", format!("the API server says: {message}"), hint);
+            } else {
+                report.not_checked("canary", message);
+            }
             report.not_checked("version", "it depends on the canary");
         }
         Err(error) => return Err(error),
@@ -65,13 +67,20 @@ fn called(installed: &Installed, status: Option<&Value>, report: &mut Report) {
     }
 }
 
-/// What the API server's sentence means for whoever runs the cluster.
-fn hint(message: &str, namespace: &str) -> String {
+/// Whether a refusal is about the webhook: rights, quotas, policies and other people's webhooks refuse pods too.
+fn is_ours(message: &str) -> bool {
+    message.contains(CANARY)
+}
+
+/// What the API server's sentence means for whoever runs the cluster; `pods` selects those of the webhook.
+fn hint(message: &str, namespace: &str, pods: &str) -> String {
     let has = |part: &str| message.contains(part);
-    if has("x509") || has("certificate") {
+    if has("remote error: tls") {
+        "The server refuses the API server's certificate, or its lack of one: certs/client-certificates.md".to_owned()
+    } else if has("x509") || has("certificate") {
         "The caBundle does not fit the certificate that is served: certs/README.md#when-it-does-not-fit".to_owned()
     } else if has("connection refused") || has("no endpoints available") || has("EOF") {
-        format!("Nobody answers there: kubectl get pods -n {namespace} -l app.kubernetes.io/name=dynamo-cache")
+        format!("Nobody answers there: kubectl get pods -n {namespace} {pods}")
     } else if has("deadline exceeded") || has("timeout") || has("Timeout") {
         "A firewall between API server and nodes (open port 10250), or an overlay network that the API server is not part \
          of (hostNetwork of the chart)"
@@ -79,7 +88,7 @@ fn hint(message: &str, namespace: &str) -> String {
     } else if has("not found") {
         "helm upgrade brings back what is missing, or kubectl apply -f manifests/install.yaml".to_owned()
     } else {
-        format!("kubectl logs -n {namespace} -l app.kubernetes.io/name=dynamo-cache")
+        format!("kubectl logs -n {namespace} {pods}")
     }
 }
 
@@ -108,7 +117,31 @@ fn pod() -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::hint;
+    use super::{hint, is_ours};
+
+    #[test]
+    fn only_what_names_the_canarys_entry_is_our_failure() {
+        for (sentence, ours) in [
+            (
+                "Internal error occurred: failed calling webhook \"canary.dynamo-cache.io\": failed to call webhook: EOF",
+                true,
+            ),
+            ("admission webhook \"canary.dynamo-cache.io\" denied the request: no", true),
+            (
+                "Internal error occurred: failed calling webhook \"mutate.kyverno.svc\": failed to call webhook: EOF",
+                false,
+            ),
+            ("admission webhook \"validation.gatekeeper.sh\" denied the request: [tags] use a tag", false),
+            (
+                "pods \"c\" is forbidden: ValidatingAdmissionPolicy 'owner' with binding 'owner' denied request: none",
+                false,
+            ),
+            ("pods is forbidden: User \"u\" cannot create resource \"pods\" in API group \"\"", false),
+            ("etcdserver: request timed out", false),
+        ] {
+            assert_eq!(is_ours(sentence), ours, "{sentence}");
+        }
+    }
 
     #[test]
     fn each_sentence_of_the_api_server_leads_somewhere() {
@@ -118,9 +151,10 @@ mod tests {
             ("no endpoints available for service \"dynamo-cache\"", "kubectl get pods"),
             ("context deadline exceeded", "firewall"),
             ("service \"dynamo-cache\" not found", "helm upgrade"),
-            ("something else", "kubectl logs"),
+            ("remote error: tls: certificate required", "certs/client-certificates.md"),
+            ("something else", "kubectl logs -n dynamo-cache -l app=mine"),
         ] {
-            assert!(hint(sentence, "dynamo-cache").contains(leads), "{sentence}");
+            assert!(hint(sentence, "dynamo-cache", "-l app=mine").contains(leads), "{sentence}");
         }
     }
 }

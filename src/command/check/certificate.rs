@@ -47,8 +47,7 @@ pub(super) async fn check(api: &Api, installed: &Installed, page: &str, report: 
         Shown::Brought(shown) => shown,
         Shown::Told => return Ok(()),
         Shown::SelfManaged => {
-            self_managed(&authorities, page, report);
-            return Ok(());
+            return self_managed(api, installed, &authorities, page, report).await;
         }
     };
     let name = format!("{}.{}.svc", installed.service, installed.namespace);
@@ -89,16 +88,66 @@ enum Shown {
     Told,
 }
 
-/// Where the server makes its certificate itself, the canary tells whether it fits; here is how long its CA lasts.
-fn self_managed(authorities: &[CertificateDer<'_>], page: &str, report: &mut Report) {
-    match authorities.iter().map(left).collect::<Result<Vec<_>, _>>() {
-        Err(why) => report.bad("certificate", format!("a CA in caBundle cannot be read: {why}"), page),
-        Ok(left) => {
-            let days = days(left.into_iter().max().unwrap_or_default());
-            let text =
-                format!("the server makes its certificate itself, under a CA in caBundle that ends in {days} days");
-            if days == 0 { report.bad("certificate", text, page) } else { report.good("certificate", text) }
-        }
+/// Where the server makes its certificate itself: whether the CAs that its replicas share are in `caBundle`, and how long
+/// they last. Whoever may not read them is told how long those in `caBundle` do.
+async fn self_managed(
+    api: &Api,
+    installed: &Installed,
+    authorities: &[CertificateDer<'static>],
+    page: &str,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let Installed { namespace, service, .. } = installed;
+    let found = match api.get(&format!("/api/v1/namespaces/{namespace}/secrets/{service}-ca")).await {
+        Err(error) if error.is_forbidden() => None,
+        found => found?,
+    };
+    let shared = found.as_ref().and_then(|found| found.pointer("/data/ca.crt")?.as_str());
+    let shared = shared.and_then(|text| STANDARD.decode(text).ok()).and_then(|pem| certificates(&pem));
+    match judge(authorities, shared.as_deref()) {
+        Err(why) => report.bad("certificate", why, page),
+        Ok((text, days)) if days < SOON => report.warning("certificate", text, page),
+        Ok((text, _)) => report.good("certificate", text),
+    }
+    Ok(())
+}
+
+/// What there is to say, and for how many days it is so; else what is wrong.
+fn judge(
+    authorities: &[CertificateDer<'static>],
+    shared: Option<&[CertificateDer<'static>]>,
+) -> Result<(String, u64), String> {
+    const SELF: &str = "the server makes its certificate itself";
+    let ends = |authorities: Vec<&CertificateDer<'_>>| {
+        let mut ends = authorities
+            .into_iter()
+            .map(left)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|why| format!("a CA in caBundle cannot be read: {why}"))?;
+        ends.sort();
+        Ok::<_, String>((
+            days(ends.first().copied().unwrap_or_default()),
+            days(ends.last().copied().unwrap_or_default()),
+        ))
+    };
+    let Some(shared) = shared else {
+        // What has not signed it may last longest.
+        let (first, last) = ends(authorities.iter().collect())?;
+        let span = if first == last { format!("{last} days") } else { format!("{first} to {last} days") };
+        let canary = "the canary tells whether the server's certificate fits";
+        return match last {
+            0 => Err(format!("{SELF}, and the CAs in caBundle have ended")),
+            _ => Ok((format!("{SELF}; the CAs in caBundle end in {span}, and {canary}"), first)),
+        };
+    };
+    let known: Vec<_> = shared.iter().filter(|shared| authorities.contains(shared)).collect();
+    if known.is_empty() {
+        return Err(format!("{SELF}, and caBundle has none of the CAs that sign it"));
+    }
+    // The replicas move to the one that lasts.
+    match ends(known)? {
+        (_, 0) => Err(format!("{SELF}, and its CA in caBundle has ended")),
+        (_, days) => Ok((format!("{SELF}, under a CA in caBundle that ends in {days} days"), days)),
     }
 }
 
@@ -162,4 +211,44 @@ fn left(certificate: &CertificateDer<'_>) -> Result<Duration, String> {
     let ends = u64::try_from(read.validity().not_after.timestamp()).unwrap_or_default();
     let ends = SystemTime::UNIX_EPOCH + Duration::from_secs(ends);
     Ok(ends.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+    use rustls::pki_types::CertificateDer;
+
+    use super::judge;
+
+    /// A CA that ends in a year.
+    fn authority(until: i32) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+    }
+
+    #[test]
+    fn a_ca_of_strangers_is_none_of_the_servers() {
+        let (own, next, ended, stranger) = (authority(4000), authority(4001), authority(2001), authority(4000));
+        let said = |bundle: &[&CertificateDer<'static>], shared: Option<&[&CertificateDer<'static>]>| {
+            let list = |list: &[&CertificateDer<'static>]| list.iter().map(|one| (*one).clone()).collect::<Vec<_>>();
+            match judge(&list(bundle), shared.map(list).as_deref()) {
+                Ok((text, _)) => format!("ok {text}"),
+                Err(why) => format!("failed {why}"),
+            }
+        };
+        let well = "ok the server makes its certificate itself, under a CA in caBundle that ends in ";
+        assert!(said(&[&own], Some(&[&own])).starts_with(well));
+        // A new one is shared before it is published.
+        assert!(said(&[&own, &stranger], Some(&[&next, &own])).starts_with(well));
+        assert!(
+            said(&[&stranger], Some(&[&own])).contains("failed") && said(&[&stranger], Some(&[&own])).contains("none")
+        );
+        assert!(said(&[&ended, &stranger], Some(&[&ended])).ends_with("its CA in caBundle has ended"));
+        assert!(said(&[&own], None).contains("the canary tells whether the server's certificate fits"));
+        assert!(said(&[&own, &ended], None).contains("end in 0 to "));
+        assert!(said(&[&ended], None).starts_with("failed"));
+    }
 }

@@ -9,13 +9,14 @@ use super::probe::Use;
 use super::report::Report;
 use crate::admission::plan::Cache;
 use crate::admission::reason::Reason;
-use crate::admission::settings;
+use crate::admission::settings::{self, PREFIX, STATUS};
+use crate::admission::told::Warning;
 use crate::command::api::Api;
 use crate::command::change;
 use crate::command::installed::Webhook;
+use crate::command::opt_in::{self, NotAsked};
 use crate::command::recorded;
 use crate::command::room::Room;
-use crate::command::selector;
 use crate::command::world::{Base, World};
 
 /// Checks a namespace; the answer is how a worker would use its claims, as far as it would.
@@ -31,52 +32,75 @@ pub(super) async fn check(
 ) -> anyhow::Result<Vec<Use>> {
     report.group(&format!("Namespace {name}"));
     let room = Room::seen(api, name).await?;
-    let is_selected = if let Some(namespace) = &room.namespace {
-        label(name, webhook, namespace, report)
+    let is_selected = if room.namespace.is_some() {
+        label(name, webhook, room.namespace.as_ref(), report)
     } else {
         report.not_checked("label", room.notes.join("; "));
         true
     };
     let world = base.with(room.facts);
-    let uses = match room.hidden {
-        None => {
-            let claims = api.list(&format!("/api/v1/namespaces/{name}/persistentvolumeclaims")).await?;
-            claims_of(name, &claims, &world, report)?
-        }
-        Some(why) => {
-            report.not_checked("model-claim", &*why);
-            report.not_checked("compile-claim", why);
-            Vec::new()
-        }
+    let (settings, warnings) = settings::resolve(&world.settings, &world.facts.namespace, None);
+    // What is not known decides here.
+    let depends = if base.unknown.is_some() {
+        Some("it depends on the settings")
+    } else if room.namespace.is_none() {
+        Some("it depends on the namespace's annotations")
+    } else {
+        None
+    };
+    if room.namespace.is_some() {
+        annotations(&warnings, report);
+    } else {
+        report.not_checked("annotations", "it depends on the label, which cannot be read either");
+    }
+    let uses = if let Some(why) = room.hidden.as_deref().or(depends) {
+        report.not_checked("model-claim", why);
+        report.not_checked("compile-claim", why);
+        Vec::new()
+    } else {
+        claims_of(name, &room.claims, &world, report)?
     };
     if is_selected {
         injected(api, name, &world, report).await?;
     } else {
         report.not_checked("injected", "it depends on the label");
     }
-    let (settings, _) = settings::resolve(&world.settings, &world.facts.namespace, None);
-    express::check(api, name, settings.express.url.as_deref(), report).await?;
+    let address = format!("{PREFIX}model-express-url:");
+    if let Some(why) = depends {
+        report.not_checked(express::CHECK, why);
+    } else if let Some(warning) = warnings.iter().find(|warning| warning.text.starts_with(&address)) {
+        report.bad(express::CHECK, &*warning.text, warning.reason.fix());
+    } else {
+        express::check(api, name, settings.express.url.as_deref(), report).await?;
+    }
     Ok(uses)
 }
 
 /// Whether the webhook is asked about its pods.
-fn label(name: &str, webhook: &Webhook, namespace: &Value, report: &mut Report) -> bool {
-    let shipped = json!({"matchLabels": {"dynamo-cache.io/inject": "enabled"}});
-    let selector = match webhook {
-        Webhook::Installed(installed) => installed.entry.get("namespaceSelector").unwrap_or(&shipped),
-        Webhook::Absent | Webhook::Hidden(_) => &shipped,
-    };
-    match selector::refusal(selector, namespace.pointer("/metadata/labels")) {
+fn label(name: &str, webhook: &Webhook, namespace: Option<&Value>, report: &mut Report) -> bool {
+    match opt_in::not_asked(webhook, name, namespace) {
         None => {
             report.good("label", "its label asks for caches");
             true
         }
-        Some(refusal) => {
-            let hint = format!("kubectl label namespace {name} dynamo-cache.io/inject=enabled");
-            report.bad("label", format!("the webhook is not asked about its pods: its {refusal}"), hint);
+        Some(NotAsked { why, fix, .. }) => {
+            report.bad("label", format!("the webhook is not asked about its pods: its {why}"), fix);
             false
         }
     }
+}
+
+/// Whether the annotations of ours on the namespace are understood.
+fn annotations(warnings: &[Warning], report: &mut Report) {
+    const CHECK: &str = "annotations";
+    if warnings.is_empty() {
+        report.good(CHECK, "its annotations are understood");
+        return;
+    }
+    let texts: Vec<_> = warnings.iter().map(|warning| &*warning.text).collect();
+    let mut fixes: Vec<_> = warnings.iter().map(|warning| warning.reason.fix()).collect();
+    fixes.dedup();
+    report.warning(CHECK, texts.join("; "), fixes.join(" "));
 }
 
 /// What a worker would be refused for the claims' sake, and how the claims are; how it would use the others.
@@ -101,7 +125,7 @@ fn claims_of(name: &str, claims: &[Value], world: &World, report: &mut Report) -
             }
             Some((reason, _)) => {
                 let hint = match reason {
-                    Reason::ClaimNotFound => format!("kubectl apply -n {name} -f manifests/examples/claims.yaml"),
+                    Reason::ClaimNotFound => creates(cache.cache, claim, name),
                     other => other.fix().to_owned(),
                 };
                 report.bad(
@@ -119,6 +143,18 @@ fn claims_of(name: &str, claims: &[Value], world: &World, report: &mut Report) -
     Ok(uses)
 }
 
+/// How to come by a claim that is not there.
+fn creates(cache: Cache, claim: &str, namespace: &str) -> String {
+    match cache {
+        Cache::Model => format!(
+            "dynamo-cache download MODEL -n {namespace} --create-claim SIZE --apply creates claim {claim} and fills it"
+        ),
+        _ => format!(
+            "Create claim {claim}, ReadWriteMany, in namespace {namespace}: manifests/examples/claims.yaml shows one"
+        ),
+    }
+}
+
 /// How a claim is: its phase and its access modes.
 fn phase(claim: Option<&Value>) -> String {
     let text = |pointer: &str| claim.and_then(|claim| claim.pointer(pointer)?.as_str());
@@ -131,9 +167,8 @@ fn phase(claim: Option<&Value>) -> String {
     }
 }
 
-/// Whether components run that the webhook did not see.
+/// Whether components run that the webhook did not see, or gave nothing.
 async fn injected(api: &Api, name: &str, world: &World, report: &mut Report) -> anyhow::Result<()> {
-    let (mut components, mut missed) = (0_usize, Vec::new());
     let pods = match api.list(&format!("/api/v1/namespaces/{name}/pods")).await {
         Err(error) if error.is_forbidden() => {
             report.not_checked("injected", error.to_string());
@@ -141,23 +176,160 @@ async fn injected(api: &Api, name: &str, world: &World, report: &mut Report) -> 
         }
         pods => pods?,
     };
+    let mut counted = Counted::default();
     for pod in pods {
-        if recorded::has_ended(&pod) {
-            continue;
-        }
-        let pod_name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let Ok(changed) = change::change(pod, world, &[], &mut BTreeSet::new()) else { continue };
-        if let Some(account) = changed.accounts.first().filter(|account| account.is_component()) {
-            components += 1;
-            missed.extend(account.is_missed.then_some(pod_name));
-        }
+        counted.add(pod, world);
     }
-    match missed.first() {
-        None => report.good("injected", format!("all its Dynamo components were seen by the webhook ({components})")),
-        Some(first) => {
-            let text = format!("{} of {components} Dynamo components were not seen by the webhook", missed.len());
-            report.warning("injected", text, format!("dynamo-cache explain {first} -n {name}"));
-        }
-    }
+    counted.tell(name, report);
     Ok(())
+}
+
+/// The components of a namespace.
+#[derive(Default)]
+struct Counted {
+    /// All of them.
+    components: usize,
+    /// The names of those that the webhook did not see.
+    missed: Vec<String>,
+    /// The names of those whose status says that nothing is in place, though nobody wished so.
+    empty: Vec<String>,
+}
+
+impl Counted {
+    fn add(&mut self, pod: Value, world: &World) {
+        if recorded::has_ended(&pod) {
+            return;
+        }
+        let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let has_nothing = has_nothing(&pod);
+        let Ok(changed) = change::change(pod, world, &[], &mut BTreeSet::new()) else { return };
+        if let Some(account) = changed.accounts.first().filter(|account| account.is_component()) {
+            self.components += 1;
+            if account.is_missed {
+                self.missed.push(name);
+            } else if has_nothing {
+                self.empty.push(name);
+            }
+        }
+    }
+
+    fn tell(&self, namespace: &str, report: &mut Report) {
+        const CHECK: &str = "injected";
+        let Counted { components, missed, empty } = self;
+        if *components == 0 {
+            let hint = format!("dynamo-cache preview -n {namespace} tells what its workloads would get");
+            report.warning(CHECK, "no Dynamo component runs there, so nothing was injected", hint);
+            return;
+        }
+        let Some(first) = missed.first().or(empty.first()) else {
+            report.good(CHECK, format!("all its Dynamo components were seen by the webhook ({components})"));
+            return;
+        };
+        let mut parts = Vec::new();
+        if !missed.is_empty() {
+            parts.push(format!("{} of {components} Dynamo components were not seen by the webhook", missed.len()));
+        }
+        if !empty.is_empty() {
+            parts.push(format!("{} of {components} Dynamo components got no cache", empty.len()));
+        }
+        report.warning(CHECK, parts.join("; "), format!("dynamo-cache explain {first} -n {namespace}"));
+    }
+}
+
+/// Whether a pod's status says that no cache is in place, for a reason that is not the user's own wish.
+fn has_nothing(pod: &Value) -> bool {
+    let status = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(STATUS)?.as_str());
+    let Some(status) = status.and_then(|status| serde_json::from_str::<Value>(status).ok()) else { return false };
+    let containers = status.get("containers").and_then(Value::as_object).into_iter().flatten();
+    let has_any = containers.filter_map(|(_, caches)| caches.as_array()).any(|caches| !caches.is_empty());
+    let skipped = status.get("skipped").and_then(Value::as_array).into_iter().flatten();
+    let mut reasons = skipped.filter_map(|entry| Reason::named(entry.get("reason")?.as_str()?));
+    let is_wish = |reason| matches!(reason, Reason::EnvSetByUser | Reason::SkippedByUser | Reason::UserCache);
+    !has_any && reasons.any(|reason| !is_wish(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Counted, annotations, creates};
+    use crate::admission::plan::Cache;
+    use crate::admission::settings;
+    use crate::command::check::report::Report;
+    use crate::command::facts::Facts;
+    use crate::command::world::Base;
+
+    fn state(report: &Report) -> (String, String, String) {
+        let lines: Value = serde_json::from_str(&report.json()).unwrap();
+        let text = |key: &str| lines[0][key].as_str().unwrap_or_default().to_owned();
+        (text("state"), text("text"), text("hint"))
+    }
+
+    #[test]
+    fn annotations_that_are_not_understood_are_told_with_what_to_do() {
+        let told = |entries: &[(&str, &str)]| {
+            let defaults = settings::Settings::default();
+            let entries: Vec<_> =
+                entries.iter().map(|(name, value)| (format!("dynamo-cache.io/{name}"), (*value).to_owned())).collect();
+            let (_, warnings) = settings::resolve(&defaults, &entries, None);
+            let mut report = Report::default();
+            annotations(&warnings, &mut report);
+            state(&report)
+        };
+        assert_eq!(told(&[("model-claim", "models")]).0, "ok");
+        for (name, value, code) in [
+            ("model-express-url", "https://mx:8001", "annotation-invalid"),
+            ("model-clam", "models", "annotation-unknown"),
+            ("engine", "vllm", "annotation-ignored"),
+        ] {
+            let (state, text, hint) = told(&[(name, value)]);
+            assert_eq!(state, "warning", "{name}");
+            assert!(text.contains(name) && text.contains(code) && !hint.is_empty(), "{text}: {hint}");
+        }
+    }
+
+    #[test]
+    fn components_that_were_not_seen_or_got_nothing_are_counted_and_one_is_named() {
+        let pod = |name: &str, status: Option<Value>| {
+            let annotations = status.map(|status| json!({"dynamo-cache.io/status": status.to_string()}));
+            json!({
+                "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "annotations": annotations},
+                "spec": {"containers": [{"name": "main", "image": "i", "command": ["python3", "-m", "dynamo.vllm"]}]},
+            })
+        };
+        let full = || json!({"version": "1", "containers": {"main": ["model"]}, "skipped": []});
+        let left = |reason: &str| {
+            let skipped = json!([{"container": "main", "cache": "model", "reason": reason}]);
+            json!({"version": "1", "containers": {"main": []}, "skipped": skipped})
+        };
+        let no_component = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"},
+            "spec": {"containers": [{"name": "main", "image": "i", "command": ["sleep"]}]}});
+        for (pods, state_of, says, names) in [
+            (vec![], "warning", "no Dynamo component", "preview -n n"),
+            (vec![no_component], "warning", "no Dynamo component", "preview -n n"),
+            (vec![pod("a", Some(full()))], "ok", "(1)", ""),
+            (vec![pod("a", Some(left("skipped-by-user")))], "ok", "(1)", ""),
+            (vec![pod("a", Some(full())), pod("b", Some(left("claim-not-found")))], "warning", "1 of 2", "explain b"),
+            (vec![pod("a", Some(full())), pod("c", None)], "warning", "1 of 2 Dynamo components were not", "explain c"),
+        ] {
+            let world = Base::default().with(Facts::default());
+            let mut counted = Counted::default();
+            for pod in pods {
+                counted.add(pod, &world);
+            }
+            let mut report = Report::default();
+            counted.tell("n", &mut report);
+            let (state, text, hint) = state(&report);
+            assert!(state == state_of && text.contains(says) && hint.contains(names), "{state} {text}: {hint}");
+        }
+    }
+
+    #[test]
+    fn a_claim_that_is_not_there_is_named_in_its_hint() {
+        let model = creates(Cache::Model, "models", "n");
+        assert!(model.starts_with("dynamo-cache download MODEL -n n --create-claim SIZE --apply"), "{model}");
+        for cache in [Cache::Model, Cache::Compile] {
+            assert!(creates(cache, "mine", "n").contains("claim mine"));
+        }
+    }
 }

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::command::print;
+
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -31,9 +33,18 @@ struct Line {
 pub(super) struct Report {
     lines: Vec<Line>,
     group: String,
+    /// Whether each line is printed as it comes, and in colour.
+    printed: Option<bool>,
+    /// Why a line could not be printed.
+    unwritten: Option<anyhow::Error>,
 }
 
 impl Report {
+    /// One whose lines are printed as they come, for people.
+    pub(super) fn printed(coloured: bool) -> Self {
+        Report { printed: Some(coloured), ..Report::default() }
+    }
+
     /// Begins a group of checks.
     pub(super) fn group(&mut self, name: &str) {
         name.clone_into(&mut self.group);
@@ -71,31 +82,26 @@ impl Report {
     }
 
     fn line(&mut self, check: &str, state: State, text: String, hint: Option<String>) {
-        self.lines.push(Line { group: self.group.clone(), check: check.to_owned(), state, text, hint });
+        let line = Line { group: self.group.clone(), check: check.to_owned(), state, text, hint };
+        if let Some(coloured) = self.printed
+            && let Err(error) = print(&line.text(self.lines.last(), coloured))
+        {
+            self.unwritten.get_or_insert(error);
+        }
+        self.lines.push(line);
     }
 
-    /// For people: a group below the other, a mark before each line.
-    pub(super) fn text(&self, coloured: bool) -> String {
-        let (mut text, mut group) = (String::new(), "");
-        for line in &self.lines {
-            if line.group != group {
-                let gap = if text.is_empty() { "" } else { "\n" };
-                let _ = writeln!(text, "{gap}{}", line.group);
-                group = &line.group;
-            }
-            let (mark, colour) = match line.state {
-                State::Bad => ("×", "\u{1b}[31m"),
-                State::Good => ("✓", "\u{1b}[32m"),
-                State::NotChecked => ("–", "\u{1b}[2m"),
-                State::Warning => ("!", "\u{1b}[33m"),
-            };
-            let mark = if coloured { format!("{colour}{mark}\u{1b}[0m") } else { mark.to_owned() };
-            let _ = writeln!(text, "  {mark} {}", line.text);
-            if let Some(hint) = &line.hint {
-                let _ = writeln!(text, "      {hint}");
-            }
-        }
-        text
+    /// Whether nothing was checked yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Whether all that was to be printed was.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(super) fn is_written(&mut self) -> anyhow::Result<()> {
+        self.unwritten.take().map_or(Ok(()), Err)
     }
 
     /// For programs.
@@ -113,9 +119,32 @@ impl Report {
     }
 }
 
+impl Line {
+    /// For people: a mark before it, below its group where that is another than that of the line before.
+    fn text(&self, before: Option<&Line>, coloured: bool) -> String {
+        let mut text = String::new();
+        if before.is_none_or(|before| before.group != self.group) {
+            let gap = if before.is_none() { "" } else { "\n" };
+            let _ = writeln!(text, "{gap}{}", self.group);
+        }
+        let (mark, colour) = match self.state {
+            State::Bad => ("×", "\u{1b}[31m"),
+            State::Good => ("✓", "\u{1b}[32m"),
+            State::NotChecked => ("–", "\u{1b}[2m"),
+            State::Warning => ("!", "\u{1b}[33m"),
+        };
+        let mark = if coloured { format!("{colour}{mark}\u{1b}[0m") } else { mark.to_owned() };
+        let _ = writeln!(text, "  {mark} {}", self.text);
+        if let Some(hint) = &self.hint {
+            let _ = writeln!(text, "      {hint}");
+        }
+        text
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Report;
+    use super::{Line, Report};
 
     #[test]
     fn lines_stand_in_their_groups_with_marks_and_hints() {
@@ -126,8 +155,13 @@ mod tests {
         report.group("Canary");
         report.not_checked("canary", "it depends on the Service");
         let expected = "Webhook\n  ✓ it is there\n  × no endpoint\n      kubectl get pods\n\nCanary\n  – canary: not checked: it depends on the Service\n";
-        assert_eq!(report.text(false), expected);
-        assert!(report.text(true).contains("\u{1b}[31m×\u{1b}[0m no endpoint"));
+        let text = |coloured: bool| {
+            let before = std::iter::once(None).chain(report.lines.iter().map(Some));
+            let lines: Vec<_> = report.lines.iter().zip(before).collect();
+            lines.into_iter().map(|(line, before): (&Line, _)| line.text(before, coloured)).collect::<String>()
+        };
+        assert_eq!(text(false), expected);
+        assert!(text(true).contains("\u{1b}[31m×\u{1b}[0m no endpoint"));
         assert_eq!((report.failures(), report.broken(&["configuration", "service"])), (1, Some("service")));
         assert!(report.json().contains("\"state\": \"failed\""));
     }

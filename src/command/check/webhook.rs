@@ -2,14 +2,22 @@
 
 use serde_json::Value;
 
-use super::certificate;
+use super::endpoints::{self, Behind, Found};
 use super::report::Report;
-use super::shipped;
+use super::{certificate, others, shipped};
 use crate::command::api::{Api, Error};
 use crate::command::installed::{ENTRY, Installed, Webhook};
 
 /// The page about certificates.
 const CERTIFICATES: &str = "certs/README.md";
+
+/// An installed webhook, and how kubectl selects its pods.
+pub(super) struct Looked<'w> {
+    /// The webhook.
+    pub(super) installed: &'w Installed,
+    /// As an option of `kubectl get pods`.
+    pub(super) pods: String,
+}
 
 /// Checks all of it; what comes after the configuration depends on it.
 ///
@@ -20,7 +28,7 @@ pub(super) async fn check<'w>(
     webhook: &'w Webhook,
     others: &[Value],
     report: &mut Report,
-) -> Result<Option<&'w Installed>, Error> {
+) -> Result<Option<Looked<'w>>, Error> {
     report.group("Webhook");
     let installed = match webhook {
         Webhook::Absent => {
@@ -48,64 +56,35 @@ pub(super) async fn check<'w>(
         return Ok(None);
     };
     shipped::check(installed, report);
-    service(api, installed, report).await?;
+    let pods = service(api, installed, report).await?;
     certificate::check(api, installed, CERTIFICATES, report).await?;
-    let names: Vec<_> = others.iter().filter(|other| changes_pods(other)).filter_map(name).collect();
-    let names: Vec<_> = names.into_iter().filter(|name| *name != installed.name).collect();
-    report.good(
-        "others",
-        match names.as_slice() {
-            [] => "no other webhook changes pods".to_owned(),
-            names => format!("other webhooks may change the same pods: {}", names.join(", ")),
-        },
-    );
-    Ok(Some(installed))
+    others::check(api, others, report).await?;
+    Ok(Some(Looked { installed, pods }))
 }
 
-fn name(object: &Value) -> Option<&str> {
-    object.pointer("/metadata/name")?.as_str()
-}
-
-fn changes_pods(configuration: &Value) -> bool {
-    let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    let rules = list(configuration, "webhooks").into_iter().flat_map(|entry| list(&entry, "rules"));
-    let mut resources = rules.flat_map(|rule| list(&rule, "resources"));
-    resources.any(|resource| resource == "pods" || resource == "*" || resource == "*/*")
-}
-
-/// Whether somebody answers behind the Service.
-async fn service(api: &Api, installed: &Installed, report: &mut Report) -> Result<(), Error> {
+/// Whether somebody answers behind the Service; how kubectl selects its pods.
+async fn service(api: &Api, installed: &Installed, report: &mut Report) -> Result<String, Error> {
     let Installed { namespace, service, .. } = installed;
-    let found = match api.get(&format!("/api/v1/namespaces/{namespace}/services/{service}")).await {
-        Err(error) if error.is_forbidden() => {
-            report.not_checked("service", error.to_string());
-            return Ok(());
+    // The API server's own default.
+    let port = installed.entry.pointer("/clientConfig/service/port").and_then(Value::as_u64).unwrap_or(443);
+    let Found { behind, pods } = endpoints::behind(api, namespace, service, port).await?;
+    let pods = format!("-l {}", pods.as_deref().unwrap_or("app.kubernetes.io/name=dynamo-cache"));
+    let what = format!("Service {namespace}/{service}");
+    let back = "helm upgrade brings it back, or kubectl apply -f manifests/install.yaml";
+    match behind {
+        Behind::External(host) => {
+            report.not_checked("service", format!("{what} leads to {host}, and has no endpoints of its own"));
         }
-        found => found?,
-    };
-    let Some(found) = found else {
-        let text = format!("Service {namespace}/{service} is not there");
-        report.bad("service", text, "helm upgrade brings it back, or kubectl apply -f manifests/install.yaml");
-        return Ok(());
-    };
-    if let Some(host) = found.pointer("/spec/externalName").and_then(Value::as_str) {
-        report.not_checked(
+        Behind::Hidden(sentence) => report.not_checked("service", sentence),
+        Behind::Missing => report.bad("service", format!("{what} is not there"), back),
+        Behind::NoPort(ports) => report.bad("service", format!("{what} has no port {port}, but {ports}"), back),
+        Behind::Ready(0) => report.bad(
             "service",
-            format!("Service {namespace}/{service} leads to {host}, and has no endpoints of its own"),
-        );
-        return Ok(());
+            format!("{what} has no ready endpoint"),
+            format!("kubectl get pods -n {namespace} {pods}"),
+        ),
+        Behind::Ready(1) => report.good("service", format!("{what} has 1 ready endpoint")),
+        Behind::Ready(many) => report.good("service", format!("{what} has {many} ready endpoints")),
     }
-    match super::endpoints::ready(api, namespace, service).await {
-        Err(error) if error.is_forbidden() => report.not_checked("service", error.to_string()),
-        ready => match ready? {
-            0 => report.bad(
-                "service",
-                format!("Service {namespace}/{service} has no ready endpoint"),
-                format!("kubectl get pods -n {namespace} -l app.kubernetes.io/name=dynamo-cache"),
-            ),
-            1 => report.good("service", format!("Service {namespace}/{service} has 1 ready endpoint")),
-            many => report.good("service", format!("Service {namespace}/{service} has {many} ready endpoints")),
-        },
-    }
-    Ok(())
+    Ok(pods)
 }

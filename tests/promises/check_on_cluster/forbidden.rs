@@ -25,16 +25,27 @@ const RIGHTS: [(&str, &str, &str); 9] = [
 /// The lines that a missing right leaves unchecked; the first of them names it.
 fn unchecked(resource: &str, verb: &str) -> &'static [&'static str] {
     match (verb, resource) {
-        (_, "mutatingwebhookconfigurations") => {
-            &["configuration", "shipped", "service", "certificate", "others", "canary", "version"]
-        }
+        (_, "mutatingwebhookconfigurations") => &[
+            "configuration",
+            "shipped",
+            "service",
+            "certificate",
+            "others",
+            "canary",
+            "version",
+            "settings",
+            "model-claim",
+            "compile-claim",
+            "model-express",
+        ],
         (_, "services") => &["model-express", "service"],
         (_, "deployments") => &["certificate"],
         ("create", _) => &["canary", "version"],
-        (_, "namespaces") => &["label"],
+        (_, "namespaces") => &["label", "annotations", "model-claim", "compile-claim", "model-express"],
         (_, "persistentvolumeclaims") => &["model-claim", "compile-claim"],
         (_, "pods") => &["injected"],
         (_, "endpointslices") => &["model-express"],
+        (_, "configmaps") => &["settings", "model-claim", "compile-claim", "model-express"],
         _ => &[],
     }
 }
@@ -97,7 +108,8 @@ fn a_right_that_is_missing_is_named_by_its_line_and_the_others_go_on() {
         })
     };
     let all = ["api-server", "configuration", "shipped", "service", "certificate", "others", "canary", "version"];
-    let all = all.into_iter().chain(["label", "model-claim", "compile-claim", "injected", "model-express"]);
+    let of_namespace = ["label", "annotations", "model-claim", "compile-claim", "injected", "model-express"];
+    let all = all.into_iter().chain(["settings"]).chain(of_namespace);
     // The tests' Service leads to a loopback address.
     let state = |check: &str| if check == "service" { "not-checked" } else { "ok" };
     let everything: BTreeMap<_, _> = all.map(|check| (check.to_owned(), state(check).to_owned())).collect();
@@ -108,10 +120,6 @@ fn a_right_that_is_missing_is_named_by_its_line_and_the_others_go_on() {
         let unchecked = unchecked(resource, verb);
         let mut expected = everything.clone();
         expected.extend(unchecked.iter().map(|check| ((*check).to_owned(), "not-checked".to_owned())));
-        if *resource == "namespaces" {
-            // The address is in its annotations.
-            expected.insert("model-express".to_owned(), "ok".to_owned());
-        }
         let lines = wait_until(&expected);
         for first in unchecked.iter().take(1) {
             let text = sentence(&lines, first);

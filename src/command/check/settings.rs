@@ -1,0 +1,33 @@
+//! Whether the settings are known by which the webhook decides, and have no mistakes.
+
+use std::path::Path;
+
+use super::report::Report;
+use crate::command::api::Api;
+use crate::command::installed::Webhook;
+use crate::command::world::Base;
+
+/// Checks the settings; the answer says itself where they are not known, and what depends on them is not checked then.
+pub(super) async fn check(api: &Api, webhook: &Webhook, config: Option<&Path>, report: &mut Report) -> Base {
+    const CHECK: &str = "settings";
+    const OFFER: &str = "--config FILE tells them";
+    report.group("Settings");
+    let base = match Base::of_cluster(api, webhook, config).await {
+        Ok(base) => base,
+        Err(error) => {
+            let mistakes = format!("{error:#}");
+            let mistakes: Vec<_> = mistakes.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            let hint = "dynamo-cache config check FILE; a server that runs keeps the last settings without mistakes";
+            report.bad(CHECK, mistakes.join("; "), hint);
+            return Base { unknown: Some("they have mistakes".to_owned()), ..Base::default() };
+        }
+    };
+    match (&base.unknown, webhook) {
+        (Some(_), Webhook::Absent) => report.not_checked(CHECK, "it depends on the configuration"),
+        (Some(_), Webhook::Hidden(_)) => report.not_checked(CHECK, format!("it depends on the configuration; {OFFER}")),
+        (Some(why), Webhook::Installed(_)) => report.not_checked(CHECK, format!("{why}; {OFFER}")),
+        (None, _) if base.notes.is_empty() => report.good(CHECK, format!("the settings of {} are read", base.source)),
+        (None, _) => report.warning(CHECK, base.notes.join("; "), "dynamo-cache config default has each setting"),
+    }
+    base
+}

@@ -1,0 +1,107 @@
+//! Whether the webhook is asked about the pods of a namespace, and what to do where it is not.
+
+use serde_json::{Value, json};
+
+use super::installed::Webhook;
+use super::selector;
+
+/// The label by which a namespace asks for caches.
+const OPT_IN: &str = "dynamo-cache.io/inject";
+
+/// The label that the API server gives to each namespace.
+const NAME: &str = "kubernetes.io/metadata.name";
+
+/// Why the webhook is not asked, and what to do.
+#[derive(Debug)]
+pub(super) struct NotAsked {
+    /// What of its labels does not fit.
+    pub(super) why: String,
+    /// What to do: a command, or a sentence.
+    pub(super) fix: String,
+    /// Whether the label alone is missing.
+    pub(super) is_label: bool,
+}
+
+/// Why the webhook is not asked about a namespace's pods; none: it is. `object` is the namespace, where it could be read.
+pub(super) fn not_asked(webhook: &Webhook, name: &str, object: Option<&Value>) -> Option<NotAsked> {
+    let shipped = json!({
+        "matchLabels": {OPT_IN: "enabled"},
+        "matchExpressions": [
+            {"key": NAME, "operator": "NotIn", "values": ["kube-system", "kube-public", "kube-node-lease"]},
+        ],
+    });
+    let selector = match webhook {
+        Webhook::Installed(installed) => installed.entry.get("namespaceSelector").unwrap_or(&Value::Null),
+        Webhook::Absent | Webhook::Hidden(_) => &shipped,
+    };
+    let labels = object.and_then(|object| object.pointer("/metadata/labels")?.as_object());
+    let mut labels = labels.cloned().unwrap_or_default();
+    labels.insert(NAME.to_owned(), name.into());
+    let labels_of = |labels: &serde_json::Map<String, Value>| Value::Object(labels.clone());
+    let now = selector::refusal(selector, Some(&labels_of(&labels)))?;
+    labels.insert(OPT_IN.to_owned(), "enabled".into());
+    Some(match selector::refusal(selector, Some(&labels_of(&labels))) {
+        None => NotAsked { why: now, fix: command(name), is_label: true },
+        Some(why) if why.contains(NAME) => {
+            let fix = "Dynamo pods belong into another namespace: this one is never touched, whatever its label says";
+            NotAsked { why, fix: fix.to_owned(), is_label: false }
+        }
+        Some(why) => {
+            let fix = "The chart's selector asks for no such label: helm upgrade brings it back";
+            NotAsked { why, fix: fix.to_owned(), is_label: false }
+        }
+    })
+}
+
+/// The command that has a namespace ask for caches, whatever the label said before.
+pub(super) fn command(name: &str) -> String {
+    format!("kubectl label namespace {name} {OPT_IN}=enabled --overwrite")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::not_asked;
+    use crate::command::installed::{ENTRY, Installed, Webhook};
+
+    fn installed(selector: &Value) -> Webhook {
+        let configuration = json!({"webhooks": [{"name": ENTRY, "namespaceSelector": selector}]});
+        Webhook::Installed(Installed::of(configuration).unwrap())
+    }
+
+    #[test]
+    fn the_label_is_advised_where_it_helps_and_nowhere_else() {
+        let shipped = installed(&json!({
+            "matchLabels": {"dynamo-cache.io/inject": "enabled"},
+            "matchExpressions": [
+                {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["dynamo-cache", "mine"]},
+            ],
+        }));
+        let of = |webhook: &Webhook, name: &str, label: Option<&str>| {
+            let labels = label.map(|value| json!({"dynamo-cache.io/inject": value})).unwrap_or_default();
+            not_asked(webhook, name, Some(&json!({"metadata": {"labels": labels}})))
+        };
+        assert!(of(&shipped, "models", Some("enabled")).is_none());
+        for label in [None, Some("disabled")] {
+            let found = of(&shipped, "models", label).unwrap();
+            let command = "kubectl label namespace models dynamo-cache.io/inject=enabled --overwrite";
+            assert!(found.is_label && found.fix == command, "{found:?}");
+        }
+        for label in [None, Some("disabled"), Some("enabled")] {
+            for name in ["mine", "dynamo-cache"] {
+                let found = of(&shipped, name, label).unwrap();
+                assert!(
+                    !found.is_label && found.fix.contains("never touched") && found.why.contains(name),
+                    "{found:?}"
+                );
+            }
+        }
+        assert!(!of(&Webhook::Absent, "kube-system", None).unwrap().is_label);
+        assert!(of(&Webhook::Absent, "models", None).unwrap().is_label);
+        assert!(not_asked(&shipped, "models", None).unwrap().is_label);
+        let another = installed(&json!({"matchLabels": {"team": "a"}}));
+        assert!(of(&another, "models", None).unwrap().fix.contains("helm upgrade"));
+        assert!(of(&installed(&json!({})), "models", None).is_none());
+    }
+}
