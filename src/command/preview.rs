@@ -137,3 +137,35 @@ fn in_short(cache: &CacheAccount) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::{NotAsked, table};
+    use crate::command::change;
+    use crate::command::facts::Facts;
+    use crate::command::world::Base;
+
+    #[test]
+    fn a_namespace_that_is_never_selected_is_promised_nothing() {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [
+            {"name": "main", "image": "i", "command": ["python3", "-m", "dynamo.vllm"]},
+        ]}});
+        let world = Base::default().with(Facts::default());
+        let changed = [change::change(pod, &world, &[], &mut BTreeSet::new()).unwrap()];
+        let not_asked = |is_label| NotAsked { why: "label x is so".to_owned(), fix: "Do this".to_owned(), is_label };
+        let last = |not_asked: Option<NotAsked>| {
+            let text = table(&changed, "kube-system", not_asked.as_ref());
+            text.rsplit_once("\n\n").unwrap().1.to_owned()
+        };
+        let would = "1 of 1 would change; -o diff shows how.\n";
+        assert_eq!(last(None), would);
+        assert_eq!(last(Some(not_asked(true))), format!("{would}To switch it on: Do this\n"));
+        let never =
+            "Nothing would change: the webhook is not asked about namespace kube-system, its label x is so. Do this.\n";
+        assert_eq!(last(Some(not_asked(false))), never);
+    }
+}

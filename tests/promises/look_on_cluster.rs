@@ -41,7 +41,7 @@ fn a_preview_shows_what_an_unlabelled_namespace_would_get_and_changes_nothing() 
     assert_eq!(table.matches("vllm-worker").count(), 1, "what a workload has made is not shown again: {table}");
     assert!(table.contains("claim-not-found: the claim is not in the pod's namespace (claim compilation-cache). "));
     assert!(table.contains("2 of 3 would change"), "{table}");
-    let label = format!("kubectl label namespace {} dynamo-cache.io/inject=enabled\n", namespace.name);
+    let label = format!("kubectl label namespace {} dynamo-cache.io/inject=enabled --overwrite\n", namespace.name);
     assert!(table.ends_with(&label), "{table}");
 
     let said = namespace.dynamo_cache(&["preview", "-o", "diff"]);

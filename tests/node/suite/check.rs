@@ -63,7 +63,7 @@ fn a_healthy_installation_is_all_well_and_its_claims_are_written() {
     component(&namespace);
     let lines = wait_for("an installation where all is well", || {
         let (states, lines) = checked(&namespace, &WITH_PROBE);
-        let well = states.len() == 15 && states.values().all(|state| state == "ok");
+        let well = states.len() == 17 && states.values().all(|state| state == "ok");
         if well { Ok(lines) } else { Err(format!("{lines:#}")) }
     });
     let (service, _) = told(&lines, "service");
@@ -143,8 +143,12 @@ impl Healthy<'_> {
         });
         for check in not_checked {
             let (text, _) = told(&lines, check);
-            // The version stands in the canary's answer.
-            let names = if *check == "version" && !text.contains(names) { "canary" } else { names };
+            // The version stands in the canary's answer, and who does not know the settings knows no claims.
+            let names = match *check {
+                "version" if !text.contains(names) => "canary",
+                "model-claim" | "compile-claim" | "model-express" => "settings",
+                _ => names,
+            };
             assert_eq!(text, format!("{check}: not checked: it depends on the {names}"));
         }
         told(&lines, failed)
@@ -173,16 +177,17 @@ fn each_breakage_turns_its_own_line_and_those_that_depend_on_it_with_certificate
     };
     rollout();
     let namespace = furnished();
+    component(&namespace);
     let (states, _) = wait_for("an installation where all is well", || {
         let (states, lines) = checked(&namespace, &["check", "-o", "json"]);
         if states.values().all(|state| state == "ok") { Ok((states, lines)) } else { Err(format!("{lines:#}")) }
     });
-    assert_eq!(states.len(), 13, "{states:?}");
-    component(&namespace);
+    assert_eq!(states.len(), 15, "{states:?}");
     let healthy = Healthy { namespace: &namespace, states };
     healthy.is_back();
 
-    let depend_on_it = ["shipped", "service", "certificate", "others", "canary", "version"];
+    let of_webhook = ["shipped", "service", "certificate", "others", "canary", "version"];
+    let depend_on_it = [of_webhook.as_slice(), &["settings", "model-claim", "compile-claim", "model-express"]].concat();
     cluster.kubectl(&[&["delete"], CONFIGURATION.as_slice()].concat()).unwrap();
     let (_, hint) = healthy.turns("configuration", &depend_on_it, "configuration");
     // The hint is a command, and the command brings it back.
@@ -202,7 +207,8 @@ fn each_breakage_turns_its_own_line_and_those_that_depend_on_it_with_certificate
     cluster.kubectl(&["scale", &deployment, "--namespace", NAME, "--replicas=0"]).unwrap();
     let (text, hint) = healthy.turns("service", &["canary", "version"], "Service");
     assert_eq!(text, format!("Service {NAME}/{NAME} has no ready endpoint"));
-    assert_eq!(hint, format!("kubectl get pods -n {NAME} -l app.kubernetes.io/name=dynamo-cache"));
+    let labels = format!("app.kubernetes.io/instance={NAME},app.kubernetes.io/name=dynamo-cache");
+    assert_eq!(hint, format!("kubectl get pods -n {NAME} -l {labels}"));
     cluster.kubectl(&["scale", &deployment, "--namespace", NAME, "--replicas=2"]).unwrap();
     rollout();
     healthy.is_back();
@@ -210,7 +216,7 @@ fn each_breakage_turns_its_own_line_and_those_that_depend_on_it_with_certificate
     namespace.kubectl(&["delete", "persistentvolumeclaim", "model-cache"]).unwrap();
     let (text, hint) = healthy.turns("model-claim", &[], "");
     assert!(text.contains("claim model-cache") && text.contains("[claim-not-found]"), "{text}");
-    assert_eq!(hint, format!("kubectl apply -n {} -f manifests/examples/claims.yaml", namespace.name));
+    assert!(hint.starts_with(&format!("dynamo-cache download MODEL -n {} --create-claim ", namespace.name)), "{hint}");
     namespace.create(&Volume { access: "ReadWriteOnce", ..Volume::prepared("model-cache") }.claim());
     let (text, hint) = healthy.turns("model-claim", &[], "");
     assert!(text.contains("[claim-single-node]") && hint.contains("ReadWriteMany"), "{text} {hint}");
@@ -220,7 +226,8 @@ fn each_breakage_turns_its_own_line_and_those_that_depend_on_it_with_certificate
 
     namespace.kubectl(&["label", "namespace", &namespace.name, "dynamo-cache.io/inject-"]).unwrap();
     let (_, hint) = healthy.turns("label", &["injected"], "label");
-    assert_eq!(hint, format!("kubectl label namespace {} dynamo-cache.io/inject=enabled", namespace.name));
+    let label = format!("kubectl label namespace {} dynamo-cache.io/inject=enabled --overwrite", namespace.name);
+    assert_eq!(hint, label);
     namespace.kubectl(&["label", "namespace", &namespace.name, "dynamo-cache.io/inject=enabled"]).unwrap();
     healthy.is_back();
 
