@@ -161,9 +161,9 @@ mod tests {
             let text = table(&changed, "kube-system", not_asked.as_ref());
             text.rsplit_once("\n\n").unwrap().1.to_owned()
         };
-        let would = "1 of 1 would change; -o diff shows how.\n";
-        assert_eq!(last(None), would);
-        assert_eq!(last(Some(not_asked(true))), format!("{would}To switch it on: Do this\n"));
+        let promise = "1 of 1 would change; -o diff shows how.\n";
+        assert_eq!(last(None), promise);
+        assert_eq!(last(Some(not_asked(true))), format!("{promise}To switch it on: Do this\n"));
         let never =
             "Nothing would change: the webhook is not asked about namespace kube-system, its label x is so. Do this.\n";
         assert_eq!(last(Some(not_asked(false))), never);
