@@ -4,6 +4,7 @@ mod canary;
 mod certificate;
 mod endpoints;
 mod express;
+mod injected;
 mod namespace;
 mod others;
 mod probe;

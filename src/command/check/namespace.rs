@@ -4,18 +4,17 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::express;
 use super::probe::Use;
 use super::report::Report;
+use super::{express, injected};
 use crate::admission::plan::Cache;
 use crate::admission::reason::Reason;
-use crate::admission::settings::{self, PREFIX, STATUS};
+use crate::admission::settings::{self, PREFIX};
 use crate::admission::told::Warning;
 use crate::command::api::Api;
 use crate::command::change;
 use crate::command::installed::Webhook;
 use crate::command::opt_in::{self, NotAsked};
-use crate::command::recorded;
 use crate::command::room::Room;
 use crate::command::world::{Base, World};
 
@@ -61,7 +60,7 @@ pub(super) async fn check(
         claims_of(name, &room.claims, &world, report)?
     };
     if is_selected {
-        injected(api, name, &world, report).await?;
+        injected::check(api, name, &world, report).await?;
     } else {
         report.not_checked("injected", "it depends on the label");
     }
@@ -167,97 +166,14 @@ fn phase(claim: Option<&Value>) -> String {
     }
 }
 
-/// Whether components run that the webhook did not see, or gave nothing.
-async fn injected(api: &Api, name: &str, world: &World, report: &mut Report) -> anyhow::Result<()> {
-    let pods = match api.list(&format!("/api/v1/namespaces/{name}/pods")).await {
-        Err(error) if error.is_forbidden() => {
-            report.not_checked("injected", error.to_string());
-            return Ok(());
-        }
-        pods => pods?,
-    };
-    let mut counted = Counted::default();
-    for pod in pods {
-        counted.add(pod, world);
-    }
-    counted.tell(name, report);
-    Ok(())
-}
-
-/// The components of a namespace.
-#[derive(Default)]
-struct Counted {
-    /// All of them.
-    components: usize,
-    /// The names of those that the webhook did not see.
-    missed: Vec<String>,
-    /// The names of those whose status says that nothing is in place, though nobody wished so.
-    empty: Vec<String>,
-}
-
-impl Counted {
-    fn add(&mut self, pod: Value, world: &World) {
-        if recorded::has_ended(&pod) {
-            return;
-        }
-        let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let has_nothing = has_nothing(&pod);
-        let Ok(changed) = change::change(pod, world, &[], &mut BTreeSet::new()) else { return };
-        if let Some(account) = changed.accounts.first().filter(|account| account.is_component()) {
-            self.components += 1;
-            if account.is_missed {
-                self.missed.push(name);
-            } else if has_nothing {
-                self.empty.push(name);
-            }
-        }
-    }
-
-    fn tell(&self, namespace: &str, report: &mut Report) {
-        const CHECK: &str = "injected";
-        let Counted { components, missed, empty } = self;
-        if *components == 0 {
-            let hint = format!("dynamo-cache preview -n {namespace} tells what its workloads would get");
-            report.warning(CHECK, "no Dynamo component runs there, so nothing was injected", hint);
-            return;
-        }
-        let Some(first) = missed.first().or(empty.first()) else {
-            report.good(CHECK, format!("all its Dynamo components were seen by the webhook ({components})"));
-            return;
-        };
-        let mut parts = Vec::new();
-        if !missed.is_empty() {
-            parts.push(format!("{} of {components} Dynamo components were not seen by the webhook", missed.len()));
-        }
-        if !empty.is_empty() {
-            parts.push(format!("{} of {components} Dynamo components got no cache", empty.len()));
-        }
-        report.warning(CHECK, parts.join("; "), format!("dynamo-cache explain {first} -n {namespace}"));
-    }
-}
-
-/// Whether a pod's status says that no cache is in place, for a reason that is not the user's own wish.
-fn has_nothing(pod: &Value) -> bool {
-    let status = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(STATUS)?.as_str());
-    let Some(status) = status.and_then(|status| serde_json::from_str::<Value>(status).ok()) else { return false };
-    let containers = status.get("containers").and_then(Value::as_object).into_iter().flatten();
-    let has_any = containers.filter_map(|(_, caches)| caches.as_array()).any(|caches| !caches.is_empty());
-    let skipped = status.get("skipped").and_then(Value::as_array).into_iter().flatten();
-    let mut reasons = skipped.filter_map(|entry| Reason::named(entry.get("reason")?.as_str()?));
-    let is_wish = |reason| matches!(reason, Reason::EnvSetByUser | Reason::SkippedByUser | Reason::UserCache);
-    !has_any && reasons.any(|reason| !is_wish(reason))
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
-    use super::{Counted, annotations, creates};
+    use super::{annotations, creates};
     use crate::admission::plan::Cache;
     use crate::admission::settings;
     use crate::command::check::report::Report;
-    use crate::command::facts::Facts;
-    use crate::command::world::Base;
 
     fn state(report: &Report) -> (String, String, String) {
         let lines: Value = serde_json::from_str(&report.json()).unwrap();
@@ -285,42 +201,6 @@ mod tests {
             let (state, text, hint) = told(&[(name, value)]);
             assert_eq!(state, "warning", "{name}");
             assert!(text.contains(name) && text.contains(code) && !hint.is_empty(), "{text}: {hint}");
-        }
-    }
-
-    #[test]
-    fn components_that_were_not_seen_or_got_nothing_are_counted_and_one_is_named() {
-        let pod = |name: &str, status: Option<Value>| {
-            let annotations = status.map(|status| json!({"dynamo-cache.io/status": status.to_string()}));
-            json!({
-                "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "annotations": annotations},
-                "spec": {"containers": [{"name": "main", "image": "i", "command": ["python3", "-m", "dynamo.vllm"]}]},
-            })
-        };
-        let full = || json!({"version": "1", "containers": {"main": ["model"]}, "skipped": []});
-        let left = |reason: &str| {
-            let skipped = json!([{"container": "main", "cache": "model", "reason": reason}]);
-            json!({"version": "1", "containers": {"main": []}, "skipped": skipped})
-        };
-        let no_component = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"},
-            "spec": {"containers": [{"name": "main", "image": "i", "command": ["sleep"]}]}});
-        for (pods, state_of, says, names) in [
-            (vec![], "warning", "no Dynamo component", "preview -n n"),
-            (vec![no_component], "warning", "no Dynamo component", "preview -n n"),
-            (vec![pod("a", Some(full()))], "ok", "(1)", ""),
-            (vec![pod("a", Some(left("skipped-by-user")))], "ok", "(1)", ""),
-            (vec![pod("a", Some(full())), pod("b", Some(left("claim-not-found")))], "warning", "1 of 2", "explain b"),
-            (vec![pod("a", Some(full())), pod("c", None)], "warning", "1 of 2 Dynamo components were not", "explain c"),
-        ] {
-            let world = Base::default().with(Facts::default());
-            let mut counted = Counted::default();
-            for pod in pods {
-                counted.add(pod, &world);
-            }
-            let mut report = Report::default();
-            counted.tell("n", &mut report);
-            let (state, text, hint) = state(&report);
-            assert!(state == state_of && text.contains(says) && hint.contains(names), "{state} {text}: {hint}");
         }
     }
 
