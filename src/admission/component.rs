@@ -324,8 +324,11 @@ fn named_before<'p>(pod: &Pod<'_>, candidates: &[Candidate<'p>]) -> BTreeSet<&'p
             twice.insert(name);
         }
     }
+    // Who never gets caches was named by somebody else, and would be missing from what we write.
+    let never = candidates.iter().filter(|candidate| candidate.never_gets_caches());
+    let never: BTreeSet<_> = never.map(|candidate| candidate.container.name()).collect();
     let before: BTreeSet<_> = told::named_before(pod).into_iter().collect();
-    once.retain(|name| before.contains(*name) && !twice.contains(name));
+    once.retain(|name| before.contains(*name) && !twice.contains(name) && !never.contains(name));
     once
 }
 

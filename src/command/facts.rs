@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use crate::admission::claim::{Claim, Claims};
 use crate::cli::Known;
-use crate::command::api::{Api, Error};
 use crate::command::input::Input;
 
 /// What a cluster knows of the pods' namespace.
@@ -36,15 +35,6 @@ impl Facts {
             found.get_or_insert_with(Claims::new).insert(name.clone(), claim);
         }
         Ok(Facts { namespace, claims: found })
-    }
-
-    /// Asks a cluster for the claims of a namespace; `namespace` is the object, where it could be read.
-    ///
-    /// # Errors
-    /// The API server refuses, or was not reached.
-    pub(super) async fn of_cluster(api: &Api, name: &str, namespace: Option<&Value>) -> Result<Facts, Error> {
-        let listed = api.list(&format!("/api/v1/namespaces/{name}/persistentvolumeclaims")).await?;
-        Ok(Facts::of_objects(namespace, &listed))
     }
 
     /// What a namespace's object tells, where there is one, and the objects of its claims.
