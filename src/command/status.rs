@@ -28,6 +28,8 @@ struct Found {
     without_status: usize,
     /// What could be in place now, by the command that brings it there.
     advice: BTreeMap<String, BTreeSet<String>>,
+    /// The commands that have those made anew that the webhook did not see.
+    unseen: BTreeSet<String>,
 }
 
 /// Runs `status`.
@@ -85,7 +87,7 @@ async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: 
         let status = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(STATUS)?.as_str());
         let status = status.and_then(|status| serde_json::from_str::<Value>(status).ok());
         let could_have = found.take(namespace, &pod, account, status.as_ref());
-        if !could_have.is_empty() {
+        if account.is_missed || !could_have.is_empty() {
             let owner = owner::controller(&pod).map(|(kind, name)| format!("{kind}/{name}"));
             let known = owner.as_ref().and_then(|owner| commands.get(owner)).cloned();
             let command: String = match known {
@@ -95,7 +97,11 @@ async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: 
             if command.starts_with("kubectl rollout") {
                 commands.extend(owner.map(|owner| (owner, command.clone())));
             }
-            found.advice.entry(command).or_default().extend(could_have);
+            if account.is_missed {
+                found.unseen.insert(command);
+            } else {
+                found.advice.entry(command).or_default().extend(could_have);
+            }
         }
     }
     found
@@ -164,6 +170,15 @@ fn page(found: &BTreeMap<String, Found>) -> String {
                 write!(text, ", {without_status} without a status (dynamo-cache explain POD -n {namespace} tells why)");
         }
         text.push('\n');
+    }
+    let unseen: Vec<_> =
+        found.values().flat_map(|found| &found.unseen).map(|command| format!("  {command}\n")).collect();
+    if !unseen.is_empty() {
+        let _ = write!(
+            text,
+            "\nNot seen by the webhook; where `dynamo-cache check` is content now, have them made anew:\n{}",
+            unseen.concat()
+        );
     }
     for (command, caches) in found.values().flat_map(|found| &found.advice) {
         let caches: Vec<_> = caches.iter().map(String::as_str).collect();

@@ -182,6 +182,7 @@ fn a_component_that_the_webhook_did_not_see_has_no_status_in_the_list() {
     assert_eq!(row(&said.output, &[&namespace.name, "missed"])[2..], ["main", "no status", "no status", "no status"]);
     let advice = format!("1 without a status (dynamo-cache explain POD -n {} tells why)", namespace.name);
     assert!(said.output.contains(&advice), "{}", said.output);
+    assert!(said.output.contains("have them made anew:\n  kubectl delete pod missed -n "), "{}", said.output);
     let empty = Namespace::plain(shared());
     assert_eq!(empty.dynamo_cache(&["status"]).output, "There are no Dynamo components.\n");
 }

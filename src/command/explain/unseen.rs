@@ -54,7 +54,10 @@ pub(super) fn why(pod: &Value, account: &Account, webhook: &Webhook, namespace: 
         let why = "all of it fits now, so the webhook did not answer when the pod was created: it was down or not \
                    reachable, or its certificate did not fit"
             .to_owned();
-        let fix = format!("Look for {ENTRY:?} in the API server's log of that time, then have the pod made anew.");
+        let fix = format!(
+            "Whether it answers now: dynamo-cache check. What it was then: {ENTRY:?} in the API server's log of that time. \
+             Then have the pod made anew."
+        );
         say(why, &fix)
     })
 }
