@@ -40,18 +40,20 @@ fn says(namespace: &Namespace, pod: &Value, part: &str) {
     });
 }
 
+/// Waits until the guard warns, and no longer refuses: its policy and its binding each take a moment.
+fn wait_for_warnings(namespace: &Namespace) {
+    let warning = "Warning: Validation failed for ValidatingAdmissionPolicy 'dynamo-cache-guard' with binding \
+                   'dynamo-cache-guard': dynamo-cache did not see pod unseen: it starts without caches; dynamo-cache check \
+                   finds out why";
+    says(namespace, &labelled("unseen"), warning);
+}
+
 #[test]
 fn a_component_that_the_webhook_did_not_see_is_warned_of_or_refused_and_one_that_it_saw_is_neither() {
     let mut webhook = webhook::stopped();
     let namespace = Namespace::opted_in(shared(), &[]);
+    wait_for_warnings(&namespace);
     let warning = "dynamo-cache did not see pod unseen: it starts without caches; dynamo-cache check finds out why";
-    says(
-        &namespace,
-        &labelled("unseen"),
-        &format!(
-            "Warning: Validation failed for ValidatingAdmissionPolicy 'dynamo-cache-guard' with binding 'dynamo-cache-guard': {warning}"
-        ),
-    );
     let said = namespace.create(&labelled("unseen").to_string()).unwrap();
     assert!(said.out.contains("created") && said.err.contains(warning), "{}{}", said.out, said.err);
     let not_seen = wait_for("the pod in the audit log", || {
@@ -144,7 +146,7 @@ fn counts(pod: &Value) -> bool {
 fn guard_core_and_count_agree_on_every_case() {
     let _stopped = webhook::stopped();
     let namespace = Namespace::opted_in(shared(), &[]);
-    says(&namespace, &labelled("unseen"), "did not see pod unseen");
+    wait_for_warnings(&namespace);
     let mut folders: Vec<_> =
         fs::read_dir(format!("{ROOT}/tests/cases")).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.sort();
