@@ -164,7 +164,6 @@ fn a_request_whose_length_can_be_read_in_two_ways_hides_no_other_request() {
             ("a length of 2 to the 64th", headed("Content-Length: 18446744073709551616"), &[400]),
             ("the largest length", headed("Content-Length: 18446744073709551615"), &[431]),
             ("a length of eight exbibytes", headed("Content-Length: 9223372036854775807"), &[413]),
-            ("no length", headed("Host: x"), &[400, 400]),
             ("an empty length", headed("Content-Length: "), &[400]),
             ("chunks that are not the last encoding", both("Transfer-Encoding: chunked, gzip", &chunks), &[400]),
             ("something like chunks", both("Transfer-Encoding: xchunked", &chunks), &[400]),
@@ -193,6 +192,19 @@ fn a_request_whose_length_can_be_read_in_two_ways_hides_no_other_request() {
             ("line feeds alone", [post(length).replace("\r\n", "\n").as_bytes(), &body].concat(), &[200, 200]),
         ],
     );
+}
+
+#[test]
+fn a_body_without_a_length_is_no_body_and_no_request_either() {
+    let arena = Arena::open("no-length", &[]);
+    let found: Vec<_> = arena.during(|webhook| {
+        let mut caller = webhook.caller();
+        caller.0.write_all(&headed("Host: x")).unwrap();
+        // Nothing is written behind it: that could meet a closed connection, and an answer not yet read would be lost.
+        std::iter::from_fn(|| next(&mut caller)).map(|answer| answer.status).collect()
+    });
+    assert_eq!(found, [400, 400], "an empty review, and what is left as a request");
+    arena.close();
 }
 
 fn headed_alone(lines: &str) -> Vec<u8> {
