@@ -91,12 +91,8 @@ impl<'de: 'a, 'a, V: Deserialize<'de>> Deserialize<'de> for Entries<'a, V> {
 
 /// Leaves of entries with one name the last, as the API server reads them.
 pub(super) fn keep_last<V>(entries: &mut Vec<(Text<'_>, V)>) {
-    if entries.len() < 2 {
-        return;
-    }
-    let mut names: Vec<_> = entries.iter().map(|(name, _)| &**name).collect();
-    names.sort_unstable();
-    if names.windows(2).all(|pair| pair.first() != pair.last()) {
+    // As the API server writes them, so that as a rule this is all.
+    if entries.is_sorted_by(|(name, _), (next, _)| **name < **next) {
         return;
     }
     let mut seen = HashSet::new();

@@ -135,7 +135,7 @@ fn of_two_annotations_with_one_name_the_last_counts_and_a_field_that_is_there_tw
 }
 
 #[test]
-fn text_that_is_no_text_is_refused_where_it_is_read_and_strange_text_is_text() {
+fn bytes_that_are_no_text_are_refused_wherever_they_stand_and_strange_text_is_text() {
     let raw = |place: &str, bytes: &[u8]| {
         let text = with(place, r#""x":"HERE""#);
         let at = text.windows(4).position(|window| window == b"HERE").unwrap();
@@ -144,11 +144,10 @@ fn text_that_is_no_text_is_refused_where_it_is_read_and_strange_text_is_text() {
     every_one(
         "text",
         vec![
-            // What is not looked at is read over.
-            ("no UTF-8 in a field of the pod that we do not read", raw("pod", b"\xff"), Patched),
-            ("half a character", raw("spec", b"\xe2\x82"), Patched),
-            ("a surrogate in UTF-8", raw("pod", b"\xed\xa0\x80"), Patched),
-            ("an overlong slash", raw("container", b"\xc0\xaf"), Patched),
+            ("no UTF-8 in a field of the pod that we do not read", raw("pod", b"\xff"), Refused(400)),
+            ("half a character", raw("spec", b"\xe2\x82"), Refused(400)),
+            ("a surrogate in UTF-8", raw("pod", b"\xed\xa0\x80"), Refused(400)),
+            ("an overlong slash", raw("container", b"\xc0\xaf"), Refused(400)),
             ("no UTF-8 for a key", b"{\"\xff\":1}".to_vec(), Refused(400)),
             (
                 "no UTF-8 for a uid",
