@@ -125,6 +125,10 @@ pub struct Serve {
     /// What the cluster would know, for --standalone.
     #[command(flatten)]
     pub known: Known,
+    /// The namespaces whose annotations are known and whose pods are counted, as a label selector: those of the webhook
+    /// configuration.
+    #[arg(long, value_name = "SELECTOR", default_value = "dynamo-cache.io/inject=enabled")]
+    pub namespace_selector: String,
     /// Leave out the metric of component pods that the webhook did not see; counting them takes the right to list pods.
     #[arg(long)]
     pub no_pod_count: bool,

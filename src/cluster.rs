@@ -112,10 +112,10 @@ pub enum Facts {
 }
 
 impl Facts {
-    /// Facts of a cluster, which become known as `follow` of either is run.
-    pub fn of(client: &Client, metrics: &Arc<Metrics>) -> Self {
+    /// Facts of a cluster, which become known as `follow` of either is run; a label selector says of which namespaces.
+    pub fn of(client: &Client, selector: &str, metrics: &Arc<Metrics>) -> Self {
         Facts::Watched {
-            namespaces: Arc::new(namespaces::Namespaces::of(client, metrics)),
+            namespaces: Arc::new(namespaces::Namespaces::of(client, selector, metrics)),
             claims: Arc::new(claims::Claims::of(client, metrics)),
         }
     }

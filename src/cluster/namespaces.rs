@@ -14,14 +14,13 @@ use super::watching::relisting;
 use crate::admission::settings::PREFIX;
 use crate::metrics::{Kind, Metrics};
 
-/// Whom the webhook is called for: the label that opts a namespace in.
-const OPTED_IN: &str = "dynamo-cache.io/inject=enabled";
-
 /// The annotations of namespaces.
 #[derive(Debug)]
 pub struct Namespaces {
     /// Of metadata alone: the API server sends no more.
     api: Api<PartialObjectMeta<Namespace>>,
+    /// Whom the webhook is called for, as a label selector.
+    selector: String,
     store: Store<Arc<[(String, String)]>>,
     live: Live<Arc<[(String, String)]>>,
     /// Whether all of them were ever known.
@@ -30,9 +29,10 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    pub(super) fn of(client: &Client, metrics: &Arc<Metrics>) -> Self {
+    pub(super) fn of(client: &Client, selector: &str, metrics: &Arc<Metrics>) -> Self {
         Namespaces {
             api: Api::all(client.clone()),
+            selector: selector.to_owned(),
             store: Store::new(),
             live: Live::new(Kind::Namespace, metrics),
             listed: watch::Sender::new(false),
@@ -42,7 +42,7 @@ impl Namespaces {
 
     /// Watches, for ever. `tell` is called whenever all of them are known, and when the watch fails.
     pub async fn follow(&self, tell: impl Fn(Result<(), String>)) {
-        let events = relisting(|| watcher(self.api.clone(), watcher::Config::default().labels(OPTED_IN)));
+        let events = relisting(|| watcher(self.api.clone(), watcher::Config::default().labels(&self.selector)));
         let tell = |known: Result<(), String>| {
             if known.is_ok() {
                 self.listed.send_replace(true);

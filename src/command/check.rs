@@ -68,7 +68,7 @@ async fn check(api: &Api, options: &Check, report: &mut Report) -> anyhow::Resul
     let base = settings::check(api, &webhook, options.config.as_deref(), report).await;
     let names = match &options.cluster.namespace {
         Some(name) => vec![name.clone()],
-        None => labelled(api, report).await?,
+        None => selected(api, &webhook, report).await?,
     };
     let mut namespaces = Vec::new();
     for name in names {
@@ -85,9 +85,9 @@ async fn check(api: &Api, options: &Check, report: &mut Report) -> anyhow::Resul
     Ok(())
 }
 
-/// The namespaces that are labelled.
-async fn labelled(api: &Api, report: &mut Report) -> anyhow::Result<Vec<String>> {
-    let found = match api.select("/api/v1/namespaces", "labelSelector=dynamo-cache.io%2Finject%3Denabled").await {
+/// The namespaces whose pods the webhook is asked about, and those that have the label and shall know why it is not.
+async fn selected(api: &Api, webhook: &installed::Webhook, report: &mut Report) -> anyhow::Result<Vec<String>> {
+    let mut found = match api.list("/api/v1/namespaces").await {
         Err(error) if error.is_forbidden() => {
             report.group("Namespaces");
             report.not_checked("namespaces", format!("{error}; -n names one"));
@@ -95,11 +95,15 @@ async fn labelled(api: &Api, report: &mut Report) -> anyhow::Result<Vec<String>>
         }
         found => found?,
     };
+    let name = |object: &Value| object.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
+    found.retain(|object| {
+        opt_in::is_labelled(object)
+            || name(object).is_some_and(|name| opt_in::not_asked(webhook, &name, Some(object)).is_none())
+    });
     if found.is_empty() {
         report.group("Namespaces");
-        let hint = opt_in::command("NAMESPACE");
-        report.warning("namespaces", "no namespace is labelled, so no pod gets caches", hint);
+        let (what, hint) = opt_in::nobody(webhook);
+        report.warning("namespaces", format!("no namespace is {what}, so no pod gets caches"), hint);
     }
-    let name = |object: &Value| object.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
     Ok(found.iter().filter_map(name).collect())
 }

@@ -9,7 +9,11 @@ use super::selector;
 const OPT_IN: &str = "dynamo-cache.io/inject";
 
 /// The label that the API server gives to each namespace.
-const NAME: &str = "kubernetes.io/metadata.name";
+pub(super) const NAME: &str = "kubernetes.io/metadata.name";
+
+/// What to do where another selector than the shipped one does not fit.
+pub(super) const OWN_SELECTOR: &str =
+    "Give the namespace the labels that webhook.namespaceSelector of the chart asks for, or change the value";
 
 /// Why the webhook is not asked, and what to do.
 #[derive(Debug)]
@@ -24,16 +28,7 @@ pub(super) struct NotAsked {
 
 /// Why the webhook is not asked about a namespace's pods; none: it is. `object` is the namespace, where it could be read.
 pub(super) fn not_asked(webhook: &Webhook, name: &str, object: Option<&Value>) -> Option<NotAsked> {
-    let shipped = json!({
-        "matchLabels": {OPT_IN: "enabled"},
-        "matchExpressions": [
-            {"key": NAME, "operator": "NotIn", "values": ["kube-system", "kube-public", "kube-node-lease"]},
-        ],
-    });
-    let selector = match webhook {
-        Webhook::Installed(installed) => installed.entry.get("namespaceSelector").unwrap_or(&Value::Null),
-        Webhook::Absent | Webhook::Hidden(_) => &shipped,
-    };
+    let selector = &selector_of(webhook);
     let labels = object.and_then(|object| object.pointer("/metadata/labels")?.as_object());
     let mut labels = labels.cloned().unwrap_or_default();
     labels.insert(NAME.to_owned(), name.into());
@@ -46,11 +41,33 @@ pub(super) fn not_asked(webhook: &Webhook, name: &str, object: Option<&Value>) -
             let fix = "Dynamo pods belong into another namespace: this one is never touched, whatever its label says";
             NotAsked { why, fix: fix.to_owned(), is_label: false }
         }
-        Some(why) => {
-            let fix = "The chart's selector asks for no such label: helm upgrade brings it back";
-            NotAsked { why, fix: fix.to_owned(), is_label: false }
-        }
+        Some(why) => NotAsked { why, fix: OWN_SELECTOR.to_owned(), is_label: false },
     })
+}
+
+/// The selector of namespaces: the installed one, else what the chart ships.
+fn selector_of(webhook: &Webhook) -> Value {
+    match webhook {
+        Webhook::Installed(installed) => installed.entry.get("namespaceSelector").cloned().unwrap_or_default(),
+        Webhook::Absent | Webhook::Hidden(_) => json!({
+            "matchLabels": {OPT_IN: "enabled"},
+            "matchExpressions": [
+                {"key": NAME, "operator": "NotIn", "values": ["kube-system", "kube-public", "kube-node-lease"]},
+            ],
+        }),
+    }
+}
+
+/// Whether a namespace has the label, whatever the selector asks for.
+pub(super) fn is_labelled(object: &Value) -> bool {
+    let labels = object.pointer("/metadata/labels");
+    labels.and_then(|labels| labels.get(OPT_IN)).is_some_and(|value| value == "enabled")
+}
+
+/// What no namespace is where the webhook is asked about none, and what to do.
+pub(super) fn nobody(webhook: &Webhook) -> (&'static str, String) {
+    let helps = not_asked(webhook, "NAMESPACE", None).is_none_or(|not_asked| not_asked.is_label);
+    if helps { ("labelled", command("NAMESPACE")) } else { ("selected", OWN_SELECTOR.to_owned()) }
 }
 
 /// The command that has a namespace ask for caches, whatever the label said before.
@@ -62,7 +79,7 @@ pub(super) fn command(name: &str) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::not_asked;
+    use super::{OWN_SELECTOR, command, nobody, not_asked};
     use crate::command::installed::{ENTRY, Installed, Webhook};
 
     fn installed(selector: &Value) -> Webhook {
@@ -101,7 +118,10 @@ mod tests {
         assert!(of(&Webhook::Absent, "models", None).unwrap().is_label);
         assert!(not_asked(&shipped, "models", None).unwrap().is_label);
         let another = installed(&json!({"matchLabels": {"team": "a"}}));
-        assert!(of(&another, "models", None).unwrap().fix.contains("helm upgrade"));
+        assert!(of(&another, "models", None).unwrap().fix.contains("webhook.namespaceSelector"));
+        assert!(of(&another, "models", Some("enabled")).is_some(), "the label alone does not help");
+        assert_eq!(nobody(&another), ("selected", OWN_SELECTOR.to_owned()));
+        assert_eq!(nobody(&shipped), ("labelled", command("NAMESPACE")));
         assert!(of(&installed(&json!({})), "models", None).is_none());
     }
 }

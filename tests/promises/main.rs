@@ -8,6 +8,8 @@ mod broken_on_cluster;
 mod cases;
 mod cases_on_cluster;
 mod certificates;
+mod chart;
+mod chart_on_cluster;
 mod check_on_cluster;
 mod cluster;
 mod config;

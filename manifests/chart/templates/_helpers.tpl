@@ -47,3 +47,44 @@ promised of side effects follow from it. */ -}}
 {{- define "dynamo-cache.certificateSecretName" -}}
 {{- default (printf "%s-tls" (include "dynamo-cache.fullname" .)) .Values.certificate.secretName }}
 {{- end }}
+
+{{- /* The namespaces of the webhook and of the guard: those that the value chooses, or the label where it chooses none; never
+those that are excluded by name. */ -}}
+{{- define "dynamo-cache.namespaceSelector" -}}
+{{- $chosen := .Values.webhook.namespaceSelector }}
+{{- $labels := $chosen.matchLabels }}
+{{- if not (or $labels $chosen.matchExpressions) }}
+{{- $labels = dict "dynamo-cache.io/inject" "enabled" }}
+{{- end }}
+{{- with $labels }}
+matchLabels:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+matchExpressions:
+  {{- with $chosen.matchExpressions }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+  - key: kubernetes.io/metadata.name
+    operator: NotIn
+    values:
+      {{- $excluded := list .Release.Namespace "kube-system" "kube-public" "kube-node-lease" }}
+      {{- concat $excluded .Values.webhook.excludedNamespaces | uniq | toYaml | nindent 6 }}
+{{- end }}
+
+{{- /* What the value chooses, as kubectl's --selector writes it, for the program's own watch; empty: the label. */ -}}
+{{- define "dynamo-cache.chosenNamespaces" -}}
+{{- $parts := list }}
+{{- range $key, $value := .Values.webhook.namespaceSelector.matchLabels }}
+{{- $parts = append $parts (printf "%s=%s" $key $value) }}
+{{- end }}
+{{- range .Values.webhook.namespaceSelector.matchExpressions }}
+{{- if eq .operator "Exists" }}
+{{- $parts = append $parts .key }}
+{{- else if eq .operator "DoesNotExist" }}
+{{- $parts = append $parts (printf "!%s" .key) }}
+{{- else }}
+{{- $parts = append $parts (printf "%s %s (%s)" .key (lower .operator) (join "," .values)) }}
+{{- end }}
+{{- end }}
+{{- join "," $parts }}
+{{- end }}

@@ -86,7 +86,7 @@ fn of_pods(installed: &Installed) -> Vec<&'static str> {
         "reinvocationPolicy": "IfNeeded",
     });
     let mut differs = differences(entry, &expected);
-    if !selects_labelled(entry.get("namespaceSelector").unwrap_or(&Value::Null), &installed.namespace) {
+    if !selects_some(entry.get("namespaceSelector").unwrap_or(&Value::Null), &installed.namespace) {
         differs.push("namespaceSelector");
     }
     if !is_one_of(entry, "failurePolicy", &["Ignore", "Fail"]) {
@@ -140,18 +140,22 @@ fn is_one_of(entry: &Value, field: &str, words: &[&str]) -> bool {
     entry.get(field).and_then(Value::as_str).is_some_and(|found| words.contains(&found))
 }
 
-/// Whether a selector asks for the label, and excludes at least the namespaces that the chart always excludes.
-fn selects_labelled(selector: &Value, own: &str) -> bool {
-    let asks = selector.get("matchLabels") == Some(&json!({"dynamo-cache.io/inject": "enabled"}));
-    let Some([expression]) = selector.get("matchExpressions").and_then(Value::as_array).map(Vec::as_slice) else {
-        return false;
+/// Whether a selector asks for something, the label or what `webhook.namespaceSelector` of the chart says, and excludes at
+/// least the namespaces that the chart always excludes.
+fn selects_some(selector: &Value, own: &str) -> bool {
+    let asks_for_labels =
+        selector.get("matchLabels").and_then(Value::as_object).is_some_and(|labels| !labels.is_empty());
+    let expressions = selector.get("matchExpressions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let excludes = |expression: &&Value| {
+        let is = |field: &str, word: &str| expression.get(field).is_some_and(|found| found == word);
+        let names = expression.get("values").and_then(Value::as_array);
+        let excludes = |name: &&str| names.is_some_and(|names| names.iter().any(|found| found == name));
+        is("key", "kubernetes.io/metadata.name")
+            && is("operator", "NotIn")
+            && EXCLUDED.iter().chain([&own]).all(excludes)
     };
-    let is = |field: &str, word: &str| expression.get(field).is_some_and(|found| found == word);
-    let names = expression.get("values").and_then(Value::as_array);
-    let excludes = |name: &&str| names.is_some_and(|names| names.iter().any(|found| found == name));
-    asks && is("key", "kubernetes.io/metadata.name")
-        && is("operator", "NotIn")
-        && EXCLUDED.iter().chain([&own]).all(excludes)
+    let excluding = expressions.iter().filter(excludes).count();
+    excluding > 0 && (asks_for_labels || expressions.len() > excluding)
 }
 
 #[cfg(test)]
@@ -199,7 +203,7 @@ mod tests {
             ("/matchPolicy", json!("Exact")),
             ("/admissionReviewVersions", json!(["v1beta1"])),
             ("/namespaceSelector", json!({})),
-            ("/namespaceSelector/matchLabels", json!({"another": "label"})),
+            ("/namespaceSelector/matchLabels", json!({})),
             ("/objectSelector", never),
             ("/matchConditions", json!([{"name": "never", "expression": "false"}])),
             ("/reinvocationPolicy", json!("Sometimes")),
@@ -234,6 +238,8 @@ mod tests {
         }
         let more = json!(["dynamo-cache", "kube-system", "kube-public", "kube-node-lease", "mine"]);
         assert_eq!(of_pods(&installed(mutated(&shipped, 0, &format!("{excluded}/values"), &more))), none);
+        let chosen = mutated(&shipped, 0, "/namespaceSelector/matchLabels", &json!({"team": "serving"}));
+        assert_eq!(failures(&installed(chosen)), 0, "webhook.namespaceSelector of the chart");
         let also = mutated(&shipped, 0, "/sideEffects", &json!("NoneOnDryRun"));
         assert_eq!(failures(&installed(also)), 0);
         let fails = mutated(&shipped, 0, "/failurePolicy", &json!("Fail"));

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::admission::reason::Reason;
 use crate::command::account::Account;
 use crate::command::installed::{ENTRY, Installed, Webhook};
+use crate::command::opt_in::{NAME, OWN_SELECTOR};
 use crate::command::selector;
 
 /// What happened, and what to do.
@@ -74,8 +75,10 @@ fn not_selected(pod: &Value, installed: &Installed, namespace: Option<&Value>) -
         let why = format!("namespace {name} is not selected: its {refusal}");
         let fix = if refusal.contains(OPT_IN) {
             format!("kubectl label namespace {name} {OPT_IN}=enabled --overwrite, then have the pod made anew.")
-        } else {
+        } else if refusal.contains(NAME) {
             "Dynamo pods belong into another namespace; this one is never touched.".to_owned()
+        } else {
+            format!("{OWN_SELECTOR}; then have the pod made anew.")
         };
         return Some(Unseen { why, fix });
     }

@@ -81,7 +81,7 @@ impl Running {
         let Kept { tls, seen } = identity::keep(certificate, &means, &mut parts);
         let (facts, events) = match world {
             World::Cluster(client) => {
-                let facts = Facts::of(&client.0, &metrics);
+                let facts = Facts::of(&client.0, &options.namespace_selector, &metrics);
                 follow::missed(&mut parts, options, (&client.0, &facts), seen.clone(), &metrics);
                 let events = follow::events(&mut parts, (&client.0, &facts), seen, &metrics);
                 (facts, events)
