@@ -27,11 +27,20 @@ fn at(objects: &[Value], kind: &str, place: &str) -> Value {
 
 const POD: &str = "/spec/template/spec";
 
+/// Lints and renders the chart with each of some values, and looks for what they bring.
+fn each_is_there(switches: &[(&str, (&str, String), Value)]) {
+    for (values, (kind, place), expected) in switches {
+        let objects = template(values).unwrap_or_else(|why| panic!("{values}: {why}"));
+        assert_eq!(at(&objects, kind, place), *expected, "{values}: {kind} {place}");
+        let file = shared().file(values);
+        shared().helm(&["lint", "--strict", CHART, "--values", &file]).unwrap_or_else(|why| panic!("{values}: {why}"));
+    }
+}
+
 #[test]
-fn helm_lints_and_renders_the_chart_with_every_switch_and_each_is_where_it_belongs() {
+fn helm_lints_and_renders_the_chart_with_every_switch_of_how_it_runs() {
     let pod = |place: &str| ("Deployment", format!("{POD}{place}"));
     let container = |place: &str| pod(&format!("/containers/0{place}"));
-    let selector = json!({"matchLabels": {"team": "serving"}});
     let spread =
         json!([{"topologyKey": "topology.kubernetes.io/zone", "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway"}]);
     let toleration = json!([{"key": "gpu", "operator": "Exists"}]);
@@ -80,6 +89,14 @@ fn helm_lints_and_renders_the_chart_with_every_switch_and_each_is_where_it_belon
         ),
         ("{image: {pullPolicy: Always}}", container("/imagePullPolicy"), json!("Always")),
         ("{ports: {admin: 9090}}", container("/ports/1/containerPort"), json!(9090)),
+    ];
+    each_is_there(&switches);
+}
+
+#[test]
+fn helm_lints_and_renders_the_chart_with_every_switch_of_what_the_api_server_is_told() {
+    let selector = json!({"matchLabels": {"team": "serving"}});
+    let switches = [
         ("{service: {port: 8443}}", ("Service", "/spec/ports/0/port".to_owned()), json!(8443)),
         (
             "{service: {port: 8443}}",
@@ -131,12 +148,11 @@ fn helm_lints_and_renders_the_chart_with_every_switch_and_each_is_where_it_belon
             json!("other"),
         ),
     ];
-    for (values, (kind, place), expected) in switches {
-        let objects = template(values).unwrap_or_else(|why| panic!("{values}: {why}"));
-        assert_eq!(at(&objects, kind, &place), expected, "{values}: {kind} {place}");
-        let file = shared().file(values);
-        shared().helm(&["lint", "--strict", CHART, "--values", &file]).unwrap_or_else(|why| panic!("{values}: {why}"));
-    }
+    each_is_there(&switches);
+}
+
+#[test]
+fn a_switch_of_the_program_is_an_argument_of_the_program() {
     for (values, argument) in [
         ("{extraArgs: [--drain=1s]}", "--drain=1s"),
         ("{logFormat: json}", "--log-format=json"),
