@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use super::control_plane::{DEADLINE, ROOT};
+use super::program::file;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_dynamo-cache");
 
@@ -129,10 +130,9 @@ fn a_cluster_to_try_it_on_that_is_stopped_while_it_starts_leaves_nothing() {
 
 #[test]
 fn a_cluster_to_try_it_on_whose_webhook_fails_says_so_and_leaves_nothing() {
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("try-fails");
-    let _ = fs::remove_file(&program);
-    symlink("/bin/false", &program).unwrap();
-    let mut tried = Try::start("fails", &program.display().to_string());
+    let program = file("try-fails.sh", "#!/bin/sh\nexit 1\n");
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut tried = Try::start("fails", &program);
     tried.says("tests/try: the webhook ended:");
     assert_eq!(tried.ends_and_leaves_nothing().code(), Some(1));
 }
@@ -144,8 +144,9 @@ fn what_a_cluster_to_try_it_on_lacks_is_named_with_the_fix() {
     fs::create_dir(&folder).unwrap();
     let dirname = ["/usr/bin/dirname", "/bin/dirname"].into_iter().find(|path| Path::new(path).exists()).unwrap();
     symlink(dirname, folder.join("dirname")).unwrap();
+    let script = r#"PATH=$1 exec "$BASH" "$0""#;
     let mut command = Command::new("bash");
-    let said = command.arg(format!("{ROOT}/tests/try")).env("PATH", &folder).output().unwrap();
+    let said = command.args(["-c", script, &format!("{ROOT}/tests/try")]).arg(&folder).output().unwrap();
     let errors = String::from_utf8_lossy(&said.stderr).into_owned();
     assert_eq!(said.status.code(), Some(1), "{errors}");
     for words in ["cargo: install Rust", "cc: install a C compiler", "go: install Go", "setsid: for example"] {
