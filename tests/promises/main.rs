@@ -26,6 +26,7 @@ mod install;
 mod log;
 mod look_on_cluster;
 mod missed_on_cluster;
+mod observed_on_cluster;
 mod pair;
 mod probe_on_cluster;
 mod program;

@@ -37,7 +37,7 @@ pub(crate) struct Installation<'p> {
 pub(crate) struct Replica<'i> {
     balancer: &'i Balancer,
     pub(crate) webhook: SocketAddr,
-    admin: SocketAddr,
+    pub(crate) admin: SocketAddr,
     log: PathBuf,
     program: Option<Program>,
 }

@@ -155,7 +155,7 @@ pub(crate) fn ask(address: SocketAddr, path: &str) -> Result<String, String> {
 }
 
 /// Two ports that were free a moment ago. Nothing else binds this address, and connections from it there are none.
-pub(super) fn free_ports(address: &str) -> [SocketAddr; 2] {
+pub(crate) fn free_ports(address: &str) -> [SocketAddr; 2] {
     let sockets = [(); 2].map(|()| TcpListener::bind((address, 0)).unwrap());
     sockets.map(|socket| socket.local_addr().unwrap())
 }
