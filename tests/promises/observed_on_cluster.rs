@@ -72,12 +72,12 @@ fn names_are_by_the_rules_and_documented(replica: &Replica<'_>) {
     let page = replica.page("/metrics").unwrap();
     let page = page.split_once("\r\n\r\n").unwrap().1;
     let document = fs::read_to_string(format!("{ROOT}/docs/observability.md")).unwrap();
-    let (mut old, mut served) = (String::new(), Vec::new());
+    let (mut old, mut served) = (Vec::new(), Vec::new());
     let kind = |name: &str| page.lines().find_map(|line| line.strip_prefix(&format!("# TYPE {name} ")));
     for line in page.lines() {
         let words: Vec<_> = line.splitn(4, ' ').collect();
         let [_, what @ ("TYPE" | "HELP"), name, rest] = words.as_slice() else {
-            old += &format!("{line}\n");
+            old.push(line.to_owned());
             continue;
         };
         let (name, rest) = match kind(name) {
@@ -85,7 +85,7 @@ fn names_are_by_the_rules_and_documented(replica: &Replica<'_>) {
             Some("info") => (format!("{name}_info"), if *what == "TYPE" { "gauge" } else { rest }),
             _ => ((*name).to_owned(), *rest),
         };
-        old += &format!("# {what} {name} {rest}\n");
+        old.push(format!("# {what} {name} {rest}"));
         served.push(name);
     }
     served.sort();
@@ -94,6 +94,7 @@ fn names_are_by_the_rules_and_documented(replica: &Replica<'_>) {
     let mut rows: Vec<_> = rows.map(|(name, _)| name).filter(|name| !name.starts_with("DynamoCache")).collect();
     rows.sort_unstable();
     assert_eq!(rows, served, "docs/observability.md lists what is served");
+    let old = old.join("\n") + "\n";
     let mut lint = Command::new("promtool");
     let lint = lint.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut lint = lint.spawn().expect("promtool is missing: apt-get install prometheus");
@@ -137,11 +138,10 @@ fn prometheus(plane: &ControlPlane, admin: SocketAddr) -> (SocketAddr, Program) 
 
 /// Waits until an expression finds something.
 fn finds(prometheus: SocketAddr, expression: &str) {
-    let escaped: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let escaped = expression.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
     wait_for(&format!("series of {expression}"), || {
         let said = ask(prometheus, &format!("/api/v1/query?query={escaped}"));
-        let said = said.and_then(|data| if data["result"][0].is_object() { Ok(()) } else { Err(data.to_string()) });
-        said
+        said.and_then(|data| if data["result"][0].is_object() { Ok(()) } else { Err(data.to_string()) })
     });
 }
 
