@@ -2,8 +2,10 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use super::program::file;
-use super::webhook::{Webhook, worker};
+use super::webhook::{Webhook, field, worker};
 
 #[test]
 fn the_line_about_a_review_names_its_owner_and_nothing_that_is_in_the_pod() {
@@ -21,6 +23,40 @@ fn the_line_about_a_review_names_its_owner_and_nothing_that_is_in_the_pod() {
     assert_eq!(webhook.caller().review(&worker("a-secret")).status, 200);
     let line = webhook.line("something was left out");
     assert!(line.get("owner").is_none(), "a bare pod has none: {line:#}");
+}
+
+#[test]
+fn a_review_is_one_line_at_debug_and_none_at_info_as_text_and_as_json_without_what_is_in_the_pod() {
+    for format in ["json", "text"] {
+        for (level, expected) in [(None, 0), (Some("info,dynamo_cache=debug"), 2)] {
+            let what = format!("log-{format}-{expected}");
+            let webhook = Webhook::logging(&what, format, level);
+            let question = worker("a-secret");
+            let rehearsal = String::from_utf8(question.clone()).unwrap();
+            let rehearsal = rehearsal.replace(r#""operation""#, r#""dryRun":true,"operation""#);
+            for question in [question.as_slice(), rehearsal.as_bytes()] {
+                assert_eq!(webhook.caller().review(question).status, 200);
+            }
+            let log = webhook.rest_of_the_log();
+            let whole = log.iter().map(Value::to_string).collect::<Vec<_>>().join("\n");
+            for secret in ["a-secret", "FILLER", "vllm-runtime", "python3", "dynamo.vllm"] {
+                assert!(!whole.contains(secret), "{what}: {secret} is in the log:\n{whole}");
+            }
+            assert!(!whole.contains("something was left out"), "{what}: nothing was:\n{whole}");
+            let lines: Vec<_> = log.iter().filter(|line| field(line, "uid").is_some()).collect();
+            assert_eq!(lines.len(), expected, "{what}:\n{whole}");
+            for line in &lines {
+                assert_eq!(line.is_object(), format == "json", "{line}");
+                let fields = ["uid", "namespace", "name", "decision", "reasons"].map(|name| field(line, name).unwrap());
+                assert_eq!(fields, ["u-1", "team", "w", "patched", ""], "{line}");
+                assert!(line["message"] == "reviewed" || line.to_string().contains(" reviewed "), "{line}");
+            }
+            let rehearsed =
+                |line: &&Value| line["dry_run"].as_bool().unwrap_or_else(|| field(line, "dry_run") == Some("true"));
+            let rehearsed: Vec<_> = lines.iter().map(rehearsed).collect();
+            assert!(rehearsed.is_empty() || rehearsed == [false, true], "{what}:\n{whole}");
+        }
+    }
 }
 
 #[test]

@@ -41,14 +41,26 @@ impl Webhook {
         Self::start(&arguments, || std::fs::read_to_string(&ca).unwrap())
     }
 
+    /// Starts one without a cluster whose log has this format and, where it is given, this `RUST_LOG`.
+    pub(crate) fn logging(name: &str, format: &str, level: Option<&str>) -> Self {
+        let ca = file(&format!("{name}-ca.crt"), "");
+        let arguments = ["--standalone", "--write-ca", &ca];
+        Self::start_logging(format, level, &arguments, || std::fs::read_to_string(&ca).unwrap())
+    }
+
     /// Starts one on free ports, and waits until it listens.
     pub(crate) fn start(more: &[&str], ca: impl FnOnce() -> String) -> Self {
-        let ports = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json"];
+        Self::start_logging("json", None, more, ca)
+    }
+
+    fn start_logging(format: &str, level: Option<&str>, more: &[&str], ca: impl FnOnce() -> String) -> Self {
+        let ports = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", format];
         let mut child = Command::new(env!("CARGO_BIN_EXE_dynamo-cache"))
             .args(ports)
             .args(more)
             .env_remove("KUBERNETES_SERVICE_HOST")
             .env_remove("RUST_LOG")
+            .envs(level.map(|level| ("RUST_LOG", level)))
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -57,7 +69,7 @@ impl Webhook {
         #[expect(clippy::disallowed_methods, reason = "joined when the webhook is dropped")]
         let reader = spawn(move || {
             for line in errors.lines().map_while(Result::ok) {
-                // What is not JSON is the last word of a process that failed.
+                // What is not JSON is text that was asked for, or the last word of a process that failed.
                 let line = serde_json::from_str(&line).unwrap_or_else(|_| Value::String(line));
                 if sender.send(line).is_err() {
                     return;
@@ -70,8 +82,8 @@ impl Webhook {
             Webhook { child, address: nowhere, admin: nowhere, ca: String::new(), lines, reader: Some(reader) };
         for _ in 0..2 {
             let line = webhook.line("listening");
-            let address = line["address"].as_str().unwrap().parse().unwrap();
-            if line["part"] == "webhook" { webhook.address = address } else { webhook.admin = address }
+            let address = field(&line, "address").unwrap().parse().unwrap();
+            if field(&line, "part") == Some("webhook") { webhook.address = address } else { webhook.admin = address }
         }
         webhook.ca = ca();
         webhook
@@ -84,10 +96,21 @@ impl Webhook {
         loop {
             let line = lines.recv_timeout(until.saturating_duration_since(Instant::now()));
             let line = line.unwrap_or_else(|error| panic!("no line with {words:?} in the log: {error}"));
-            if line["message"].as_str().is_some_and(|message| message.contains(words)) {
+            if line["message"].as_str().or(line.as_str()).is_some_and(|message| message.contains(words)) {
                 return line;
             }
         }
+    }
+
+    /// Stops it, and says what it has logged that nobody waited for.
+    pub(crate) fn rest_of_the_log(self) -> Vec<Value> {
+        self.signal("TERM");
+        let until = Instant::now() + DEADLINE;
+        let lines = self.lines.lock().unwrap();
+        let next = || lines.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
+        let rest = std::iter::from_fn(next).collect();
+        assert!(Instant::now() < until, "the process did not end");
+        rest
     }
 
     /// The most memory that it ever had, in MiB.
@@ -121,17 +144,7 @@ impl Webhook {
 
     /// A new connection with other versions and protocols.
     pub(crate) fn caller_with(&self, versions: &[&'static SupportedProtocolVersion], alpn: &[&[u8]]) -> Caller<Tls> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.ca.as_bytes()).unwrap()).unwrap();
-        let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        let name = ServerName::try_from("localhost").unwrap();
-        let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-        Caller(StreamOwned::new(connection, self.tcp()))
+        call(self.address, "localhost", &self.ca, versions, alpn)
     }
 
     /// From now on another CA is the one that callers trust.
@@ -199,6 +212,33 @@ impl Drop for Webhook {
             let _ = reader.join();
         }
     }
+}
+
+/// A new connection to whoever listens there under this name, with a certificate of this CA, in PEM.
+pub(crate) fn call(
+    address: SocketAddr,
+    name: &'static str,
+    ca: &str,
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[&[u8]],
+) -> Caller<Tls> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    let connection = ClientConnection::new(Arc::new(config), ServerName::try_from(name).unwrap()).unwrap();
+    Caller(StreamOwned::new(connection, connect(address)))
+}
+
+/// A field of a line, of JSON or of text.
+pub(crate) fn field<'l>(line: &'l Value, name: &str) -> Option<&'l str> {
+    let Some(text) = line.as_str() else { return line[name].as_str() };
+    let (_, rest) = text.split_once(&format!(" {name}="))?;
+    rest.split(' ').next().map(|word| word.trim_matches('"'))
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
