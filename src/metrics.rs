@@ -50,6 +50,8 @@ pub struct Metrics {
     failures: Family<Failure, Counter>,
     /// How often somebody else has taken what we had published.
     pub bundle_conflicts: Counter,
+    /// Whether we are ready: 1 or 0, as `/readyz` says it.
+    pub ready: Gauge,
     /// Whether the API server trusts what we serve, where it calls us at all: 1 or 0.
     pub trusted: Gauge,
     handshakes: Family<Handshake, Counter>,
@@ -80,6 +82,7 @@ impl Default for Metrics {
             renewals: Family::default(),
             failures: Family::default(),
             bundle_conflicts: Counter::default(),
+            ready: Gauge::default(),
             trusted: Gauge::default(),
             bytes_in_flight: Gauge::default(),
             connections: Gauge::default(),
@@ -122,6 +125,7 @@ impl Metrics {
         ours.register("certificate_failures", "Failures that are tried again, by reason", self.failures.clone());
         let help = "How often somebody else took what we had published in caBundle";
         ours.register("bundle_conflicts", help, self.bundle_conflicts.clone());
+        ours.register("ready", "1: /readyz says that we are ready; 0: it does not", self.ready.clone());
         let help = "1: a call with the published caBundle reaches us, or no caBundle is known; 0: it does not";
         ours.register("trusted", help, self.trusted.clone());
         ours.register_collector(Box::new(Arc::clone(&self.missed)));

@@ -158,6 +158,7 @@ impl Conditions {
 
 /// `/livez`, `/readyz`, `/readyz?verbose` and `/metrics`.
 pub fn routes(conditions: Arc<Conditions>, metrics: Arc<Metrics>) -> Router {
+    let standing = Arc::clone(&conditions);
     let ready = |State(conditions): State<Arc<Conditions>>, RawQuery(query): RawQuery| async move {
         let (ready, lines) = conditions.report();
         let verbose = query.is_some_and(|query| query.split('&').any(|word| word.split('=').next() == Some("verbose")));
@@ -167,7 +168,10 @@ pub fn routes(conditions: Arc<Conditions>, metrics: Arc<Metrics>) -> Router {
             (false, _) => (StatusCode::SERVICE_UNAVAILABLE, lines + "not ready\n"),
         }
     };
-    let page = move || async move { ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.page()).into_response() };
+    let page = move || async move {
+        metrics.ready.set(standing.report().0.into());
+        ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.page()).into_response()
+    };
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))

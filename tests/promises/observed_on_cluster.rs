@@ -13,6 +13,7 @@ use super::control_plane::replicas::{Installation, Replica, alone};
 use super::control_plane::webhook::free_ports;
 use super::control_plane::{ControlPlane, ROOT, wait_for};
 use super::stored::worker;
+use super::webhook::{BOTH, call, post};
 
 /// Where Prometheus listens; nothing else here does.
 const ADDRESS: &str = "127.0.0.9";
@@ -27,7 +28,11 @@ fn every_expression_of_alerts_and_dashboard_finds_series_in_a_real_scrape() {
     pod["metadata"]["labels"] = json!({"nvidia.com/dynamo-component-type": "worker"});
     namespace.create(&pod.to_string()).unwrap();
 
-    let replica = installation.ready("one");
+    let settings = "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\n";
+    let file = installation.file("settings.yaml", settings);
+    let mut replica = installation.start_with("one", &[format!("--config={file}")]);
+    replica.wait_until_ready();
+    replica.wait_for("/metrics", "\ndynamo_cache_ready 1\n");
     namespace.create(&worker("without-claims").to_string()).unwrap();
     // Other tests may have such pods too.
     wait_for("a component without a status", || {
@@ -45,10 +50,16 @@ fn every_expression_of_alerts_and_dashboard_finds_series_in_a_real_scrape() {
     names_are_by_the_rules_and_documented(&replica);
 
     let (prometheus, _running) = prometheus(plane, replica.admin);
-    let groups = wait_for("ten rules without an error", || {
+    // An increase is seen where there was a number before it.
+    finds(prometheus, "dynamo_cache_settings_file_total{result=\"refused\"} == 0");
+    installation.file("settings.yaml", &format!("{settings}nonsense: true\n"));
+    one_is_turned_away(&replica, &installation.bundles()[0]);
+    let written = fs::read_to_string(format!("{ROOT}/manifests/chart/files/alerts.yaml")).unwrap();
+    let written = written.matches("- alert: ").count();
+    let groups = wait_for("all rules without an error", || {
         let groups = ask(prometheus, "/api/v1/rules")?["groups"].take();
         let rules = groups[0]["rules"].as_array().cloned().unwrap_or_default();
-        let well = rules.len() == 10 && rules.iter().all(|rule| rule["health"] == "ok");
+        let well = rules.len() == written && rules.iter().all(|rule| rule["health"] == "ok");
         if well { Ok(rules) } else { Err(format!("{groups:#}")) }
     });
     for rule in &groups {
@@ -61,15 +72,31 @@ fn every_expression_of_alerts_and_dashboard_finds_series_in_a_real_scrape() {
     let dashboard = fs::read_to_string(format!("{ROOT}/manifests/chart/files/dashboard.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
     for panel in dashboard["panels"].as_array().unwrap() {
-        finds(prometheus, panel["targets"][0]["expr"].as_str().unwrap());
+        let expression = panel["targets"][0]["expr"].as_str().unwrap();
+        // The choice of a person who has chosen nothing.
+        finds(prometheus, &expression.replace("$cluster", ".*").replace("$namespace", ".*"));
     }
     for (alert, state) in [
         ("DynamoCacheFailedOpen", "firing"),
         ("DynamoCacheUnanswered", "firing"),
+        ("DynamoCacheSheds", "firing"),
+        ("DynamoCacheSettingsRefused", "firing"),
         ("DynamoCachePodsWithoutStatus", "pending"),
     ] {
         finds(prometheus, &format!("ALERTS{{alertname=\"{alert}\",alertstate=\"{state}\"}}"));
     }
+}
+
+/// Holds the whole budget of bodies with three that do not come, and sends a fourth.
+fn one_is_turned_away(replica: &Replica<'_>, ca: &str) {
+    let caller = || call(replica.webhook, "dynamo-cache.dynamo-cache.svc", ca, BOTH, &[]);
+    let large = 20 * 1024 * 1024;
+    let head = post(large).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+    let mut holders: Vec<_> = (0..3).map(|_| caller()).collect();
+    for holder in &mut holders {
+        assert_eq!(holder.ask(&head, b"").status, 100, "the body has its share of the budget");
+    }
+    assert_eq!(caller().ask(&head, b"").status, 503);
 }
 
 /// `promtool` knows the older text form alone, where a counter's name ends in `_total` and an info is a gauge.

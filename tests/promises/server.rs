@@ -221,6 +221,7 @@ fn a_cluster_that_cannot_be_reached_keeps_no_pod_from_running() {
     for line in ["[+]certificate: ok", "[-]claims: ", "[-]namespaces: "] {
         assert!(ready.body.contains(line), "{}", ready.body);
     }
+    assert!(webhook.page("/metrics").body.contains("\ndynamo_cache_ready 0\n"), "the metric says what /readyz says");
     let answer = webhook.caller().review(&worker("x"));
     assert_eq!(answer.status, 200);
     assert!(patch(&answer).contains("claim-not-found"), "{}", patch(&answer));
