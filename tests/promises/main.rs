@@ -1,6 +1,7 @@
 //! What dynamo-cache promises, each promise a test whose name says it.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a promise that is broken ends its test")]
 
+mod alerts;
 mod allocations;
 mod any_pod_on_cluster;
 mod architecture;
