@@ -171,6 +171,35 @@ fn a_switch_of_the_program_is_an_argument_of_the_program() {
 }
 
 #[test]
+fn alerts_and_dashboard_come_with_their_switches_and_are_the_files() {
+    let neither = template("{}").unwrap();
+    assert_eq!(at(&neither, "PrometheusRule", ""), Value::Null);
+    let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    assert!(!neither.iter().any(|object| name(object).ends_with("-dashboard")));
+
+    let switches =
+        "{fullnameOverride: ours, metrics: {alerts: true, alertLabels: {release: prometheus}, dashboard: true}}";
+    let both = template(switches).unwrap();
+    shared().helm(&["lint", "--strict", CHART, "--values", &shared().file(switches)]).unwrap();
+    let read = |file: &str| fs::read_to_string(format!("{CHART}/files/{file}")).unwrap();
+    let alerts: Value = serde_saphyr::from_str(&read("alerts.yaml")).unwrap();
+    assert_eq!(at(&both, "PrometheusRule", "/spec"), alerts);
+    assert_eq!(at(&both, "PrometheusRule", "/metadata/labels/release"), "prometheus");
+    let rule = both.iter().find(|object| object["kind"] == "PrometheusRule").unwrap();
+    let dashboard = both.iter().find(|object| name(object) == "ours-dashboard").unwrap();
+    let text = dashboard["data"]["dynamo-cache.json"].as_str().unwrap();
+    let [rendered, file] = [text, &read("dashboard.json")].map(|text| serde_json::from_str::<Value>(text).unwrap());
+    assert_eq!(rendered, file);
+    assert_eq!(dashboard["kind"], "ConfigMap");
+    assert_eq!(dashboard["metadata"]["labels"]["grafana_dashboard"], "1");
+    assert_eq!(name(rule), "ours");
+    for object in [rule, dashboard] {
+        assert_eq!(object["metadata"]["namespace"], "dynamo-cache", "{object:#}");
+        assert_eq!(object["metadata"]["labels"]["app.kubernetes.io/instance"], "dynamo-cache", "{object:#}");
+    }
+}
+
+#[test]
 fn what_cannot_work_is_refused_before_anything_reaches_the_cluster() {
     for (values, words) in [
         ("{hostNetwork: true}", "the kubelet has port 10250 of every node; set ports.webhook to another one"),
