@@ -51,8 +51,10 @@ fn sigterm_drains_and_ends_with_success() {
     let mut kept = webhook.caller();
     assert!(!kept.review(&worker("x")).head.contains("connection: close"));
     assert_eq!(webhook.page("/readyz").body, "ok\n");
+    assert!(webhook.page("/metrics").body.contains("\ndynamo_cache_ready 1\n"));
     webhook.signal("TERM");
     webhook.line("stopping");
+    assert!(webhook.page("/metrics").body.contains("\ndynamo_cache_ready 0\n"));
     let ready = webhook.page("/readyz");
     assert!(ready.status == 503 && ready.body.contains("[-]stop: stopping"), "{ready:?}");
     let last = kept.review(&worker("x"));
