@@ -146,11 +146,13 @@ impl Reason {
             Reason::AnnotationInvalid => (
                 "annotation-invalid",
                 "the annotation's value does not parse, so the next lower level applies",
-                "Correct the value; README.md lists what each setting takes.",
+                "Correct the value; docs/settings.md lists what each setting takes.",
             ),
-            Reason::AnnotationUnknown => {
-                ("annotation-unknown", "no setting has this name", "Correct the name; README.md lists the settings.")
-            }
+            Reason::AnnotationUnknown => (
+                "annotation-unknown",
+                "no setting has this name",
+                "Correct the name; docs/settings.md lists the settings.",
+            ),
             Reason::ClaimBlock => (
                 "claim-block",
                 "the claim is a raw block device and cannot be mounted as a directory",

@@ -15,6 +15,8 @@ mod check_on_cluster;
 mod cluster;
 mod config;
 mod control_plane;
+mod documents;
+mod documents_on_cluster;
 mod download;
 mod download_on_cluster;
 mod events_on_cluster;

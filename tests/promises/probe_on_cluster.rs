@@ -81,7 +81,7 @@ fn each_claim_gets_a_line_by_what_its_own_pod_said_and_the_jobs_go() {
     let failed = "compile cache, claim compilation-cache: it was not written: mktemp: failed to create file: \
                   Permission denied; /c is drwxr-xr-x 0:0";
     assert_eq!((compile.0.as_str(), compile.1.as_str()), ("failed", failed));
-    assert!(compile.2.contains("fsGroup") && compile.2.contains("README.md, Storage"), "{}", compile.2);
+    assert!(compile.2.contains("fsGroup") && compile.2.contains("docs/storage.md"), "{}", compile.2);
     assert_eq!(said.code, Some(1));
     assert!(said.errors.ends_with("1 check failed\n"), "{}", said.errors);
     assert!(said.errors.starts_with(&format!("{}: ", namespace.name)), "{}", said.errors);

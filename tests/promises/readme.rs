@@ -1,4 +1,4 @@
-//! The README's tables are those of the code. `UPDATE=1` writes them anew.
+//! The tables of the documents are those of the code. `UPDATE=1` writes them anew.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,10 +8,10 @@ use dynamo_cache::admission::settings;
 
 use super::program;
 
-const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs");
 
 #[test]
-fn the_readme_lists_every_setting() {
+fn the_documents_list_every_setting() {
     let mut table = "| file | annotation | takes | default | meaning |\n|---|---|---|---|---|\n".to_owned();
     for setting in settings::ALL {
         let code = |text: Option<&str>| {
@@ -24,27 +24,28 @@ fn the_readme_lists_every_setting() {
     table.push_str(
         "| `events` | – | true or false | `false` | events on the pod's owner where something was left out |\n",
     );
-    agrees("settings", &table);
+    agrees("settings.md", "settings", &table);
 }
 
 #[test]
-fn the_readme_lists_every_reason() {
+fn the_documents_list_every_reason() {
     let mut table = "| reason | what happened | what to do |\n|---|---|---|\n".to_owned();
     for reason in Reason::ALL {
         writeln!(table, "| `{reason}` | {} | {} |", reason.sentence(), reason.fix()).unwrap();
     }
-    agrees("reasons", &table);
+    agrees("how-it-decides.md", "reasons", &table);
 }
 
-/// Holds a table against the one between the README's marks of that name.
-fn agrees(name: &str, table: &str) {
-    let readme = fs::read_to_string(README).unwrap();
+/// Holds a table against the one between a page's marks of that name.
+fn agrees(page: &str, name: &str, table: &str) {
+    let path = format!("{DOCS}/{page}");
+    let text = fs::read_to_string(&path).unwrap();
     let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
-    let (before, rest) = readme.split_once(&begin).expect("the README has the mark where the table begins");
-    let (written, after) = rest.split_once(&end).expect("the README has the mark where the table ends");
+    let (before, rest) = text.split_once(&begin).expect("the page has the mark where the table begins");
+    let (written, after) = rest.split_once(&end).expect("the page has the mark where the table ends");
     if program::updates() {
-        fs::write(README, format!("{before}{begin}{table}{end}{after}")).unwrap();
+        fs::write(path, format!("{before}{begin}{table}{end}{after}")).unwrap();
     } else {
-        assert!(written == table, "README.md is out of date: UPDATE=1 tests/run the_readme");
+        assert!(written == table, "docs/{page} is out of date: UPDATE=1 tests/run the_documents_list");
     }
 }

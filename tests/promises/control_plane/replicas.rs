@@ -50,11 +50,22 @@ impl<'p> Installation<'p> {
 
     /// The same behind a balancer that is there already.
     pub(crate) fn behind(balancer: Balancer, plane: &'p ControlPlane, values: &str, arguments: &[&str]) -> Self {
+        Self::over(balancer, plane, false, values, arguments)
+    }
+
+    /// A release that is installed already, so that replicas answer for it. It keeps its `failurePolicy`.
+    pub(crate) fn adopt(plane: &'p ControlPlane, arguments: &[&str]) -> Self {
+        Self::over(Balancer::start(ADDRESS), plane, true, "webhook.failurePolicy=Ignore", arguments)
+    }
+
+    fn over(balancer: Balancer, plane: &'p ControlPlane, is_there: bool, values: &str, arguments: &[&str]) -> Self {
         let folder = plane.folder(&format!("replicas-{}", balancer.address.port()));
         fs::create_dir(&folder).unwrap();
         let mut installation = Installation { plane, folder, arguments: Vec::new(), balancer };
-        installation
-            .helm(&["install", "dynamo-cache", &format!("{ROOT}/manifests/chart"), "--create-namespace"], values);
+        let command = if is_there { "upgrade" } else { "install" };
+        let reuse: &[&str] = if is_there { &["--reuse-values"] } else { &["--create-namespace"] };
+        let chart = format!("{ROOT}/manifests/chart");
+        installation.helm(&[&[command, "dynamo-cache", &chart], reuse].concat(), values);
         let service = plane.file(&external_name(ADDRESS).to_string());
         plane.kubectl(&["replace", "--force", "-f", &service]).unwrap();
         let token = ["create", "token", "dynamo-cache", "--namespace=dynamo-cache", "--duration=24h"];

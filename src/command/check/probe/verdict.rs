@@ -66,7 +66,7 @@ pub(super) fn hint(said: &str, claim: &str, namespace: &str) -> String {
     let has = |parts: &[&str]| parts.iter().any(|part| said.contains(part));
     if has(&["Permission denied", "Operation not permitted"]) {
         "The workers' user must be able to write there: dynamo-cache download prepares the root by its fsGroup, so does \
-         fsGroup: 0 of the settings for each pod; NFS takes neither: chgrp 0 and chmod g+rwx (README.md, Storage)"
+         fsGroup: 0 of the settings for each pod; NFS takes neither: chgrp 0 and chmod g+rwx (docs/storage.md)"
             .to_owned()
     } else if has(&["No space left", "quota exceeded"]) {
         format!("The volume is full: kubectl describe persistentvolumeclaim {claim} -n {namespace}")
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn each_sentence_leads_to_what_to_do() {
         for (sentence, leads) in [
-            ("mktemp: failed to create file: Permission denied", "README.md, Storage"),
+            ("mktemp: failed to create file: Permission denied", "docs/storage.md"),
             ("sh: 17: echo: No space left on device", "volume is full"),
             ("mktemp: Read-only file system", "can only be read"),
             ("no pod: pods \"x\" is forbidden: exceeded quota: few", "resourcequotas"),
