@@ -8,26 +8,43 @@ use super::control_plane::ROOT;
 
 /// What begins so is not run by `documents_on_cluster`.
 pub(crate) enum What {
-    /// All commands of a block.
+    /// All commands of a block that has such a one.
     Block(&'static str),
     /// One command.
     Command(&'static str),
 }
 
+/// What runs the commands of `docs/kustomize.md`.
+const KUSTOMIZE: &str = "the_rendered_manifests_are_a_base_for_kustomize_and_what_the_document_removes_leaves_nothing";
+
 /// What is not run by `documents_on_cluster`, why, and the test that runs it (its file and its name) where there is one.
-pub(crate) const ELSEWHERE: [(What, &str, Option<(&str, &str)>); 7] = [
-    (What::Command("tests/run"), "it is what runs the tests", None),
-    (
+pub(crate) struct Elsewhere(What, &'static str, Option<(&'static str, &'static str)>);
+
+/// All of that.
+const ELSEWHERE: &[Elsewhere] = &[
+    Elsewhere(What::Command("tests/run"), "it is what runs the tests", None),
+    Elsewhere(
+        What::Command("tests/try"),
+        "starts a cluster of its own",
+        Some(("tests/promises/try_on_cluster.rs", "a_person_gets_a_cluster_to_try_it_on_and_ctrl_c_removes_all_of_it")),
+    ),
+    Elsewhere(
+        What::Block("kubectl kustomize ."),
+        "wants the overlay of its page",
+        Some(("tests/promises/chart_on_cluster.rs", KUSTOMIZE)),
+    ),
+    Elsewhere(What::Block("kubectl delete -k ."), "the same", Some(("tests/promises/chart_on_cluster.rs", KUSTOMIZE))),
+    Elsewhere(
         What::Command("docker build "),
         "needs a container engine; tests/node/image builds the same image without one",
         Some(("tests/node/suite/install.rs", "the_image_takes_at_most_12_megabytes")),
     ),
-    (
+    Elsewhere(
         What::Command("dynamo-cache check -n inference --write-probe"),
         "needs a kubelet",
         Some(("tests/node/suite/check.rs", "a_healthy_installation_is_all_well_and_its_claims_are_written")),
     ),
-    (
+    Elsewhere(
         What::Command(
             "dynamo-cache download Qwen/Qwen3-0.6B --revision c1899de289a04d12100db370d81485cdf75e47ca -n inference --create-claim",
         ),
@@ -37,8 +54,8 @@ pub(crate) const ELSEWHERE: [(What, &str, Option<(&str, &str)>); 7] = [
             "a_download_creates_and_prepares_its_claims_where_pods_are_restricted_and_a_second_one_downloads_nothing",
         )),
     ),
-    (What::Command("kubectl logs --namespace dynamo-cache deployment/dynamo-cache"), "needs a kubelet", None),
-    (
+    Elsewhere(What::Command("kubectl logs --namespace dynamo-cache deployment/dynamo-cache"), "needs a kubelet", None),
+    Elsewhere(
         What::Block("kubectl scale --namespace dynamo-cache deployment/dynamo-cache --replicas=0"),
         "takes the webhook away",
         Some((
@@ -46,7 +63,7 @@ pub(crate) const ELSEWHERE: [(What, &str, Option<(&str, &str)>); 7] = [
             "a_ca_that_is_thrown_away_as_the_readme_says_is_trusted_no_more",
         )),
     ),
-    (
+    Elsewhere(
         What::Block("certs/dev --out"),
         "another mode of certificates",
         Some(("tests/promises/certificates/brought.rs", "a_pair_that_a_person_brings_is_served_and_trusted")),
@@ -56,7 +73,7 @@ pub(crate) const ELSEWHERE: [(What, &str, Option<(&str, &str)>); 7] = [
 impl What {
     fn is(&self, block: &[String], command: &str) -> bool {
         match self {
-            What::Block(begin) => block[0].starts_with(begin),
+            What::Block(begin) => block.iter().any(|command| command.starts_with(begin)),
             What::Command(begin) => command.starts_with(begin),
         }
     }
@@ -64,7 +81,7 @@ impl What {
 
 /// Whether a command of a block is run elsewhere.
 pub(crate) fn elsewhere(block: &[String], command: &str) -> bool {
-    ELSEWHERE.iter().any(|(what, ..)| what.is(block, command))
+    ELSEWHERE.iter().any(|Elsewhere(what, ..)| what.is(block, command))
 }
 
 /// The Markdown files of a folder of the checkout, in their order.
@@ -190,7 +207,7 @@ fn every_page_is_in_the_index() {
 #[test]
 fn a_command_that_is_not_run_with_the_others_is_there_and_so_is_the_test_that_runs_it() {
     let all: Vec<_> = with_commands().iter().flat_map(|page| blocks(page)).collect();
-    for (what, why, test) in &ELSEWHERE {
+    for Elsewhere(what, why, test) in ELSEWHERE {
         let (What::Block(begin) | What::Command(begin)) = what;
         let used = all.iter().any(|block| block.iter().any(|command| what.is(block, command)));
         assert!(used, "no document has {begin:?} any more: take it off the list");
