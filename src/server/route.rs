@@ -11,7 +11,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use futures::FutureExt as _;
 use tokio::sync::watch;
-use tracing::field::display;
 use tracing::{Level, debug, enabled, info, warn};
 
 use super::limit::{Limits, Refusal};
@@ -129,12 +128,48 @@ fn tell(review: &review::Request<'_>, pod: &Pod<'_>, outcome: &Outcome<'_>) {
     });
     let (uid, namespace, name) = (&*review.uid, &*review.namespace, name.unwrap_or_default());
     let (decision, dry_run) = (outcome.decision(), review.dry_run);
-    let owner = pod.controller().map(display);
+    // As text it is quoted, with what would begin a line escaped: its author is any tenant, and nothing has validated it.
+    let owner = pod.controller().map(ToString::to_string);
+    let owner = owner.as_deref();
     let reasons = outcome.reasons().into_iter().map(Reason::code).collect::<Vec<_>>();
     let reasons = reasons.join(",");
     if notable {
         info!(uid, namespace, name, owner, decision, reasons, dry_run, "something was left out");
     } else {
         debug!(uid, namespace, name, owner, decision, reasons, dry_run, "reviewed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, read_to_string};
+    use std::sync::Mutex;
+
+    use super::{Consideration, review, tell};
+    use crate::admission::claim::Claims;
+    use crate::admission::settings::Settings;
+
+    #[test]
+    fn no_word_of_a_tenant_begins_a_line_of_the_log_or_colours_it() {
+        let words = r"x\n2026-01-01T00:00:00Z  INFO forged\r\u001b[31m";
+        let body = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"W","namespace":"W",
+            "kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","object":{"metadata":{"name":"W",
+            "generateName":"W","annotations":{"dynamo-cache.io/inject":"W","dynamo-cache.io/W":"W"},
+            "labels":{"nvidia.com/dynamo-component":"W"},
+            "ownerReferences":[{"kind":"W","name":"W","controller":true}]},"spec":{"containers":[{"name":"W"}]}}}}"#;
+        let body = body.replace('W', words);
+        let mut review = review::Request::read(body.as_bytes()).unwrap();
+        let pod = review.pod().unwrap().unwrap();
+        let settings = Settings::default();
+        let outcome = Consideration::of(&pod, &settings, &[]).decide(&Claims::new());
+
+        let path = std::env::temp_dir().join(format!("dynamo-cache-words-{}", std::process::id()));
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(Mutex::new(File::create(&path).unwrap()));
+        tracing::subscriber::with_default(lines.finish(), || tell(&review, &pod, &outcome));
+        let log = read_to_string(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(log.contains("owner=") && log.contains("forged"), "{log:?}");
+        assert_eq!(log.lines().count(), 1, "{log:?}");
+        assert!(!log.trim_end().contains(char::is_control), "{log:?}");
     }
 }
