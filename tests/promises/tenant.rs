@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use dynamo_cache::admission::Consideration;
 use dynamo_cache::admission::claim::{Access, Claim, Claims};
-use dynamo_cache::admission::settings::{PREFIX, Settings};
+use dynamo_cache::admission::settings::{LoadFormat, PREFIX, Settings};
 use serde_json::{Value, json};
 
 const CLAIMS: [&str; 2] = ["model-cache", "compilation-cache"];
@@ -33,6 +33,20 @@ const PLACES: [&str; 19] = [
     "/a:/etc",
 ];
 
+/// Homes below which a mount would do so.
+const HOMES: [&str; 10] = [
+    "/bin",
+    "/dev/shm",
+    "/etc",
+    "/home/dynamo/../../etc",
+    "/lib64",
+    "/root",
+    "/run/secrets/kubernetes.io/serviceaccount",
+    "/usr/local/bin",
+    "relative/../../etc",
+    "/a:/etc",
+];
+
 /// Words that are no claim of this namespace, and would be something else where they were not taken for a name.
 const NAMES: [&str; 7] = ["../other", "other-namespace/claim", "Other", "a;b", "$(HOME)", "a b", "a\nb"];
 
@@ -52,8 +66,9 @@ const WORDS: [&str; 10] = [
 
 /// Every setting, with what may be tried by it.
 fn attempts() -> Vec<(&'static str, &'static str)> {
-    let tried: [(&[&str], &[&str]); 4] = [
-        (&["model-mount-path", "compile-mount-path", "model-express-home"], &PLACES),
+    let tried: [(&[&str], &[&str]); 5] = [
+        (&["model-mount-path", "compile-mount-path"], &PLACES),
+        (&["model-express-home"], &HOMES),
         (&["model-claim", "compile-claim"], &NAMES),
         (&["load-format", "model-express-url", "engine", "containers", "compile-key", "model-layout"], &WORDS),
         (&["inject", "skip", "missing-claim", "single-node-claim", "compile-multi-node", "nonsense", "status"], &WORDS),
@@ -77,7 +92,11 @@ fn added(pod: &Value, namespace: &[(String, String)]) -> Vec<String> {
     let claims: Claims = CLAIMS.iter().map(|name| ((*name).to_owned(), claim)).collect::<BTreeMap<_, _>>();
     let text = pod.to_string();
     let view = serde_json::from_str(&text).unwrap();
-    let settings = Settings::default();
+    // As an administrator may have it: without an address there is no load format and no home to try anything by.
+    let mut settings = Settings::default();
+    settings.express.url = Some("http://model-express:8001".to_owned());
+    settings.express.shared_storage = false;
+    settings.express.load_format = Some(LoadFormat::Mx);
     let outcome = Consideration::of(&view, &settings, namespace).decide(&claims);
     let operations = serde_json::to_value(&outcome.operations).unwrap();
     let operations = operations
@@ -104,7 +123,9 @@ fn no_setting_puts_a_word_into_a_pod_that_is_no_name_path_or_address() {
     let attempts = attempts();
     assert!(attempts.len() > 150, "{}", attempts.len());
     let usual = added(&worker(), &[]);
-    assert!(usual.iter().any(|text| text == "/home/dynamo/.cache/huggingface"), "{usual:?}");
+    for text in ["/home/dynamo/.cache/huggingface", "/home/dynamo/.model-express/cache", "--load-format", "mx"] {
+        assert!(usual.iter().any(|usual| usual == text), "{text}: {usual:?}");
+    }
     for (setting, value) in attempts {
         let name = format!("{PREFIX}{setting}");
         let mut annotated = worker();
