@@ -13,6 +13,9 @@ use super::told::{self, Warning};
 pub const LABELS: [&str; 3] =
     ["nvidia.com/dynamo-component-type", "nvidia.com/dynamo-component", "nvidia.com/dynamo-graph-deployment-name"];
 
+/// Of more names of containers that the pod does not have, the others are no longer told one by one.
+const MOST_MISSING: usize = 32;
+
 /// What a pod is to us.
 #[derive(Debug)]
 pub enum Verdict<'p> {
@@ -178,7 +181,7 @@ pub fn judge<'p>(pod: &'p Pod<'p>) -> (Verdict<'p>, Vec<Warning>) {
     let mut annotations = Annotations { pod, warnings: &mut warnings };
     let engine = annotations.word("engine", &engines);
     let names = annotations.names();
-    let chosen = choose(pod, candidates, names.as_deref(), &mut warnings);
+    let chosen = choose(pod, candidates, names, &mut warnings);
     let row_of_pod = row_of_type(pod.label("nvidia.com/dynamo-component-type"));
     let chosen = chosen.into_iter().map(|(candidate, rule)| assign(&candidate, rule, engine, row_of_pod));
     (Verdict::Component(mark, chosen.collect()), warnings)
@@ -208,17 +211,21 @@ impl<'p> Annotations<'p, '_> {
         None
     }
 
-    /// Names of containers; an empty list, or an empty name in it, is a warning.
-    fn names(&mut self) -> Option<Vec<&'p str>> {
+    /// A list of names of containers; an empty one, or an empty name in it, is a warning.
+    fn names(&mut self) -> Option<&'p str> {
         let value = self.value("containers")?;
-        let names: Vec<_> = value.split(',').map(str::trim).collect();
-        if names.iter().all(|name| !name.is_empty()) {
-            return Some(names);
+        if listed(value).all(|name| !name.is_empty()) {
+            return Some(value);
         }
         let takes = "a list of names of containers";
         self.warnings.push(Warning::setting(Reason::AnnotationInvalid, "containers", value, takes));
         None
     }
+}
+
+/// The names in a list.
+fn listed(names: &str) -> impl Iterator<Item = &str> {
+    names.split(',').map(str::trim)
 }
 
 fn candidates<'p>(pod: &'p Pod<'p>) -> Vec<Candidate<'p>> {
@@ -273,19 +280,15 @@ fn is_model_express_server(candidate: &Candidate<'_>) -> bool {
 fn choose<'p>(
     pod: &'p Pod<'p>,
     candidates: Vec<Candidate<'p>>,
-    names: Option<&[&str]>,
+    names: Option<&str>,
     warnings: &mut Vec<Warning>,
 ) -> Vec<(Candidate<'p>, Rule)> {
     let before = named_before(pod, &candidates);
-    for name in names.into_iter().flatten() {
-        if !candidates.iter().any(|candidate| candidate.container.name() == *name) {
-            warnings.push(Warning::container_not_found(name));
-        }
-    }
+    let names = names.map(|names| found(names, &candidates, warnings));
     let (meant, fallback) =
         if names.is_some() { (Rule::Named, Vec::new()) } else { fallback(pod, &candidates, &before) };
-    let rule = |candidate: &Candidate<'p>| match names {
-        Some(names) => names.contains(&candidate.container.name()).then_some(Rule::Named),
+    let rule = |candidate: &Candidate<'p>| match &names {
+        Some(names) => names.contains(candidate.container.name()).then_some(Rule::Named),
         None if shows_dynamo(candidate) => Some(Rule::Shows),
         None => fallback.contains(&candidate.place).then_some(meant),
     };
@@ -295,6 +298,22 @@ fn choose<'p>(
         (!candidate.never_gets_caches()).then_some((candidate, rule))
     };
     candidates.into_iter().filter_map(choose).collect()
+}
+
+/// The containers of the pod that a list names, and a warning for others. Nothing has bounded the list yet, so no more is
+/// kept of it.
+fn found<'p>(names: &str, candidates: &[Candidate<'p>], warnings: &mut Vec<Warning>) -> BTreeSet<&'p str> {
+    let there: BTreeSet<_> = candidates.iter().map(|candidate| candidate.container.name()).collect();
+    let mut missing = 0;
+    let found = listed(names).filter_map(|name| {
+        let found = there.get(name).copied();
+        if found.is_none() && missing < MOST_MISSING {
+            missing += 1;
+            warnings.push(Warning::container_not_found(name));
+        }
+        found
+    });
+    found.collect()
 }
 
 /// Why a container is not among those that were chosen.

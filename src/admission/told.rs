@@ -206,7 +206,7 @@ impl<'a> Status<'a> {
     /// `status-too-large` where the pod's annotations have no room for it.
     pub fn replaces(&self, pod: &Pod<'_>) -> Result<Option<String>, Warning> {
         let text = serde_json::to_string(self).expect("text, lists and maps of text can be written");
-        let old = pod.annotation(STATUS);
+        let old = earlier(pod);
         if old.is_some_and(|old| same_but_for_version(old, &text)) {
             return Ok(None);
         }
@@ -238,6 +238,12 @@ fn bytes_beside_status(pod: &Pod<'_>) -> usize {
     others.map(|(name, value)| name.len() + value.len()).sum()
 }
 
+/// An earlier status. One that no annotation could hold is none: before the API server has validated the pod nothing
+/// bounds it, and read it takes many times its size.
+fn earlier<'p>(pod: &'p Pod<'_>) -> Option<&'p str> {
+    pod.annotation(STATUS).filter(|status| status.len() <= MOST_ANNOTATION_BYTES)
+}
+
 /// The containers that an earlier status of ours names.
 pub fn named_before(pod: &Pod<'_>) -> Vec<String> {
     #[derive(Deserialize)]
@@ -245,7 +251,7 @@ pub fn named_before(pod: &Pod<'_>) -> Vec<String> {
         #[serde(borrow)]
         containers: Option<Entries<'a, serde::de::IgnoredAny>>,
     }
-    let earlier = pod.annotation(STATUS).and_then(|status| serde_json::from_str::<Earlier<'_>>(status).ok());
+    let earlier = earlier(pod).and_then(|status| serde_json::from_str::<Earlier<'_>>(status).ok());
     let containers = earlier.and_then(|earlier| earlier.containers).unwrap_or_default();
     containers.0.into_iter().map(|(Text(name), _)| name.into_owned()).collect()
 }

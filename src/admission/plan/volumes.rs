@@ -13,6 +13,8 @@ pub(super) struct Volumes<'p> {
     pod: &'p Pod<'p>,
     /// The pod's own, by name: every mount asks, and nothing has bounded their number yet.
     named: HashMap<&'p str, &'p pod::Volume<'p>>,
+    /// The first of the pod's own that is of a claim, by the claim: every container asks.
+    of_claims: HashMap<&'p str, &'p pod::Volume<'p>>,
     added: Vec<Added>,
 }
 
@@ -35,16 +37,24 @@ pub(super) struct Volume<'p> {
 
 impl<'p> Volumes<'p> {
     pub(super) fn of(pod: &'p Pod<'p>) -> Self {
-        let named = pod.volumes().iter().map(|volume| (&*volume.name, volume)).collect();
-        Volumes { pod, named, added: Vec::new() }
+        let named: HashMap<_, _> = pod.volumes().iter().map(|volume| (&*volume.name, volume)).collect();
+        // Of two with one name, as only before the API server has validated the pod, the last is meant by every mount, and
+        // so here.
+        let mut of_claims = HashMap::new();
+        for volume in pod.volumes().iter().filter_map(|volume| named.get(&*volume.name).copied()) {
+            if let Some(claim) = &volume.claim {
+                of_claims.entry(&**claim).or_insert(volume);
+            }
+        }
+        Volumes { pod, named, of_claims, added: Vec::new() }
     }
 
-    /// The first volume of a claim. Of two with one name, as only before the API server has validated the pod, the last is
-    /// meant by every mount, and so here.
+    /// The first volume of a claim.
     pub(super) fn of_claim(&self, claim: &str) -> Option<Volume<'p>> {
-        let mut meant = self.pod.volumes().iter().filter_map(|volume| self.named.get(&*volume.name));
-        let found = meant.find(|volume| volume.claim.as_deref() == Some(claim));
-        let found = found.map(|volume| Volume { name: Cow::Borrowed(&*volume.name), read_only: volume.read_only });
+        let found = self
+            .of_claims
+            .get(claim)
+            .map(|volume| Volume { name: Cow::Borrowed(&*volume.name), read_only: volume.read_only });
         found.or_else(|| {
             let added = self.added.iter().find(|added| added.claim == claim);
             added.map(|added| Volume { name: Cow::Borrowed(added.name), read_only: added.read_only })

@@ -1,6 +1,7 @@
 //! Bodies that mean harm.
 
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use super::Arena;
 use crate::webhook::{Answer, patch, post, worker};
@@ -269,6 +270,42 @@ fn a_pod_of_ten_thousand_of_anything_is_answered() {
             ),
         ],
     );
+}
+
+#[test]
+fn what_multiplies_in_a_pod_takes_no_more_time_or_memory_than_its_size() {
+    let arena = Arena::open("product", &[]);
+    let annotated = |name: &str, value: &str| {
+        let containers = vec![r#"{"name":"c","args":["-mdynamo.vllm"]}"#; 998].join(",");
+        let body = String::from_utf8(with("spec", &format!(r#""initContainers":[{containers}]"#))).unwrap();
+        let annotation = format!(r#""annotations":{{"dynamo-cache.io/{name}":"{value}"}}"#);
+        body.replacen(r#""name":"w""#, &format!(r#"{annotation},"name":"w""#), 1).into_bytes()
+    };
+    let containers: Vec<_> =
+        (0..998).map(|n| format!(r#"{{"name":"c{n}","restartPolicy":"Always","args":["-mdynamo.vllm"]}}"#)).collect();
+    let volumes: Vec<_> = (0..45_000).map(|n| format!(r#"{{"name":"v{n}","emptyDir":{{}}}}"#)).collect();
+    let lists = format!(r#""initContainers":[{}],"volumes":[{}]"#, containers.join(","), volumes.join(","));
+    // An escaped comma is no comma to who counts those of a pod.
+    let names: Vec<_> = (0..1_400_000).map(|n| format!("{n:x}")).collect();
+    for (what, body) in [
+        ("volumes by containers", with("spec", &lists)),
+        ("names by containers", annotated("containers", &names.join(r"\u002c"))),
+        (
+            "a status of many values",
+            annotated("status", &format!(r#"{{\"x\":[{}]}}"#, vec!["0"; 2_700_000].join(r"\u002c"))),
+        ),
+        ("a status of many names", {
+            let names: Vec<_> = (0..1_000_000).map(|n| format!(r#"\"{n:x}\":0"#)).collect();
+            annotated("status", &format!(r#"{{\"containers\":{{{}}}}}"#, names.join(r"\u002c")))
+        }),
+    ] {
+        let began = Instant::now();
+        let found = arena.during(|webhook| said(&webhook.caller().review(&body)));
+        assert!(matches!(found, Patched | Untouched), "{what}: {found:?}");
+        let (took, most) = (began.elapsed(), arena.webhook.most_memory());
+        assert!(took < Duration::from_secs(10) && most < 160, "{what}: {took:?}, {most} MiB");
+    }
+    arena.close();
 }
 
 /// Ten thousand entries, each with a name of its own.
