@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 use super::pod::{Named, Pod, Text};
 use super::{Outcome, told};
 
-/// Most commas in a pod, which bound the elements of all its lists together. A part of three bytes may take three
-/// hundred of memory, and this is asked before the API server has validated anything; a pod with ten containers of a
-/// hundred variables each has about 5,000.
+/// Most commas in a pod, which bound the elements of all its lists together, and not what is within a text: there a comma
+/// may be written as an escape. A part of three bytes may take three hundred of memory, and this is asked before the API
+/// server has validated anything; a pod with ten containers of a hundred variables each has about 5,000.
 const MOST_COMMAS: usize = 100_000;
 
 /// Most containers, init containers included. What we answer grows with them; a kubelet runs some hundred pods.

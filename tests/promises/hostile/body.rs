@@ -1,7 +1,6 @@
 //! Bodies that mean harm.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use super::Arena;
 use crate::webhook::{Answer, patch, post, worker};
@@ -273,7 +272,7 @@ fn a_pod_of_ten_thousand_of_anything_is_answered() {
 }
 
 #[test]
-fn what_multiplies_in_a_pod_takes_no_more_time_or_memory_than_its_size() {
+fn what_multiplies_in_a_pod_is_answered_and_takes_no_more_memory_than_its_size() {
     let arena = Arena::open("product", &[]);
     let annotated = |name: &str, value: &str| {
         let containers = vec![r#"{"name":"c","args":["-mdynamo.vllm"]}"#; 998].join(",");
@@ -299,11 +298,10 @@ fn what_multiplies_in_a_pod_takes_no_more_time_or_memory_than_its_size() {
             annotated("status", &format!(r#"{{\"containers\":{{{}}}}}"#, names.join(r"\u002c")))
         }),
     ] {
-        let began = Instant::now();
         let found = arena.during(|webhook| said(&webhook.caller().review(&body)));
         assert!(matches!(found, Patched | Untouched), "{what}: {found:?}");
-        let (took, most) = (began.elapsed(), arena.webhook.most_memory());
-        assert!(took < Duration::from_secs(10) && most < 160, "{what}: {took:?}, {most} MiB");
+        let most = arena.webhook.most_memory();
+        assert!(most < 160, "{what}: {most} MiB");
     }
     arena.close();
 }
