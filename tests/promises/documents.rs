@@ -7,67 +7,83 @@ use std::path::Path;
 use super::control_plane::ROOT;
 
 /// What begins so is not run by `documents_on_cluster`.
-pub(crate) enum What {
+enum What {
     /// All commands of a block that has such a one.
     Block(&'static str),
     /// One command.
     Command(&'static str),
 }
 
+/// Something that is not run by `documents_on_cluster`, and why.
+struct Elsewhere {
+    what: What,
+    why: &'static str,
+    /// The file and the name of the test that runs it, where there is one.
+    test: Option<(&'static str, &'static str)>,
+}
+
 /// What runs the commands of `docs/kustomize.md`.
 const KUSTOMIZE: &str = "the_rendered_manifests_are_a_base_for_kustomize_and_what_the_document_removes_leaves_nothing";
 
-/// What is not run by `documents_on_cluster`, why, and the test that runs it (its file and its name) where there is one.
-pub(crate) struct Elsewhere(What, &'static str, Option<(&'static str, &'static str)>);
-
-/// All of that.
-const ELSEWHERE: &[Elsewhere] = &[
-    Elsewhere(What::Command("tests/run"), "it is what runs the tests", None),
-    Elsewhere(
-        What::Command("tests/try"),
-        "starts a cluster of its own",
-        Some(("tests/promises/try_on_cluster.rs", "a_person_gets_a_cluster_to_try_it_on_and_ctrl_c_removes_all_of_it")),
-    ),
-    Elsewhere(
-        What::Block("kubectl kustomize ."),
-        "wants the overlay of its page",
-        Some(("tests/promises/chart_on_cluster.rs", KUSTOMIZE)),
-    ),
-    Elsewhere(What::Block("kubectl delete -k ."), "the same", Some(("tests/promises/chart_on_cluster.rs", KUSTOMIZE))),
-    Elsewhere(
-        What::Command("docker build "),
-        "needs a container engine; tests/node/image builds the same image without one",
-        Some(("tests/node/suite/install.rs", "the_image_takes_at_most_12_megabytes")),
-    ),
-    Elsewhere(
-        What::Command("dynamo-cache check -n inference --write-probe"),
-        "needs a kubelet",
-        Some(("tests/node/suite/check.rs", "a_healthy_installation_is_all_well_and_its_claims_are_written")),
-    ),
-    Elsewhere(
-        What::Command(
+/// All that `documents_on_cluster` does not run.
+const ELSEWHERE: [Elsewhere; 10] = [
+    Elsewhere { what: What::Command("tests/run"), why: "it is what runs the tests", test: None },
+    Elsewhere {
+        what: What::Command("tests/try"),
+        why: "starts a cluster of its own",
+        test: Some((
+            "tests/promises/try_on_cluster.rs",
+            "a_person_gets_a_cluster_to_try_it_on_and_ctrl_c_removes_all_of_it",
+        )),
+    },
+    Elsewhere {
+        what: What::Block("kubectl kustomize ."),
+        why: "wants the overlay of its page",
+        test: Some(("tests/promises/chart_on_cluster.rs", KUSTOMIZE)),
+    },
+    Elsewhere {
+        what: What::Block("kubectl delete -k ."),
+        why: "the same",
+        test: Some(("tests/promises/chart_on_cluster.rs", KUSTOMIZE)),
+    },
+    Elsewhere {
+        what: What::Command("docker build "),
+        why: "needs a container engine; tests/node/image builds the same image without one",
+        test: Some(("tests/node/suite/install.rs", "the_image_takes_at_most_12_megabytes")),
+    },
+    Elsewhere {
+        what: What::Command("dynamo-cache check -n inference --write-probe"),
+        why: "needs a kubelet",
+        test: Some(("tests/node/suite/check.rs", "a_healthy_installation_is_all_well_and_its_claims_are_written")),
+    },
+    Elsewhere {
+        what: What::Command(
             "dynamo-cache download Qwen/Qwen3-0.6B --revision c1899de289a04d12100db370d81485cdf75e47ca -n inference --create-claim",
         ),
-        "needs a kubelet",
-        Some((
+        why: "needs a kubelet",
+        test: Some((
             "tests/node/suite/download.rs",
             "a_download_creates_and_prepares_its_claims_where_pods_are_restricted_and_a_second_one_downloads_nothing",
         )),
-    ),
-    Elsewhere(What::Command("kubectl logs --namespace dynamo-cache deployment/dynamo-cache"), "needs a kubelet", None),
-    Elsewhere(
-        What::Block("kubectl scale --namespace dynamo-cache deployment/dynamo-cache --replicas=0"),
-        "takes the webhook away",
-        Some((
+    },
+    Elsewhere {
+        what: What::Command("kubectl logs --namespace dynamo-cache deployment/dynamo-cache"),
+        why: "needs a kubelet, and shows what a container has written, which other tests read from the program",
+        test: None,
+    },
+    Elsewhere {
+        what: What::Block("kubectl scale --namespace dynamo-cache deployment/dynamo-cache --replicas=0"),
+        why: "takes the webhook away",
+        test: Some((
             "tests/promises/certificates/healing.rs",
             "a_ca_that_is_thrown_away_as_the_readme_says_is_trusted_no_more",
         )),
-    ),
-    Elsewhere(
-        What::Block("certs/dev --out"),
-        "another mode of certificates",
-        Some(("tests/promises/certificates/brought.rs", "a_pair_that_a_person_brings_is_served_and_trusted")),
-    ),
+    },
+    Elsewhere {
+        what: What::Block("certs/dev --out"),
+        why: "another mode of certificates",
+        test: Some(("tests/promises/certificates/brought.rs", "a_pair_that_a_person_brings_is_served_and_trusted")),
+    },
 ];
 
 impl What {
@@ -81,7 +97,7 @@ impl What {
 
 /// Whether a command of a block is run elsewhere.
 pub(crate) fn elsewhere(block: &[String], command: &str) -> bool {
-    ELSEWHERE.iter().any(|Elsewhere(what, ..)| what.is(block, command))
+    ELSEWHERE.iter().any(|entry| entry.what.is(block, command))
 }
 
 /// The Markdown files of a folder of the checkout, in their order.
@@ -207,7 +223,7 @@ fn every_page_is_in_the_index() {
 #[test]
 fn a_command_that_is_not_run_with_the_others_is_there_and_so_is_the_test_that_runs_it() {
     let all: Vec<_> = with_commands().iter().flat_map(|page| blocks(page)).collect();
-    for Elsewhere(what, why, test) in ELSEWHERE {
+    for Elsewhere { what, why, test } in &ELSEWHERE {
         let (What::Block(begin) | What::Command(begin)) = what;
         let used = all.iter().any(|block| block.iter().any(|command| what.is(block, command)));
         assert!(used, "no document has {begin:?} any more: take it off the list");

@@ -20,9 +20,14 @@ pub(crate) const ADDRESS: &str = "127.0.0.6";
 /// The control plane of the tests about certificates, for one of them at a time.
 pub(crate) fn alone() -> (&'static ControlPlane, MutexGuard<'static, ()>) {
     static PLANE: LazyLock<Result<ControlPlane, String>> = LazyLock::new(ControlPlane::start);
-    static ONE: Mutex<()> = Mutex::new(());
-    let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let one = turn();
     (PLANE.as_ref().unwrap_or_else(|why| panic!("{why}")), one)
+}
+
+/// Whoever holds this is alone at the address of replicas and balancer.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The chart as it is installed. Dropped, it is uninstalled.
