@@ -6,8 +6,11 @@ use super::command_line::{self, Component, Shown};
 use super::engine::Engine;
 use super::pod::{Container, Pod};
 use super::reason::Reason;
-use super::settings::PREFIX;
 use super::told::{self, Warning};
+
+mod annotations;
+
+use annotations::{Annotations, listed};
 
 /// The labels any of which makes a pod a Dynamo component.
 pub const LABELS: [&str; 3] =
@@ -154,7 +157,7 @@ impl Candidate<'_> {
 /// Says what the pod is to us, and warns of annotations that do not parse.
 pub fn judge<'p>(pod: &'p Pod<'p>) -> (Verdict<'p>, Vec<Warning>) {
     let mut warnings = Vec::new();
-    let inject = Annotations { pod, warnings: &mut warnings }.word("inject", &["false", "true"]);
+    let inject = Annotations::of(pod, &mut warnings).word("inject", &["false", "true"]);
     if inject == Some("false") {
         return (Verdict::LeftAlone(Reason::OptedOut), warnings);
     }
@@ -178,54 +181,13 @@ pub fn judge<'p>(pod: &'p Pod<'p>) -> (Verdict<'p>, Vec<Warning>) {
         (reason, _) => return (Verdict::LeftAlone(reason.unwrap_or(Reason::NotAComponent)), warnings),
     };
     let engines = ["none", "sglang", "trtllm", "vllm"];
-    let mut annotations = Annotations { pod, warnings: &mut warnings };
+    let mut annotations = Annotations::of(pod, &mut warnings);
     let engine = annotations.word("engine", &engines);
     let names = annotations.names();
     let chosen = choose(pod, candidates, names, &mut warnings);
     let row_of_pod = row_of_type(pod.label("nvidia.com/dynamo-component-type"));
     let chosen = chosen.into_iter().map(|(candidate, rule)| assign(&candidate, rule, engine, row_of_pod));
     (Verdict::Component(mark, chosen.collect()), warnings)
-}
-
-/// The annotations that only a pod can have.
-struct Annotations<'p, 'w> {
-    pod: &'p Pod<'p>,
-    warnings: &'w mut Vec<Warning>,
-}
-
-impl<'p> Annotations<'p, '_> {
-    fn value(&self, short: &str) -> Option<&'p str> {
-        let annotations = &self.pod.annotations()?.0;
-        let found = annotations.iter().find(|(name, _)| name.strip_prefix(PREFIX) == Some(short));
-        found.map(|(_, value)| value.trim())
-    }
-
-    /// One of these words; anything else is a warning.
-    fn word(&mut self, short: &str, words: &[&str]) -> Option<&'p str> {
-        let value = self.value(short)?;
-        if words.contains(&value) {
-            return Some(value);
-        }
-        let takes = format!("one of {}", words.join(", "));
-        self.warnings.push(Warning::setting(Reason::AnnotationInvalid, short, value, &takes));
-        None
-    }
-
-    /// A list of names of containers; an empty one, or an empty name in it, is a warning.
-    fn names(&mut self) -> Option<&'p str> {
-        let value = self.value("containers")?;
-        if listed(value).all(|name| !name.is_empty()) {
-            return Some(value);
-        }
-        let takes = "a list of names of containers";
-        self.warnings.push(Warning::setting(Reason::AnnotationInvalid, "containers", value, takes));
-        None
-    }
-}
-
-/// The names in a list.
-fn listed(names: &str) -> impl Iterator<Item = &str> {
-    names.split(',').map(str::trim)
 }
 
 fn candidates<'p>(pod: &'p Pod<'p>) -> Vec<Candidate<'p>> {
@@ -322,7 +284,7 @@ pub fn passed_over<'p>(pod: &'p Pod<'p>, name: &str) -> Passed {
     let Some(candidate) = candidates.iter().find(|candidate| candidate.container.name() == name) else {
         return Passed::ShowsNothing;
     };
-    let names_others = Annotations { pod, warnings: &mut Vec::new() }.names().is_some();
+    let names_others = Annotations::of(pod, &mut Vec::new()).names().is_some();
     if candidate.never_gets_caches() {
         Passed::NeverGetsCaches
     } else if names_others {

@@ -5,9 +5,8 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
+use super::control_plane::ROOT;
 use super::program::file;
-
-const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A file of the repository, as YAML.
 fn read(path: &str) -> Value {
