@@ -1,9 +1,9 @@
 //! What a pod says of its containers in annotations that no other level has.
 
-use crate::admission::pod::Pod;
-use crate::admission::reason::Reason;
-use crate::admission::settings::PREFIX;
-use crate::admission::told::Warning;
+use super::super::pod::Pod;
+use super::super::reason::Reason;
+use super::super::settings::PREFIX;
+use super::super::told::Warning;
 
 /// The annotations that only a pod can have.
 pub(super) struct Annotations<'p, 'w> {
