@@ -17,7 +17,7 @@ pub mod certificate;
 /// The cluster: the client, the facts that decide, and what is counted there and told to it beside the answers.
 pub mod cluster;
 /// What happens to a pod: the pure core.
-pub mod admission;
+pub use dynamo_cache_admission as admission;
 /// The file a person writes becomes a Config that cannot be wrong.
 pub mod config;
 /// The settings file, read again while running.

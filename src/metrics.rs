@@ -144,7 +144,7 @@ impl Metrics {
             }
         }
         for reason in Reason::ALL {
-            self.left_out.get_or_create(&LeftOut { reason }).inc_by(0);
+            self.left_out.get_or_create(&LeftOut { reason: reason.code() }).inc_by(0);
         }
         for bound in [Bound::Bytes, Bound::Reviews] {
             self.shed.get_or_create(&Shed { bound }).inc_by(0);
@@ -182,7 +182,7 @@ impl Metrics {
         let decision = outcome.map_or("untouched", Outcome::decision);
         self.reviews.get_or_create(&Review { decision, dry_run }).inc();
         for reason in outcome.filter(|_| !dry_run).map(Outcome::reasons).unwrap_or_default() {
-            self.left_out.get_or_create(&LeftOut { reason }).inc();
+            self.left_out.get_or_create(&LeftOut { reason: reason.code() }).inc();
         }
     }
 

@@ -4,8 +4,6 @@ use std::fmt::{self, Debug, Write as _};
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
-use crate::admission::reason::Reason;
-
 /// The labels of `reviews`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Review {
@@ -16,7 +14,7 @@ pub(super) struct Review {
 /// The label of `left_out`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct LeftOut {
-    pub(super) reason: Reason,
+    pub(super) reason: &'static str,
 }
 
 /// The label of `answers`.
@@ -215,12 +213,6 @@ impl EncodeLabelValue for Read {
 impl EncodeLabelValue for Reading {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         word(self, encoder)
-    }
-}
-
-impl EncodeLabelValue for Reason {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        encoder.write_str(self.code())
     }
 }
 

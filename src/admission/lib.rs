@@ -4,7 +4,7 @@
 //! has it decided:
 //!
 //! ```
-//! use dynamo_cache::admission::{Consideration, claim::Claims, pod::Pod, settings::Settings};
+//! use dynamo_cache_admission::{Consideration, claim::Claims, pod::Pod, settings::Settings};
 //!
 //! let json = r#"{"spec":{"containers":[{"name":"main","command":["python3","-m","dynamo.vllm"]}]}}"#;
 //! let pod: Pod = serde_json::from_str(json)?;
