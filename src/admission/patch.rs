@@ -161,9 +161,9 @@ fn container<'p>(operations: &mut Vec<Operation<'p>>, pod: &Pod<'_>, place: Plac
         }
     }
     let Container { volume_mounts, env, args: has_args, .. } = container;
-    append(operations, &format!("{path}/volumeMounts"), volume_mounts.is_some(), mounts);
-    append(operations, &format!("{path}/env"), env.is_some(), variables);
-    append(operations, &format!("{path}/args"), has_args.is_some(), args);
+    append(operations, &[&path, "/volumeMounts"].concat(), volume_mounts.is_some(), mounts);
+    append(operations, &[&path, "/env"].concat(), env.is_some(), variables);
+    append(operations, &[&path, "/args"].concat(), has_args.is_some(), args);
 }
 
 /// Appends to a list, or makes the list where there is none.
@@ -172,7 +172,7 @@ fn append<'p>(operations: &mut Vec<Operation<'p>>, list: &str, present: bool, va
         return;
     }
     if present {
-        operations.extend(values.into_iter().map(|value| add(format!("{list}/-"), value)));
+        operations.extend(values.into_iter().map(|value| add([list, "/-"].concat(), value)));
     } else {
         operations.push(add(list.to_owned(), Value::List(values)));
     }

@@ -35,7 +35,7 @@ impl<'a> Path<'a> {
     /// This path with more parts below it.
     pub fn join(&self, below: &str) -> Path<'static> {
         let above = if self.is_root() { "" } else { &self.0 };
-        Path(Cow::Owned(format!("{above}/{below}")))
+        Path(Cow::Owned([above, "/", below].concat()))
     }
 
     /// The path above, the root's being the root.

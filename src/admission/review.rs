@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::patch::Operation;
 use super::pod::{Named, Pod, Text};
 use super::{Outcome, told};
 
@@ -123,9 +124,8 @@ impl<'a> Request<'a> {
     /// The answer, which always allows.
     pub fn answer(&self, outcome: Option<&Outcome<'_>>) -> Vec<u8> {
         let operations = outcome.map(|outcome| &*outcome.operations).unwrap_or_default();
-        let patch =
-            (!operations.is_empty()).then(|| STANDARD.encode(written(&operations, operations.len() * OPERATION)));
-        let room = patch.as_ref().map_or(0, String::len) + ANSWER;
+        let patch = (!operations.is_empty()).then(|| encoded(operations));
+        let room = patch.as_ref().map_or(0, |patch| patch.get().len()) + ANSWER;
         let answer = Answer {
             api_version: "admission.k8s.io/v1",
             kind: "AdmissionReview",
@@ -148,6 +148,16 @@ fn whole<'a, R: Deserialize<'a>>(body: &'a str) -> Result<R, serde_json::Error> 
     let read = R::deserialize(Named(&mut reader))?;
     reader.end()?;
     Ok(read)
+}
+
+/// A patch as the wire wants it: base64, in quotes. That needs no escapes, and so is written as it is.
+fn encoded(operations: &[Operation<'_>]) -> Box<RawValue> {
+    let patch = written(&operations, operations.len() * OPERATION);
+    let mut text = String::with_capacity(patch.len().div_ceil(3) * 4 + 2);
+    text.push('"');
+    STANDARD.encode_string(patch, &mut text);
+    text.push('"');
+    RawValue::from_string(text).expect("base64 in quotes is JSON")
 }
 
 /// A value in JSON. Where the room suffices, writing it takes one allocation.
@@ -228,7 +238,7 @@ struct Response<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<String>,
+    patch: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,5 @@
 //! The compile cache of one container: the contract's section 5.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest as _, Sha256};
 
 use super::super::component::{self, Runs};
@@ -185,11 +183,8 @@ fn short_hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
         }
         hash.update(part);
     }
-    hash.finalize().iter().take(6).fold(String::with_capacity(12), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let first = hash.finalize().iter().take(6).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+    format!("{first:012x}")
 }
 
 /// The GPU that the container will run on, as far as the pod tells.
