@@ -11,6 +11,7 @@ mod cluster;
 mod samples;
 
 mod api_server;
+mod awake;
 mod bounds;
 mod caller;
 mod echo;

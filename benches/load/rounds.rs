@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::awake::Awake;
 use crate::generator::{self, Run};
 use crate::subject::Subject;
 use crate::{median, samples};
@@ -20,7 +21,6 @@ const SHORT: u32 = 200;
 /// What the rounds showed of one server.
 #[derive(Default)]
 struct Seen {
-    idle: f64,
     per_second: Vec<f64>,
     cpu: Vec<f64>,
     p50: Vec<f64>,
@@ -28,7 +28,7 @@ struct Seen {
     short: Vec<f64>,
 }
 
-/// Prints a table.
+/// Prints a table with processors that are kept awake, where that is allowed, and one with processors that are not.
 pub(crate) fn run(folder: &Path) {
     let body = folder.join("worker.json");
     fs::write(&body, samples::review(&samples::worker(0))).unwrap();
@@ -37,29 +37,38 @@ pub(crate) fn run(folder: &Path) {
         (Subject::ours(folder), 60_000),
         (Subject::controller_runtime(folder), 2_000),
     ];
-    let mut all: [Seen; 3] = Default::default();
-    for ((subject, requests), seen) in subjects.iter().zip(&mut all) {
-        seen.idle = subject.process.memory("VmRSS");
+    let idle = subjects.each_ref().map(|(subject, _)| subject.process.memory("VmRSS"));
+    for (subject, requests) in &subjects {
         measure(folder, subject, &body, CONNECTIONS, requests / 10);
     }
+    println!("The 8 kB review over {CONNECTIONS} connections; medians of {ROUNDS} rounds, one processor.\n");
+    match Awake::keep() {
+        Ok(_awake) => table("Processors are kept awake:", folder, &body, &subjects, idle),
+        Err(why) => println!("Processors cannot be kept awake ({why}); as root they can.\n"),
+    }
+    table("Processors sleep when they have nothing to do:", folder, &body, &subjects, idle);
+}
+
+fn table(title: &str, folder: &Path, body: &Path, subjects: &[(Subject, u32); 3], idle: [f64; 3]) {
+    let mut all: [Seen; 3] = Default::default();
     for _ in 0..ROUNDS {
         for ((subject, requests), seen) in subjects.iter().zip(&mut all) {
-            let (run, cpu) = measure(folder, subject, &body, CONNECTIONS, *requests);
+            let (run, cpu) = measure(folder, subject, body, CONNECTIONS, *requests);
             seen.per_second.push(run.per_second);
             seen.cpu.push(micros(cpu, *requests));
             seen.p50.push(run.percentile(50));
             seen.p99.push(run.percentile(99));
-            let (_, cpu) = measure(folder, subject, &body, SHORT, SHORT);
+            let (_, cpu) = measure(folder, subject, body, SHORT, SHORT);
             seen.short.push(micros(cpu, SHORT));
         }
     }
-    println!("The 8 kB review over {CONNECTIONS} connections; medians of {ROUNDS} rounds, one processor.\n");
+    println!("{title}\n");
     println!("| server | requests/s | CPU per request | p50 | p99 | CPU of a short connection | RSS idle, at most |");
     println!("|---|---|---|---|---|---|---|");
     let mut cpu = Vec::new();
-    for ((subject, _), seen) in subjects.iter().zip(all) {
+    for (((subject, _), seen), idle) in subjects.iter().zip(all).zip(idle) {
         let [rate, each, p50, p99, short] = [seen.per_second, seen.cpu, seen.p50, seen.p99, seen.short].map(median);
-        let (name, idle, most) = (subject.name, seen.idle, subject.process.memory("VmHWM"));
+        let (name, most) = (subject.name, subject.process.memory("VmHWM"));
         println!(
             "| {name} | {rate:.0} | {each:.1} µs | {p50:.0} µs | {p99:.0} µs | {short:.0} µs | {idle:.1}, {most:.1} MiB |"
         );
