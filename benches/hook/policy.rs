@@ -1,7 +1,8 @@
 //! Policies (`MutatingAdmissionPolicy`) that do for the worker what the webhook does: the API server evaluates them by itself.
 //!
 //! They know no settings, no claims and no other pod; the values are those that the webhook found for this one. Nor are
-//! they asked again after another webhook, as ours is: the least that such a policy can cost.
+//! they asked again after another webhook, as ours is: the least that such a policy can cost. One of them, like the
+//! webhook, adds only what the pod does not have, so that what a user wrote stays and a second pass changes nothing.
 
 use serde_json::{Value, json};
 
@@ -15,6 +16,8 @@ pub(crate) enum Way {
     ApplyConfiguration,
     /// Operations of RFC 6902.
     JsonPatch,
+    /// The same, each only where the pod has nothing of that name.
+    JsonPatchOfWhatIsMissing,
 }
 
 /// Has the API server change the pods of a namespace to what `wanted` has more than `pod`.
@@ -24,7 +27,9 @@ pub(crate) fn install(plane: &ControlPlane, namespace: &Namespace, way: Way, pod
         Way::ApplyConfiguration => {
             json!({"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": added.applied()}})
         }
-        Way::JsonPatch => json!({"patchType": "JSONPatch", "jsonPatch": {"expression": added.operations()}}),
+        Way::JsonPatch | Way::JsonPatchOfWhatIsMissing => {
+            json!({"patchType": "JSONPatch", "jsonPatch": {"expression": added.operations(way)}})
+        }
     };
     let rule = json!({"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]});
     let condition = |name, expression| json!({"name": name, "expression": expression});
@@ -44,12 +49,20 @@ pub(crate) fn install(plane: &ControlPlane, namespace: &Namespace, way: Way, pod
     }
 }
 
-/// What one pod has more than another, as expressions of CEL.
+/// What one pod has more than another.
 struct Added {
-    volumes: Vec<String>,
-    mounts: Vec<String>,
-    variables: Vec<String>,
+    volumes: Vec<Entry>,
+    mounts: Vec<Entry>,
+    variables: Vec<Entry>,
     status: String,
+}
+
+/// An entry of a list.
+struct Entry {
+    /// As an expression of CEL.
+    value: String,
+    /// Whether another one is the same entry to the API server, as an expression about `e`.
+    is: String,
 }
 
 impl Added {
@@ -59,7 +72,7 @@ impl Added {
             let old = entries(pod);
             let new = entries(wanted).into_iter().filter(|entry| old.iter().all(|known| known[key] != entry[key]));
             let ours = new.filter(|entry| !entry["name"].as_str().unwrap_or_default().starts_with("kube-api-access"));
-            ours.map(|entry| expression(&entry)).collect()
+            ours.map(|entry| Entry { value: expression(&entry), is: format!("e.{key} == {}", entry[key]) }).collect()
         };
         let volume = |entry: &Value| {
             let claim = format!("{{claimName: {}}}", entry["persistentVolumeClaim"]["claimName"]);
@@ -81,7 +94,8 @@ impl Added {
     }
 
     fn applied(&self) -> String {
-        let [volumes, mounts, variables] = [&self.volumes, &self.mounts, &self.variables].map(|list| list.join(", "));
+        let [volumes, mounts, variables] = [&self.volumes, &self.mounts, &self.variables]
+            .map(|list| list.iter().map(|entry| &*entry.value).collect::<Vec<_>>().join(", "));
         let container =
             format!("Object.spec.containers{{name: \"main\", volumeMounts: [{mounts}], env: [{variables}]}}");
         let annotations = format!("{{\"dynamo-cache.io/status\": {}}}", self.status);
@@ -91,14 +105,27 @@ impl Added {
         )
     }
 
-    fn operations(&self) -> String {
-        let add = |path: &str, value: &str| format!("JSONPatch{{op: \"add\", path: \"{path}\", value: {value}}}");
-        let all =
-            |path: &'static str, values: &[String]| -> Vec<_> { values.iter().map(|value| add(path, value)).collect() };
-        let mut operations = all("/spec/volumes/-", &self.volumes);
-        operations.extend(all("/spec/containers/0/volumeMounts/-", &self.mounts));
-        operations.extend(all("/spec/containers/0/env/-", &self.variables));
-        operations.push(add("/metadata/annotations/dynamo-cache.io~1status", &self.status));
-        format!("[{}]", operations.join(", "))
+    fn operations(&self, way: Way) -> String {
+        let add = |path: &str, value: &str| format!("[JSONPatch{{op: \"add\", path: \"{path}\", value: {value}}}]");
+        let unless = |there: &str, added: String| match way {
+            Way::JsonPatchOfWhatIsMissing => format!("({there} ? [] : {added})"),
+            Way::ApplyConfiguration | Way::JsonPatch => added,
+        };
+        let all = |path: &str, list: &str, entries: &[Entry]| -> Vec<_> {
+            let one =
+                |Entry { value, is }: &Entry| unless(&format!("{list}.orValue([]).exists(e, {is})"), add(path, value));
+            entries.iter().map(one).collect()
+        };
+        let mut operations = all("/spec/volumes/-", "object.spec.?volumes", &self.volumes);
+        let container = "object.spec.containers[0]";
+        operations.extend(all(
+            "/spec/containers/0/volumeMounts/-",
+            &format!("{container}.?volumeMounts"),
+            &self.mounts,
+        ));
+        operations.extend(all("/spec/containers/0/env/-", &format!("{container}.?env"), &self.variables));
+        let said = format!("object.metadata.annotations[?'dynamo-cache.io/status'].orValue('') == {}", self.status);
+        operations.push(unless(&said, add("/metadata/annotations/dynamo-cache.io~1status", &self.status)));
+        operations.join(" + ")
     }
 }

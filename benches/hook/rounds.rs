@@ -17,12 +17,13 @@ const IN_A_ROW: usize = 20;
 /// Prints a table.
 pub(crate) async fn run(plane: &'static ControlPlane, client: &Client, hooked: &Namespace<'_>) {
     let pod = worker(0);
-    let [plain, applying, patching] = [(); 3].map(|()| Namespace::plain(plane));
+    let [plain, applying, patching, completing] = [(); 4].map(|()| Namespace::plain(plane));
     let wanted = create(client, &hooked.name, &pod).await.0;
     assert!(status(&wanted)["skipped"].as_array().is_some_and(Vec::is_empty), "{}", status(&wanted));
     policy::install(plane, &applying, Way::ApplyConfiguration, &pod, &wanted);
     policy::install(plane, &patching, Way::JsonPatch, &pod, &wanted);
-    for namespace in [&applying, &patching] {
+    policy::install(plane, &completing, Way::JsonPatchOfWhatIsMissing, &pod, &wanted);
+    for namespace in [&applying, &patching, &completing] {
         wait_until_same(namespace, &pod, &wanted);
     }
     let subjects = [
@@ -30,10 +31,11 @@ pub(crate) async fn run(plane: &'static ControlPlane, client: &Client, hooked: &
         ("dynamo-cache", hooked),
         ("MutatingAdmissionPolicy, ApplyConfiguration", &applying),
         ("MutatingAdmissionPolicy, JSONPatch", &patching),
+        ("MutatingAdmissionPolicy, JSONPatch of what is missing", &completing),
     ];
     println!("| in flight | with | p50 of a creation | added | p99 |\n|---|---|---|---|---|");
     for in_flight in [1, 10] {
-        let mut times: [Vec<f64>; 4] = Default::default();
+        let mut times: [Vec<f64>; 5] = Default::default();
         for round in 0..=ROUNDS {
             for ((_, namespace), times) in subjects.iter().zip(&mut times) {
                 let took = one_round(client, &namespace.name, &pod, in_flight).await;
