@@ -143,11 +143,52 @@ fn tell(review: &review::Request<'_>, pod: &Pod<'_>, outcome: &Outcome<'_>) {
 #[cfg(test)]
 mod tests {
     use std::fs::{File, read_to_string};
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
-    use super::{Consideration, review, tell};
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::{StatusCode, Uri};
+    use http_body_util::BodyExt as _;
+    use hyper::Request;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+    use tokio::sync::watch;
+
+    use super::{Consideration, Webhook, review, tell};
     use crate::admission::claim::Claims;
     use crate::admission::settings::Settings;
+    use crate::cluster::Facts;
+    use crate::metrics::Metrics;
+    use crate::server::limit::Limits;
+
+    #[tokio::test]
+    async fn a_panic_costs_the_review_that_causes_it_and_no_other() {
+        let api_server = Router::new().fallback(async |uri: Uri| {
+            assert!(!uri.path().contains("broken"), "a panic in the middle of a review");
+            StatusCode::NOT_FOUND
+        });
+        let metrics = Arc::new(Metrics::default());
+        let facts = Facts::of(&kube::Client::new(api_server, "default"), "", &metrics);
+        let (config, limits) = (watch::Sender::default().subscribe(), Limits::new(Arc::clone(&metrics)));
+        let webhook = Webhook { config, facts, events: None, limits, metrics: Arc::clone(&metrics) };
+        let routes = TowerToHyperService::new(webhook.routes());
+        let ask = async |namespace: &str| {
+            let body = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","namespace":"NAMESPACE",
+                "kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","object":{"spec":{"containers":[]}}}}"#;
+            let body = Body::from(body.replace("NAMESPACE", namespace));
+            let answer = routes.call(Request::post("/mutate").body(body).unwrap()).await.unwrap();
+            let status = answer.status();
+            (status, answer.into_body().collect().await.unwrap().to_bytes())
+        };
+        for round in 1..=3 {
+            let (status, text) = ask("broken").await;
+            assert_eq!((status.as_u16(), &*text), (500, &b"dynamo-cache failed; its log says more\n"[..]));
+            assert_eq!(ask("well").await.0, 200);
+            let page = metrics.page();
+            assert!(page.contains(&format!("answers_total{{status=\"500\"}} {round}\n")), "{page}");
+            assert!(page.contains("in_flight_bytes 0\n"), "{page}");
+        }
+    }
 
     #[test]
     fn no_word_of_a_tenant_begins_a_line_of_the_log_or_colours_it() {
