@@ -151,7 +151,7 @@ fn whole<'a, R: Deserialize<'a>>(body: &'a str) -> Result<R, serde_json::Error> 
     Ok(read)
 }
 
-/// A patch as the wire wants it: base64, in quotes. That needs no escapes, and so is written as it is.
+/// A patch as the wire wants it: base64, in quotes. To check once that it is JSON takes less than to look for escapes in it.
 fn encoded(operations: &[Operation<'_>]) -> Box<RawValue> {
     let patch = written(&operations, operations.len() * OPERATION);
     let mut text = String::with_capacity(patch.len().div_ceil(3) * 4 + 2);

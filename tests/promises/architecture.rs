@@ -63,7 +63,11 @@ fn knows(code: &str, module: &str) -> bool {
 
 #[test]
 fn the_core_uses_what_computes_and_nothing_else() {
-    let manifest = fs::read_to_string(Path::new(ROOT).join("src/admission/Cargo.toml")).unwrap();
+    let core = Path::new(ROOT).join("src/admission");
+    let manifest = fs::read_to_string(core.join("Cargo.toml")).unwrap();
+    let tables = manifest.lines().filter(|line| line.starts_with('[') && line.contains("dependencies"));
+    assert_eq!(tables.collect::<Vec<_>>(), ["[dependencies]"]);
+    assert!(!core.join("build.rs").exists(), "nothing runs while the core is built");
     let dependencies = manifest.split("[dependencies]").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap();
     let packages: Vec<_> = dependencies.lines().filter_map(|line| line.split_once(['.', ' ', '='])).collect();
     let packages: Vec<_> = packages.into_iter().map(|(package, _)| package).collect();
@@ -73,6 +77,16 @@ fn the_core_uses_what_computes_and_nothing_else() {
             assert!(!mentions(code, asked), "src/{file} uses {asked}");
         }
     }
+}
+
+#[test]
+fn the_packages_of_the_product_are_those_that_fuzzing_looks_at() {
+    let manifest = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("\nmembers = [\"src/admission\"]\n"), "another package: fuzz/instrumented is to name it");
+    let instrumented = fs::read_to_string(Path::new(ROOT).join("fuzz/instrumented")).unwrap();
+    let crates = instrumented.split("crates=(").nth(1).and_then(|rest| rest.split(')').next()).unwrap();
+    let crates: Vec<_> = crates.split(' ').collect();
+    assert!(["dynamo_cache", "dynamo_cache_admission"].iter().all(|ours| crates.contains(ours)), "{crates:?}");
 }
 
 #[test]

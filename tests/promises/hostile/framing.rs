@@ -5,6 +5,10 @@ use std::io::{ErrorKind, Write as _};
 use super::Arena;
 use crate::webhook::{Answer, Caller, Tls, Webhook, post, worker};
 
+/// More than hyper takes beside the chunks, which is 16 KiB, by so little that all of it is written before it is refused: whoever
+/// is closed in the middle of a write may not see the answer.
+const JUST_TOO_MUCH: usize = 17_000;
+
 /// The head of a review in chunks, with more header lines.
 fn chunked(more: &str) -> String {
     format!("POST /mutate HTTP/1.1\r\nHost: x\r\n{more}Transfer-Encoding: chunked\r\n\r\n")
@@ -115,8 +119,12 @@ fn a_body_in_chunks_is_read_as_a_whole_and_wrong_chunks_are_refused() {
             ("a chunk longer than said", good("1\r\nabc\r\n0\r\n\r\n"), &[400]),
             ("a bare line feed behind the size", good("1\na\r\n0\r\n\r\n"), &[400]),
             ("a bare carriage return", good("1\ra\r\n0\r\n\r\n"), &[400]),
-            ("an extension without an end", good(&format!("1;{}", "x".repeat(100_000))), &[400]),
-            ("trailers without an end", whole(&size, &format!("0\r\n{}", "X: y\r\n".repeat(100_000))), &[400]),
+            ("an extension without an end", good(&format!("1;{}", "x".repeat(JUST_TOO_MUCH))), &[400]),
+            (
+                "trailers without an end",
+                whole(&size, &format!("0\r\n{}", "X: y\r\n".repeat(JUST_TOO_MUCH / 6))),
+                &[400],
+            ),
             ("a line feed in an extension", good("1;a\nb\r\na\r\n0\r\n\r\n"), &[400]),
         ],
     );
