@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use kube::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::control_plane::namespace::Namespace;
 use crate::control_plane::{ControlPlane, wait_for};
@@ -26,6 +26,7 @@ pub(crate) async fn run(plane: &'static ControlPlane, client: &Client, hooked: &
     for namespace in [&applying, &patching, &completing] {
         wait_until_same(namespace, &pod, &wanted);
     }
+    leaves_what_is_there(&completing, &pod, &wanted);
     let subjects = [
         ("nothing", &plain),
         ("dynamo-cache", hooked),
@@ -37,8 +38,11 @@ pub(crate) async fn run(plane: &'static ControlPlane, client: &Client, hooked: &
     for in_flight in [1, 10] {
         let mut times: [Vec<f64>; 5] = Default::default();
         for round in 0..=ROUNDS {
-            for ((_, namespace), times) in subjects.iter().zip(&mut times) {
-                let took = one_round(client, &namespace.name, &pod, in_flight).await;
+            for ((name, namespace), times) in subjects.iter().zip(&mut times) {
+                let (made, took) = one_round(client, &namespace.name, &pod, in_flight).await;
+                // A failure policy that lets a pod pass would let us count what was not done.
+                let all = made.iter().all(|pod| status(pod).is_null() == (*name == "nothing"));
+                assert!(all, "{name}: a creation went by without it");
                 // The first round warms up.
                 if round > 0 {
                     times.extend(took);
@@ -57,13 +61,13 @@ pub(crate) async fn run(plane: &'static ControlPlane, client: &Client, hooked: &
     println!();
 }
 
-async fn one_round(client: &Client, namespace: &str, pod: &Value, in_flight: usize) -> Vec<f64> {
-    let mut times = Vec::new();
+/// The pods as they would be stored, and how many milliseconds each took.
+async fn one_round(client: &Client, namespace: &str, pod: &Value, in_flight: usize) -> (Vec<Value>, Vec<f64>) {
+    let mut created = Vec::new();
     for _ in 0..IN_A_ROW / in_flight.min(IN_A_ROW) {
-        let created = join_all((0..in_flight).map(|_| create(client, namespace, pod))).await;
-        times.extend(created.into_iter().map(|(_, took)| took.as_secs_f64() * 1e3));
+        created.extend(join_all((0..in_flight).map(|_| create(client, namespace, pod))).await);
     }
-    times
+    created.into_iter().map(|(pod, took)| (pod, took.as_secs_f64() * 1e3)).unzip()
 }
 
 fn percentile(sorted: &[f64], percent: usize) -> f64 {
@@ -79,10 +83,24 @@ fn wait_until_same(namespace: &Namespace<'_>, pod: &Value, wanted: &Value) {
     });
 }
 
+/// A second pass changes nothing, and what a user wrote stays.
+fn leaves_what_is_there(namespace: &Namespace<'_>, pod: &Value, wanted: &Value) {
+    let mut again = pod.clone();
+    for list in ["volumes", "containers"] {
+        again["spec"][list] = wanted["spec"][list].clone();
+    }
+    again["metadata"]["annotations"] = wanted["metadata"]["annotations"].clone();
+    assert_eq!(parts(&namespace.dry_run(&again.to_string())), parts(wanted));
+    let mut own = pod.clone();
+    let home = json!({"name": "HF_HOME", "value": "/own"});
+    own["spec"]["containers"][0]["env"].as_array_mut().unwrap().push(home);
+    assert_eq!(environment(container(&namespace.dry_run(&own.to_string()), "main"))["HF_HOME"], "/own");
+}
+
 /// What the webhook has to do with.
 fn parts(pod: &Value) -> Value {
     let main = container(pod, "main");
     let mut mounts = mounts(main);
     mounts.retain(|_, volume| !volume.starts_with("kube-api-access"));
-    serde_json::json!([claims(pod), mounts, environment(main), status(pod)])
+    json!([claims(pod), mounts, environment(main), status(pod)])
 }
