@@ -84,10 +84,6 @@ impl Known {
 
 /// The worker's review, from one of the namespaces.
 fn request(number: usize) -> Request<Body> {
-    use std::sync::LazyLock;
-    static WORKER: LazyLock<String> =
-        LazyLock::new(|| String::from_utf8(samples::review(&samples::worker(0))).unwrap());
-    let here = format!("\"namespace\":\"{}\"", cluster::namespace(number));
-    let body = WORKER.replacen("\"namespace\":\"inference\"", &here, 1);
+    let body = samples::worker_from(&cluster::namespace(number));
     Request::post("/mutate?timeout=3s").body(Body::from(body)).unwrap()
 }

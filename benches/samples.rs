@@ -1,5 +1,7 @@
 //! Reviews as an API server sends them, and the journey from one to its answer without the network.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dynamo_cache::admission::Consideration;
@@ -17,6 +19,12 @@ pub(crate) struct Sample {
     pub(crate) name: &'static str,
     /// Its bytes.
     pub(crate) body: Vec<u8>,
+}
+
+/// The worker's review, from a namespace.
+pub(crate) fn worker_from(namespace: &str) -> String {
+    static WORKER: LazyLock<String> = LazyLock::new(|| String::from_utf8(review(&worker(0))).unwrap());
+    WORKER.replacen("\"namespace\":\"inference\"", &format!("\"namespace\":\"{namespace}\""), 1)
 }
 
 /// Every kind of review.

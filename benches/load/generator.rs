@@ -25,6 +25,12 @@ pub(crate) fn check() -> Result<(), String> {
     all.then_some(()).ok_or_else(|| LACKING.to_owned())
 }
 
+/// Keeps this process, too, from the server's processor.
+pub(crate) fn stay_on_the_second_processor() {
+    let moved = Command::new("taskset").args(["--cpu-list", "--pid", "1", &std::process::id().to_string()]).output();
+    assert!(moved.as_ref().is_ok_and(|moved| moved.status.success()), "{moved:?}");
+}
+
 /// Sends so many requests over so many connections. Each must be answered with 200 and so many bytes.
 pub(crate) fn run(
     folder: &Path,

@@ -16,10 +16,12 @@ mod bounds;
 mod caller;
 mod echo;
 mod generator;
+mod growth;
 mod rounds;
 mod server;
 mod start;
 mod subject;
+mod watching;
 
 use std::fs;
 use std::path::PathBuf;
@@ -48,6 +50,9 @@ fn main() -> ExitCode {
     println!("{}\n", machine());
     if chosen("rounds") {
         rounds::run(&folder.0);
+    }
+    if chosen("growth") {
+        growth::run(&folder.0);
     }
     if chosen("start") {
         start::run(&folder.0);

@@ -87,6 +87,7 @@ fn measure(folder: &Path, subject: &Subject, body: &Path, connections: u32, requ
     (run, subject.process.cpu().saturating_sub(before))
 }
 
-fn micros(time: Duration, requests: u32) -> f64 {
+/// Processor time of one request.
+pub(crate) fn micros(time: Duration, requests: u32) -> f64 {
     time.as_secs_f64() * 1e6 / f64::from(requests)
 }
