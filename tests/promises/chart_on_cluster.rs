@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::control_plane::namespace::Namespace;
-use super::control_plane::replicas::{Installation, alone};
+use super::control_plane::replicas::{Installation, alone, turn};
 use super::control_plane::{ControlPlane, ROOT, wait_for};
 use super::stored::{status, worker};
 
@@ -63,7 +63,7 @@ fn namespaces_are_chosen_by_a_selector_and_webhook_guard_count_and_check_follow_
         let part = told.split("\n\n").find(|part| part.contains(&namespace.name));
         part.unwrap_or_else(|| panic!("nothing of {}: {told}", namespace.name)).to_owned()
     };
-    assert!(about(&chosen).contains("its label asks for caches"), "{told}");
+    assert!(about(&chosen).contains("the webhook is asked about its pods"), "{told}");
     assert!(about(&labelled).contains("webhook.namespaceSelector"), "{told}");
 }
 
@@ -96,8 +96,6 @@ fn the_rendered_manifests_are_a_base_for_kustomize_and_what_the_document_removes
     let timeouts: Vec<&Value> = entries.iter().map(|entry| &entry["timeoutSeconds"]).collect();
     assert_eq!(timeouts, [&json!(5), &json!(3)], "both entries are there, one is changed");
 
-    let secret = "kubectl create secret generic dynamo-cache-ca --namespace dynamo-cache --from-literal=ca.crt=x";
-    plane.bash(secret).unwrap();
     run(&remove).unwrap();
     wait_for("nothing of ours", || {
         let left = ours(&plane);
@@ -117,9 +115,14 @@ fn helm_uninstall_removes_the_webhook_configuration_first_and_the_commands_of_th
     let plane = ControlPlane::start().unwrap();
     let [install, remove] = blocks("manifests/chart/README.md", "sh").try_into().unwrap();
     plane.bash(&install).unwrap();
-    let secret = "kubectl create secret generic dynamo-cache-ca --namespace dynamo-cache --from-literal=ca.crt=x";
-    plane.bash(secret).unwrap();
-    assert!(ours(&plane).contains("deployment.apps/dynamo-cache"));
+    let _turn = turn();
+    let installation = Installation::adopt(&plane, &["--drain=0s"]);
+    // It runs until the end, as pods do, and must not put its Secret back.
+    let _replica = installation.ready("one");
+    let there = ours(&plane);
+    for object in ["deployment.apps/dynamo-cache", "secret/dynamo-cache-ca"] {
+        assert!(there.contains(object), "{there}");
+    }
     let said = plane.bash(&remove.replace("helm uninstall", "helm uninstall --debug")).unwrap().err;
     wait_for("no more than the namespace that Helm was told to create", || {
         let left = ours(&plane);

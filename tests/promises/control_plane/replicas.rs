@@ -7,7 +7,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::balancer::Balancer;
 use super::program::Program;
@@ -71,8 +71,12 @@ impl<'p> Installation<'p> {
         let reuse: &[&str] = if is_there { &["--reuse-values"] } else { &["--create-namespace"] };
         let chart = format!("{ROOT}/manifests/chart");
         installation.helm(&[&[command, "dynamo-cache", &chart], reuse].concat(), values);
-        let service = plane.file(&external_name(ADDRESS).to_string());
-        plane.kubectl(&["replace", "--force", "-f", &service]).unwrap();
+        let mut service = external_name(ADDRESS);
+        // So that Helm takes it for its own, and away again.
+        service["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "Helm"});
+        service["metadata"]["annotations"] =
+            json!({"meta.helm.sh/release-name": "dynamo-cache", "meta.helm.sh/release-namespace": "dynamo-cache"});
+        plane.kubectl(&["replace", "--force", "-f", &plane.file(&service.to_string())]).unwrap();
         let token = ["create", "token", "dynamo-cache", "--namespace=dynamo-cache", "--duration=24h"];
         let token = plane.kubectl(&token).unwrap().out;
         let way_in = installation.file("kubeconfig", &kubeconfig(plane, token.trim()));
@@ -152,8 +156,8 @@ impl<'p> Installation<'p> {
 
     fn set_bundle(&self, entries: &[&str], pem: &str) {
         let bundle = STANDARD.encode(pem);
-        let entry = |name: &&str| serde_json::json!({"name": name, "clientConfig": {"caBundle": bundle}});
-        let patch = serde_json::json!({"webhooks": entries.iter().map(entry).collect::<Vec<_>>()}).to_string();
+        let entry = |name: &&str| json!({"name": name, "clientConfig": {"caBundle": bundle}});
+        let patch = json!({"webhooks": entries.iter().map(entry).collect::<Vec<_>>()}).to_string();
         let patch = ["patch", "mutatingwebhookconfiguration", "dynamo-cache", "--field-manager=stranger", "-p", &patch];
         self.plane.kubectl(&patch).unwrap();
     }
@@ -167,9 +171,8 @@ impl Drop for Installation<'_> {
     fn drop(&mut self) {
         // Nothing else here may be broken by what a failed test leaves behind.
         let _ = self.plane.helm(&["uninstall", "dynamo-cache", "--namespace=dynamo-cache"]);
-        // The Secret is the program's, and the Service one that Helm does not know.
-        let delete = ["delete", "secret/dynamo-cache-ca", "service/dynamo-cache", "--namespace=dynamo-cache"];
-        let _ = self.plane.kubectl(&delete);
+        // It goes with its ServiceAccount, but nobody waits for that here.
+        let _ = self.plane.kubectl(&["delete", "secret", "dynamo-cache-ca", "--namespace=dynamo-cache"]);
     }
 }
 
