@@ -46,36 +46,59 @@ fn wait_for_page(webhook: &Webhook, words: &str) {
 }
 
 #[test]
-fn watches_that_end_or_are_refused_are_taken_up_again_and_pods_are_answered_meanwhile() {
+fn watches_that_end_are_taken_up_again() {
+    heals_after(None);
+}
+
+#[test]
+fn watches_that_are_gone_410_are_taken_up_again_and_pods_are_answered_meanwhile() {
+    heals_after(Some(410));
+}
+
+#[test]
+fn an_api_server_that_wants_fewer_requests_429_is_asked_again_and_pods_are_answered_meanwhile() {
+    heals_after(Some(429));
+}
+
+#[test]
+fn an_api_server_that_forbids_403_is_asked_again_and_pods_are_answered_meanwhile() {
+    heals_after(Some(403));
+}
+
+#[test]
+fn an_api_server_that_fails_500_or_is_away_503_is_asked_again_and_pods_are_answered_meanwhile() {
+    heals_after(Some(500));
+    heals_after(Some(503));
+}
+
+/// Every watch is cut, and where `refusal` is a status, everything that is asked after is answered with it. What was known
+/// is known meanwhile, and what was missed is seen after.
+fn heals_after(refusal: Option<u16>) {
     let installed = webhook::running();
     let faulty = Faulty::to(&fs::read_to_string(installed.kubeconfig()).unwrap());
-    let webhook = pair::served_for(&pair::elliptic("faulty"), &file("faulty.kubeconfig", &faulty.kubeconfig()));
+    let name = format!("faulty-{}", refusal.unwrap_or_default());
+    let kubeconfig = file(&format!("{name}.kubeconfig"), &faulty.kubeconfig());
+    let webhook = pair::served_for(&pair::elliptic(&name), &kubeconfig);
     wait_for_page(&webhook, "[+]claims: ok");
     let namespace = Namespace::opted_in(shared(), &[]);
-    // It is gone, it came too often, it is not ours to see, it fails, it is away; and a watch that ends as they all do.
-    for refusal in [Some(410), Some(429), Some(403), Some(500), Some(503), None] {
-        namespace.claims(&["model-cache"]);
-        wait_for_model(&webhook, &namespace.name, true);
-        faulty.refuse(refusal);
-        faulty.cut();
-        if refusal.is_some() {
-            for condition in ["claims", "namespaces"] {
-                wait_for_page(&webhook, &format!("[-]{condition}: the watch fails: "));
-            }
-            assert_eq!(
-                reviewed(&webhook, &namespace.name)["containers"]["main"][0],
-                "model",
-                "what was known is known"
-            );
-            assert_eq!(webhook.page("/readyz").status, 200, "it was ready, so it stays");
-        }
-        namespace.kubectl(&["delete", "persistentvolumeclaim", "model-cache", "--wait=false"]).unwrap();
-        faulty.refuse(None);
-        // That a claim is gone is told by nothing but a watch.
-        wait_for_model(&webhook, &namespace.name, false);
+    namespace.claims(&["model-cache"]);
+    wait_for_model(&webhook, &namespace.name, true);
+    faulty.refuse(refusal);
+    faulty.cut();
+    if refusal.is_some() {
         for condition in ["claims", "namespaces"] {
-            wait_for_page(&webhook, &format!("[+]{condition}: ok"));
+            wait_for_page(&webhook, &format!("[-]{condition}: the watch fails: "));
         }
+        let cached = &reviewed(&webhook, &namespace.name)["containers"]["main"][0];
+        assert_eq!(cached, "model", "what was known is known");
+        assert_eq!(webhook.page("/readyz").status, 200, "it was ready, so it stays");
+    }
+    namespace.kubectl(&["delete", "persistentvolumeclaim", "model-cache", "--wait=false"]).unwrap();
+    faulty.refuse(None);
+    // That a claim is gone is told by nothing but a watch.
+    wait_for_model(&webhook, &namespace.name, false);
+    for condition in ["claims", "namespaces"] {
+        wait_for_page(&webhook, &format!("[+]{condition}: ok"));
     }
 }
 
