@@ -6,7 +6,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// Something that reads, and all that is read inside of it, with that one difference.
+/// One of serde's readers (a deserializer, a visitor, a seed, the members of an object or a list), which hands objects to
+/// their visitors as maps, and everything that it reads inside of it to another `Named`.
 #[derive(Debug)]
 pub(in super::super) struct Named<T>(pub(in super::super) T);
 

@@ -79,7 +79,7 @@ pub(super) async fn check(
 fn label(name: &str, webhook: &Webhook, namespace: Option<&Value>, report: &mut Report) -> bool {
     match opt_in::not_asked(webhook, name, namespace) {
         None => {
-            report.good("label", "its label asks for caches");
+            report.good("label", "the webhook is asked about its pods");
             true
         }
         Some(NotAsked { why, fix, .. }) => {
