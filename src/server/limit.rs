@@ -27,7 +27,7 @@ const SMALL_BODY: usize = 32 * 1024;
 
 /// Reviews in flight. An API server has at most 200 mutating requests in flight by default (`--max-mutating-requests-
 /// inflight`), and three replicas of it are usual.
-const ALL_REVIEWS: usize = 1024;
+pub(super) const ALL_REVIEWS: usize = 1024;
 
 /// From a request's head to the end of its body. The chart's `timeoutSeconds` is 3: who asked has given up by then.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);

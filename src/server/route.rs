@@ -146,8 +146,8 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use axum::Router;
-    use axum::body::Body;
-    use axum::http::{StatusCode, Uri};
+    use axum::body::{Body, Bytes};
+    use axum::http::{HeaderMap, StatusCode, Uri};
     use http_body_util::BodyExt as _;
     use hyper::Request;
     use hyper::service::Service as _;
@@ -159,7 +159,24 @@ mod tests {
     use crate::admission::settings::Settings;
     use crate::cluster::Facts;
     use crate::metrics::Metrics;
-    use crate::server::limit::Limits;
+    use crate::server::limit::{ALL_REVIEWS, Limits};
+
+    /// The routes of a webhook that has this for an API server.
+    fn routes(api_server: Router, metrics: &Arc<Metrics>) -> TowerToHyperService<Router> {
+        let facts = Facts::of(&kube::Client::new(api_server, "default"), "", metrics);
+        let (config, limits) = (watch::Sender::default().subscribe(), Limits::new(Arc::clone(metrics)));
+        let webhook = Webhook { config, facts, events: None, limits, metrics: Arc::clone(metrics) };
+        TowerToHyperService::new(webhook.routes())
+    }
+
+    /// Asks about a pod in a namespace that no watch knows.
+    async fn ask(routes: &TowerToHyperService<Router>, namespace: &str) -> (StatusCode, HeaderMap, Bytes) {
+        let body = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","namespace":"NAMESPACE",
+            "kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","object":{"spec":{"containers":[]}}}}"#;
+        let body = Body::from(body.replace("NAMESPACE", namespace));
+        let (head, body) = routes.call(Request::post("/mutate").body(body).unwrap()).await.unwrap().into_parts();
+        (head.status, head.headers, body.collect().await.unwrap().to_bytes())
+    }
 
     #[tokio::test]
     async fn a_panic_costs_the_review_that_causes_it_and_no_other() {
@@ -168,26 +185,36 @@ mod tests {
             StatusCode::NOT_FOUND
         });
         let metrics = Arc::new(Metrics::default());
-        let facts = Facts::of(&kube::Client::new(api_server, "default"), "", &metrics);
-        let (config, limits) = (watch::Sender::default().subscribe(), Limits::new(Arc::clone(&metrics)));
-        let webhook = Webhook { config, facts, events: None, limits, metrics: Arc::clone(&metrics) };
-        let routes = TowerToHyperService::new(webhook.routes());
-        let ask = async |namespace: &str| {
-            let body = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","namespace":"NAMESPACE",
-                "kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","object":{"spec":{"containers":[]}}}}"#;
-            let body = Body::from(body.replace("NAMESPACE", namespace));
-            let answer = routes.call(Request::post("/mutate").body(body).unwrap()).await.unwrap();
-            let status = answer.status();
-            (status, answer.into_body().collect().await.unwrap().to_bytes())
-        };
+        let routes = routes(api_server, &metrics);
         for round in 1..=3 {
-            let (status, text) = ask("broken").await;
+            let (status, _, text) = ask(&routes, "broken").await;
             assert_eq!((status.as_u16(), &*text), (500, &b"dynamo-cache failed; its log says more\n"[..]));
-            assert_eq!(ask("well").await.0, 200);
+            assert_eq!(ask(&routes, "well").await.0, 200);
             let page = metrics.page();
             assert!(page.contains(&format!("answers_total{{status=\"500\"}} {round}\n")), "{page}");
             assert!(page.contains("in_flight_bytes 0\n"), "{page}");
         }
+    }
+
+    #[tokio::test]
+    async fn more_reviews_at_once_than_there_are_places_are_told_to_come_again() {
+        // Nobody is answered, so every review stays where it is.
+        let api_server = Router::new().fallback(std::future::pending::<StatusCode>);
+        let metrics = Arc::new(Metrics::default());
+        let routes = routes(api_server, &metrics);
+        let mut places: Vec<_> = (0..ALL_REVIEWS).map(|_| Box::pin(ask(&routes, "slow"))).collect();
+        for place in &mut places {
+            assert!(futures::poll!(place).is_pending());
+        }
+        for shed in 1..=2 {
+            let (status, head, text) = ask(&routes, "slow").await;
+            assert_eq!((status.as_u16(), &*text), (503, &b"too many reviews are in flight, try again\n"[..]));
+            assert_eq!((&head["retry-after"], &head["connection"]), (&"1".parse().unwrap(), &"close".parse().unwrap()));
+            let page = metrics.page();
+            assert!(page.contains(&format!("shed_total{{bound=\"reviews\"}} {shed}\n")), "{page}");
+        }
+        drop(places.pop());
+        assert!(futures::poll!(Box::pin(ask(&routes, "slow"))).is_pending(), "a place is free again");
     }
 
     #[test]
