@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::authentication::v1::{SelfSubjectReview, UserInfo};
@@ -11,16 +12,20 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::watch;
-use tracing::warn;
+use tokio::time::timeout;
+use tracing::info;
 
-use super::watching;
+use super::{in_words, watching};
 use crate::metrics::{Kind, Metrics};
+
+/// Within which the API server has to say who we are: a part of the time that a write may take.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// The Secret, and what was last seen of it.
 pub struct Shared {
     api: Api<Secret>,
-    /// Tells who we are.
-    whoami: Api<SelfSubjectReview>,
+    /// Where the API server tells who asks.
+    reviews: Api<SelfSubjectReview>,
     name: String,
     seen: watch::Sender<Seen>,
     /// Why nothing new is seen, where the watch fails.
@@ -63,7 +68,7 @@ impl Shared {
     pub fn of(client: &Client, namespace: &str, name: &str, metrics: &Arc<Metrics>) -> Self {
         Shared {
             api: Api::namespaced(client.clone(), namespace),
-            whoami: Api::all(client.clone()),
+            reviews: Api::all(client.clone()),
             name: name.to_owned(),
             seen: watch::Sender::default(),
             failing: watch::Sender::default(),
@@ -100,7 +105,7 @@ impl Shared {
     /// The API server refused or could not be reached.
     pub async fn store(&self, data: BTreeMap<String, Vec<u8>>, over: Option<&Stored>) -> Result<bool, kube::Error> {
         let mut secret = match over {
-            None => self.fresh(self.account().await),
+            None => self.fresh(self.ask_for_owner().await),
             Some(stored) => (*stored.0).clone(),
         };
         secret.data = Some(data.into_iter().map(|(key, value)| (key, ByteString(value))).collect());
@@ -117,7 +122,9 @@ impl Shared {
     }
 
     /// Without data. It goes with the ServiceAccount whose replicas make it, since nobody else knows of it: the garbage
-    /// collector sees to that, <https://kubernetes.io/docs/concepts/architecture/garbage-collection/>.
+    /// collector sees to that, <https://kubernetes.io/docs/concepts/architecture/garbage-collection/>. Only whoever creates it
+    /// names an owner: to add one later takes, in some clusters, the right to delete Secrets (admission plugin
+    /// `OwnerReferencesPermissionEnforcement`).
     fn fresh(&self, owner: Option<OwnerReference>) -> Secret {
         let mut secret = Secret { type_: Some("Opaque".to_owned()), ..Secret::default() };
         secret.metadata.name = Some(self.name.clone());
@@ -127,21 +134,23 @@ impl Shared {
         secret
     }
 
-    /// The ServiceAccount that we are, where we are one of the Secret's namespace. Everybody may ask who they are.
-    async fn account(&self) -> Option<OwnerReference> {
-        let asked = self.whoami.create(&PostParams::default(), &SelfSubjectReview::default()).await;
-        let user = match asked {
-            Ok(review) => review.status?.user_info?,
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                warn!(
-                    error,
-                    "failed to ask who we are; the Secret of the CA will have no owner, and stay when we are removed"
-                );
-                return None;
+    /// The ServiceAccount that we are. Everybody may ask who they are; a CA does not wait for an API server that does not say.
+    async fn ask_for_owner(&self) -> Option<OwnerReference> {
+        let review = SelfSubjectReview::default();
+        let why = match timeout(ANSWER, self.reviews.create(&PostParams::default(), &review)).await {
+            Ok(Ok(review)) => {
+                let user = review.status.and_then(|status| status.user_info).unwrap_or_default();
+                let owner = owner(&user, self.api.namespace().unwrap_or_default());
+                if owner.is_some() {
+                    return owner;
+                }
+                format!("{:?} is no ServiceAccount of its namespace", user.username.unwrap_or_default())
             }
+            Ok(Err(error)) => in_words(&error),
+            Err(_) => format!("no answer within {ANSWER:?}"),
         };
-        owner(&user, self.api.namespace().unwrap_or_default())
+        info!(why, "the Secret of the CA gets no owner, and stays when the webhook is uninstalled");
+        None
     }
 }
 
@@ -167,9 +176,18 @@ impl fmt::Debug for Shared {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::authentication::v1::UserInfo;
+    use std::collections::BTreeMap;
+    use std::future::{pending, ready};
+    use std::sync::{Arc, Mutex};
 
-    use super::owner;
+    use axum::Router;
+    use axum::http::StatusCode;
+    use axum::routing::post;
+    use k8s_openapi::api::authentication::v1::UserInfo;
+    use serde_json::{Value, json};
+
+    use super::{Shared, owner};
+    use crate::metrics::Metrics;
 
     fn user(name: &str, uid: Option<&str>) -> UserInfo {
         UserInfo { username: Some(name.to_owned()), uid: uid.map(str::to_owned), ..UserInfo::default() }
@@ -187,6 +205,44 @@ mod tests {
             ("kubernetes-admin", Some("7d1c")),
         ] {
             assert_eq!(owner(&user(name, uid), "caches"), None, "{name} {uid:?}");
+        }
+    }
+
+    /// The Secret that is created where the API server answers so when asked who asks.
+    async fn created<F>(who: impl Fn() -> F + Clone + Send + Sync + 'static) -> Value
+    where
+        F: Future<Output = (StatusCode, String)> + Send,
+    {
+        let stored = Arc::new(Mutex::new(String::new()));
+        let kept = Arc::clone(&stored);
+        let keep = async move |secret: String| {
+            kept.lock().unwrap().clone_from(&secret);
+            secret
+        };
+        let api_server = Router::new()
+            .route("/apis/authentication.k8s.io/v1/selfsubjectreviews", post(move || who()))
+            .route("/api/v1/namespaces/caches/secrets", post(keep));
+        let client = kube::Client::new(api_server, "default");
+        let shared = Shared::of(&client, "caches", "ca", &Arc::new(Metrics::default()));
+        assert!(shared.store(BTreeMap::new(), None).await.unwrap());
+        serde_json::from_str(&stored.lock().unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_secret_goes_with_who_makes_it() {
+        let who = json!({"status": {"userInfo": {"username": "system:serviceaccount:caches:webhook", "uid": "7d1c"}}});
+        let secret = created(move || ready((StatusCode::CREATED, who.to_string()))).await;
+        let owner = json!([{"apiVersion": "v1", "kind": "ServiceAccount", "name": "webhook", "uid": "7d1c"}]);
+        assert_eq!(secret["metadata"]["ownerReferences"], owner);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_does_not_say_who_we_are_keeps_no_ca_from_being_made() {
+        let forbidden = json!({"kind": "Status", "status": "Failure", "reason": "Forbidden", "code": 403});
+        let refuses = move || ready((StatusCode::FORBIDDEN, forbidden.to_string()));
+        for secret in [created(refuses).await, created(pending).await] {
+            let metadata = &secret["metadata"];
+            assert_eq!((&metadata["name"], metadata.get("ownerReferences")), (&json!("ca"), None));
         }
     }
 }

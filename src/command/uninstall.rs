@@ -65,7 +65,8 @@ fn rest(installed: &Installed) -> String {
     };
     format!(
         "New pods start without caches from now on; those that run keep theirs. What is left:\n  {remove}\n  \
-         kubectl label namespaces --selector dynamo-cache.io/inject dynamo-cache.io/inject-\n\
+         kubectl delete secret {}-ca --namespace {} --ignore-not-found\n  kubectl label namespaces --selector dynamo-cache.io/inject dynamo-cache.io/inject-\n\
          Claims and what is on them stay.\n",
+        installed.service, installed.namespace
     )
 }
