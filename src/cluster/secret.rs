@@ -220,7 +220,7 @@ mod tests {
             secret
         };
         let api_server = Router::new()
-            .route("/apis/authentication.k8s.io/v1/selfsubjectreviews", post(move || who()))
+            .route("/apis/authentication.k8s.io/v1/selfsubjectreviews", post(who))
             .route("/api/v1/namespaces/caches/secrets", post(keep));
         let client = kube::Client::new(api_server, "default");
         let shared = Shared::of(&client, "caches", "ca", &Arc::new(Metrics::default()));

@@ -83,6 +83,7 @@ fn heals_after(refusal: Option<u16>) {
     let namespace = Namespace::opted_in(shared(), &[]);
     namespace.claims(&["model-cache"]);
     wait_for_model(&webhook, &namespace.name, true);
+    let before = faulty.watches();
     faulty.refuse(refusal);
     faulty.cut();
     if refusal.is_some() {
@@ -95,6 +96,9 @@ fn heals_after(refusal: Option<u16>) {
     }
     namespace.kubectl(&["delete", "persistentvolumeclaim", "model-cache", "--wait=false"]).unwrap();
     faulty.refuse(None);
+    wait_for("the watches of claims and of namespaces to begin again", || {
+        if faulty.watches() >= before + 2 { Ok(()) } else { Err(format!("{} of {before}", faulty.watches())) }
+    });
     // That a claim is gone is told by nothing but a watch.
     wait_for_model(&webhook, &namespace.name, false);
     for condition in ["claims", "namespaces"] {

@@ -118,7 +118,7 @@ fn helm_uninstall_removes_the_webhook_configuration_first_and_the_commands_of_th
     let _turn = turn();
     let installation = Installation::adopt(&plane, &["--drain=0s"]);
     // It runs until the end, as pods do, and must not put its Secret back.
-    let _replica = installation.ready("one");
+    let replica = installation.ready("one");
     let there = ours(&plane);
     for object in ["deployment.apps/dynamo-cache", "secret/dynamo-cache-ca"] {
         assert!(there.contains(object), "{there}");
@@ -128,6 +128,11 @@ fn helm_uninstall_removes_the_webhook_configuration_first_and_the_commands_of_th
         let left = ours(&plane);
         if left == "namespace/dynamo-cache" { Ok(()) } else { Err(left) }
     });
+    wait_for("the replica to have tried to put its Secret back", || {
+        let log = replica.log();
+        if log.contains("failed to write the Secret") { Ok(()) } else { Err(log) }
+    });
+    assert_eq!(ours(&plane), "namespace/dynamo-cache");
     let position = |kind: &str| {
         let mut lines = said.lines().filter(|line| line.contains("starting delete"));
         lines.position(|line| line.ends_with(&format!("kind={kind}"))).unwrap_or_else(|| panic!("no {kind}: {said}"))

@@ -1,6 +1,8 @@
 //! A way to the real API server that fails on demand.
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -33,6 +35,8 @@ struct Faults {
     refuses: Mutex<Option<StatusCode>>,
     /// A watch ends when this changes.
     cuts: watch::Sender<usize>,
+    /// Watches that were begun.
+    watches: AtomicUsize,
 }
 
 impl Faulty {
@@ -45,7 +49,12 @@ impl Faulty {
             (kube::Client::try_from(config.unwrap()).unwrap(), TcpListener::bind((ADDRESS, 0)).await.unwrap())
         });
         let address = listener.local_addr().unwrap();
-        let faults = Arc::new(Faults { client, refuses: Mutex::default(), cuts: watch::Sender::default() });
+        let faults = Arc::new(Faults {
+            client,
+            refuses: Mutex::default(),
+            cuts: watch::Sender::default(),
+            watches: AtomicUsize::new(0),
+        });
         let routes = Router::new().fallback(pass).with_state(Arc::clone(&faults));
         let mut served = JoinSet::new();
         served.spawn_on(async move { axum::serve(listener, routes).await.unwrap() }, runtime.handle());
@@ -71,6 +80,11 @@ impl Faulty {
         *self.faults.refuses.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 
+    /// How many watches were begun so far, of whatever.
+    pub(crate) fn watches(&self) -> usize {
+        self.faults.watches.load(Relaxed)
+    }
+
     /// Ends every watch that is open.
     pub(crate) fn cut(&self) {
         self.faults.cuts.send_modify(|cuts| *cuts += 1);
@@ -86,6 +100,9 @@ async fn pass(State(faults): State<Arc<Faults>>, request: Request) -> Response {
         return (status, head, body.to_string()).into_response();
     }
     let mut cuts = faults.cuts.subscribe();
+    if request.uri().query().is_some_and(|query| query.contains("watch=")) {
+        faults.watches.fetch_add(1, Relaxed);
+    }
     let (mut head, body) = request.into_parts();
     head.headers.remove(header::HOST);
     let body = to_bytes(body, 1 << 20).await.unwrap();
