@@ -19,6 +19,8 @@ mod caller;
 #[allow(dead_code, reason = "other benches take other parts")]
 #[path = "../samples.rs"]
 mod samples;
+#[path = "../machine.rs"]
+mod machine;
 
 mod create;
 mod policy;
@@ -32,6 +34,9 @@ use self::control_plane::namespace::Namespace;
 use self::control_plane::{shared, webhook};
 
 fn main() {
+    let unknown = std::env::args().skip(1).find(|argument| argument != "--bench");
+    assert_eq!(unknown, None, "hook takes no arguments");
+    println!("{}\n", machine::line());
     let plane = shared();
     let webhook = webhook::running();
     // What is measured is the webhook. Its guard is a policy beside it, and would be counted with it.

@@ -7,7 +7,7 @@ use std::process::Command;
 
 /// What is said where a program is missing.
 const LACKING: &str = "\
-the load bench needs two processors, h2load, taskset and Go:
+the load bench needs two processors, h2load, taskset, setpriv and Go:
   apt-get install nghttp2-client util-linux    and https://go.dev/doc/install";
 
 /// What one run showed.
@@ -21,13 +21,20 @@ pub(crate) struct Run {
 pub(crate) fn check() -> Result<(), String> {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let runs = |program, argument| Command::new(program).arg(argument).output().is_ok_and(|ran| ran.status.success());
-    let all = processors > 1 && runs("h2load", "--version") && runs("taskset", "--version") && runs("go", "version");
-    all.then_some(()).ok_or_else(|| LACKING.to_owned())
+    let tools = [("h2load", "--version"), ("taskset", "--version"), ("setpriv", "--version"), ("go", "version")];
+    let lacks = tools.iter().find(|(program, argument)| !runs(program, argument));
+    match lacks {
+        Some((program, _)) => Err(format!("{program} is missing: {LACKING}")),
+        None if processors < 2 => Err(format!("there is one processor: {LACKING}")),
+        None => Ok(()),
+    }
 }
 
-/// Keeps this process, too, from the server's processor.
+/// Keeps this thread, too, from the server's processor.
 pub(crate) fn stay_on_the_second_processor() {
-    let moved = Command::new("taskset").args(["--cpu-list", "--pid", "1", &std::process::id().to_string()]).output();
+    let thread = fs::read_link("/proc/thread-self").unwrap();
+    let thread = thread.file_name().unwrap();
+    let moved = Command::new("taskset").args(["--cpu-list", "--pid", "1"]).arg(thread).output();
     assert!(moved.as_ref().is_ok_and(|moved| moved.status.success()), "{moved:?}");
 }
 

@@ -6,6 +6,8 @@
 
 #[path = "../cluster.rs"]
 mod cluster;
+#[path = "../machine.rs"]
+mod machine;
 #[allow(dead_code, reason = "other benches take other parts")]
 #[path = "../samples.rs"]
 mod samples;
@@ -27,6 +29,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+const PARTS: [&str; 5] = ["rounds", "growth", "start", "memory", "bounds"];
+
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     // Cargo builds one program of this; the echo and the stand-in are processes of their own all the same.
@@ -41,13 +45,17 @@ fn main() -> ExitCode {
         }
         _ => {}
     }
+    if let Some(unknown) = arguments.iter().find(|argument| !PARTS.contains(&argument.as_str())) {
+        eprintln!("load has no part {unknown}; its parts are {}, all of them unless told", PARTS.join(", "));
+        return ExitCode::FAILURE;
+    }
     if let Err(lacking) = generator::check() {
         eprintln!("{lacking}");
         return ExitCode::FAILURE;
     }
     let folder = Folder::new();
-    let chosen = |part: &str| arguments.is_empty() || arguments.iter().any(|argument| part.contains(&**argument));
-    println!("{}\n", machine());
+    let chosen = |part: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == part);
+    println!("{}\n", machine::line());
     if chosen("rounds") {
         rounds::run(&folder.0);
     }
@@ -66,33 +74,23 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Where certificates, bodies and logs lie while this runs.
+/// Where certificates, bodies, logs and controller-runtime's program lie while this runs: among what cargo builds, so that
+/// one that is stopped leaves nothing elsewhere, and the next one takes its place.
 struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Self {
-        let folder = std::env::temp_dir().join(format!("dynamo-cache-load-{}", std::process::id()));
-        fs::create_dir(&folder).unwrap();
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("load");
+        drop(Folder(folder.clone()));
+        fs::create_dir_all(&folder).unwrap();
         Folder(folder)
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What is left there is small, and hurts nobody.
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-/// What stands above figures, without which they say little.
-fn machine() -> String {
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let processors = read("/proc/cpuinfo");
-    let model = processors.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let count = processors.lines().filter(|line| line.starts_with("processor")).count();
-    let load = read("/proc/loadavg");
-    let load = load.split(' ').next().unwrap_or_default();
-    format!("{count} processors, {}; load before: {load}", model.trim_start_matches(['\t', ':', ' ']))
 }
 
 /// The one in the middle.

@@ -21,15 +21,18 @@ pub(crate) struct Process(Child);
 impl Process {
     /// Starts a program on the first processor alone.
     pub(crate) fn pinned(program: &Path, arguments: &[String]) -> Self {
-        Self::spawn(Command::new("taskset").args(["--cpu-list", "0"]).arg(program).args(arguments))
+        Self::spawn(program, arguments, &["taskset", "--cpu-list", "0"])
     }
 
     /// Starts a program where the system likes.
     pub(crate) fn start(program: &Path, arguments: &[String]) -> Self {
-        Self::spawn(Command::new(program).args(arguments))
+        Self::spawn(program, arguments, &[])
     }
 
-    fn spawn(command: &mut Command) -> Self {
+    /// It ends with the thread that starts it, however that ends.
+    fn spawn(program: &Path, arguments: &[String], by: &[&str]) -> Self {
+        let mut command = Command::new("setpriv");
+        let command = command.args(["--pdeathsig", "KILL"]).args(by).arg(program).args(arguments);
         let command = command.env_remove("KUBERNETES_SERVICE_HOST").env_remove("RUST_LOG");
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         Process(child.unwrap_or_else(|why| panic!("failed to run {}: {why}", command.get_program().display())))

@@ -89,7 +89,10 @@ fn build(folder: &Path) -> PathBuf {
     let (module, program) =
         (concat!(env!("CARGO_MANIFEST_DIR"), "/benches/load/controller-runtime"), folder.join("controller-runtime"));
     let mut go = Command::new("go");
-    go.args(["build", "-trimpath", "-ldflags=-s -w", "-o"]).arg(&program).arg(".").current_dir(module);
+    go.args(["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o"])
+        .arg(&program)
+        .arg(".")
+        .current_dir(module);
     let built = go.env("CGO_ENABLED", "0").env("GOFLAGS", "").env("GOWORK", "off").status().unwrap();
     assert!(built.success(), "go build failed, see above");
     program
