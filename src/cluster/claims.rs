@@ -9,7 +9,7 @@ use kube::{Api, Client};
 
 use super::live::Live;
 use super::store::Store;
-use super::watching::relisting;
+use super::watching::{in_pages, relisting};
 use crate::admission::claim::Claim;
 use crate::metrics::{Kind, Metrics};
 
@@ -33,7 +33,7 @@ impl Claims {
 
     /// Watches, for ever. `tell` is called whenever all of them are known, and when the watch fails.
     pub async fn follow(&self, tell: impl Fn(Result<(), String>)) {
-        let events = relisting(|| watcher(Api::all(self.client.clone()), watcher::Config::default()));
+        let events = relisting(|| watcher(Api::all(self.client.clone()), in_pages()));
         self.store.follow(events, reduce, (Kind::Claim, &self.metrics), tell).await;
     }
 

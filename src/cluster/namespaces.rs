@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::live::Live;
 use super::store::Store;
-use super::watching::relisting;
+use super::watching::{in_pages, relisting};
 use crate::admission::settings::PREFIX;
 use crate::metrics::{Kind, Metrics};
 
@@ -42,7 +42,7 @@ impl Namespaces {
 
     /// Watches, for ever. `tell` is called whenever all of them are known, and when the watch fails.
     pub async fn follow(&self, tell: impl Fn(Result<(), String>)) {
-        let events = relisting(|| watcher(self.api.clone(), watcher::Config::default().labels(&self.selector)));
+        let events = relisting(|| watcher(self.api.clone(), in_pages().labels(&self.selector)));
         let tell = |known: Result<(), String>| {
             if known.is_ok() {
                 self.listed.send_replace(true);

@@ -39,6 +39,13 @@ where
     })
 }
 
+/// How collections are listed: in smaller pages than kube's own of 500. What a page is read into is given back at once, but
+/// leaves its holes among what is kept of it: ten thousand claims took three times the memory, and reviews longer
+/// (`benches/README.md`).
+pub(super) fn in_pages() -> watcher::Config {
+    watcher::Config::default().page_size(100)
+}
+
 /// Watches the one object of a name. `tell` is told of it as it is and as it changes, of none where it is not there, and
 /// why the watch fails for the moment, which is logged and counted.
 pub(super) async fn follow<K>(
