@@ -26,7 +26,7 @@ struct Elsewhere {
 const KUSTOMIZE: &str = "the_rendered_manifests_are_a_base_for_kustomize_and_what_the_document_removes_leaves_nothing";
 
 /// All that `documents_on_cluster` does not run.
-const ELSEWHERE: [Elsewhere; 10] = [
+const ELSEWHERE: [Elsewhere; 11] = [
     Elsewhere { what: What::Command("tests/run"), why: "it is what runs the tests", test: None },
     Elsewhere {
         what: What::Command("tests/try"),
@@ -51,6 +51,7 @@ const ELSEWHERE: [Elsewhere; 10] = [
         why: "needs a container engine; tests/node/image builds the same image without one",
         test: Some(("tests/node/suite/install.rs", "the_image_takes_at_most_12_megabytes")),
     },
+    Elsewhere { what: What::Command("docker push "), why: "needs a registry", test: None },
     Elsewhere {
         what: What::Command("dynamo-cache check -n inference --write-probe"),
         why: "needs a kubelet",
