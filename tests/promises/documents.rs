@@ -26,7 +26,7 @@ struct Elsewhere {
 const KUSTOMIZE: &str = "the_rendered_manifests_are_a_base_for_kustomize_and_what_the_document_removes_leaves_nothing";
 
 /// All that `documents_on_cluster` does not run.
-const ELSEWHERE: [Elsewhere; 11] = [
+const ELSEWHERE: [Elsewhere; 12] = [
     Elsewhere { what: What::Command("tests/run"), why: "it is what runs the tests", test: None },
     Elsewhere {
         what: What::Command("tests/try"),
@@ -56,6 +56,14 @@ const ELSEWHERE: [Elsewhere; 11] = [
         what: What::Command("dynamo-cache check -n inference --write-probe"),
         why: "needs a kubelet",
         test: Some(("tests/node/suite/check.rs", "a_healthy_installation_is_all_well_and_its_claims_are_written")),
+    },
+    Elsewhere {
+        what: What::Command("kubectl wait -n inference --for=condition=complete --timeout=1h job/download-qwen3-0-6b"),
+        why: "needs a kubelet, on which a test waits for this Job",
+        test: Some((
+            "tests/node/suite/life.rs",
+            "a_worker_finds_its_model_with_the_network_gone_and_without_the_label_it_does_not",
+        )),
     },
     Elsewhere {
         what: What::Command(
