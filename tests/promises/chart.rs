@@ -203,6 +203,7 @@ fn alerts_and_dashboard_come_with_their_switches_and_are_the_files() {
 fn what_cannot_work_is_refused_before_anything_reaches_the_cluster() {
     for (values, words) in [
         ("{hostNetwork: true}", "the kubelet has port 10250 of every node; set ports.webhook to another one"),
+        ("{hostNetwork: true, ports: {webhook: 10260, admin: 10250}}", "set ports.admin to another one"),
         ("{ports: {admin: 10250}}", "ports.webhook and ports.admin are the same"),
         ("{ports: {webhook: 443}}", "/ports/webhook"),
         ("{dnsPolicy: None}", "dnsConfig.nameservers"),
