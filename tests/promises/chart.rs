@@ -77,11 +77,21 @@ fn helm_lints_and_renders_the_chart_with_every_switch_of_how_it_runs() {
         ("{podLabels: {a: b}}", ("Deployment", "/spec/template/metadata/labels/a".to_owned()), json!("b")),
         ("{podAnnotations: {a: b}}", ("Deployment", "/spec/template/metadata/annotations/a".to_owned()), json!("b")),
         (
+            "{podAnnotations: {prometheus.io/port: '1'}, metrics: {scrape: none}}",
+            ("Deployment", "/spec/template/metadata/annotations/prometheus.io~1port".to_owned()),
+            json!("1"),
+        ),
+        (
             "{resources: {requests: {cpu: '1'}, limits: {memory: 1Gi}}}",
             container("/resources/limits"),
             resources["limits"].clone(),
         ),
         ("{image: {repository: mine, tag: v2}}", container("/image"), json!("mine:v2")),
+        (
+            "{image: {repository: 'registry.example:5000/mine', tag: v2}}",
+            container("/image"),
+            json!("registry.example:5000/mine:v2"),
+        ),
         (
             &format!("{{image: {{digest: '{digest}'}}}}"),
             container("/image"),
@@ -207,12 +217,22 @@ fn what_cannot_work_is_refused_before_anything_reaches_the_cluster() {
         ("{ports: {admin: 10250}}", "ports.webhook and ports.admin are the same"),
         ("{ports: {webhook: 443}}", "/ports/webhook"),
         ("{dnsPolicy: None}", "dnsConfig.nameservers"),
+        ("{dnsPolicy: None, dnsConfig: {searches: [example]}}", "dnsConfig.nameservers"),
         ("{dnsPolicy: Sometimes}", "dnsPolicy"),
         ("{replica: 3}", "replica"),
         ("{webhook: {namespaceSelector: {team: serving}}}", "namespaceSelector"),
         ("{webhook: {namespaceSelector: {matchExpressions: [{key: a, operator: In}]}}}", "values"),
         ("{webhook: {namespaceSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}}}", "values"),
         ("{certificate: {publish: true}}", "--set certificate.mode=secret"),
+        ("{certificate: {mode: secret, dnsNames: [other.example]}}", "certificate.dnsNames"),
+        ("{certificate: {issuerRef: {name: ca}}}", "--set certificate.mode=cert-manager"),
+        ("{certificate: {mode: cert-manager, issuerRef: {kind: ClusterIssuer}}}", "set certificate.issuerRef.name too"),
+        ("{image: {repository: 'mine:v2'}}", "/image/repository"),
+        ("{image: {repository: 'registry.example:5000/mine:v2'}}", "/image/repository"),
+        ("{image: {repository: 'mine@sha256:0'}}", "/image/repository"),
+        ("{podLabels: {app.kubernetes.io/name: x}}", "podLabels: the chart sets app.kubernetes.io/name itself"),
+        ("{podAnnotations: {prometheus.io/port: '1'}}", "podAnnotations: the chart sets prometheus.io/port itself"),
+        ("{metrics: {alertLabels: {app.kubernetes.io/instance: x}}}", "metrics.alertLabels: the chart sets"),
     ] {
         let refused = template(values).expect_err(values);
         assert!(refused.contains(words), "{values}: {refused}");

@@ -25,6 +25,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 
+{{- define "dynamo-cache.podAnnotations" -}}
+kubectl.kubernetes.io/default-container: dynamo-cache
+{{- if eq .Values.metrics.scrape "annotations" }}
+prometheus.io/scrape: "true"
+prometheus.io/path: /metrics
+prometheus.io/port: {{ .Values.ports.admin | quote }}
+{{- end }}
+{{- end }}
+
 {{- define "dynamo-cache.serviceAccountName" -}}
 {{- default (include "dynamo-cache.fullname" .) .Values.serviceAccount.name }}
 {{- end }}
