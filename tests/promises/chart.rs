@@ -224,6 +224,7 @@ fn what_cannot_work_is_refused_before_anything_reaches_the_cluster() {
         ("{webhook: {namespaceSelector: {matchExpressions: [{key: a, operator: In}]}}}", "values"),
         ("{webhook: {namespaceSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}}}", "values"),
         ("{certificate: {publish: true}}", "--set certificate.mode=secret"),
+        ("{certificate: {secretName: mine}}", "certificate.secretName is for modes cert-manager and secret"),
         ("{certificate: {mode: secret, dnsNames: [other.example]}}", "certificate.dnsNames"),
         ("{certificate: {issuerRef: {name: ca}}}", "--set certificate.mode=cert-manager"),
         ("{certificate: {mode: cert-manager, issuerRef: {kind: ClusterIssuer}}}", "set certificate.issuerRef.name too"),
