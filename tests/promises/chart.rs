@@ -98,6 +98,9 @@ fn helm_lints_and_renders_the_chart_with_every_switch_of_how_it_runs() {
             json!(format!("ghcr.io/dynamo-cache/dynamo-cache@{digest}")),
         ),
         ("{image: {pullPolicy: Always}}", container("/imagePullPolicy"), json!("Always")),
+        ("{logLevel: warn}", container("/env/0"), json!({"name": "RUST_LOG", "value": "warn"})),
+        ("{logLevel: debug}", container("/env/0/value"), json!("info,dynamo_cache=debug")),
+        ("{logLevel: info}", container("/env"), Value::Null),
         ("{ports: {admin: 9090}}", container("/ports/1/containerPort"), json!(9090)),
     ];
     each_is_there(&switches);
@@ -220,6 +223,7 @@ fn what_cannot_work_is_refused_before_anything_reaches_the_cluster() {
         ("{dnsPolicy: None, dnsConfig: {searches: [example]}}", "dnsConfig.nameservers"),
         ("{dnsPolicy: Sometimes}", "dnsPolicy"),
         ("{replica: 3}", "replica"),
+        ("{logLevel: loud}", "/logLevel"),
         ("{webhook: {namespaceSelector: {team: serving}}}", "namespaceSelector"),
         ("{webhook: {namespaceSelector: {matchExpressions: [{key: a, operator: In}]}}}", "values"),
         ("{webhook: {namespaceSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}}}", "values"),
