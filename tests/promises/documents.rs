@@ -26,7 +26,7 @@ struct Elsewhere {
 const KUSTOMIZE: &str = "the_rendered_manifests_are_a_base_for_kustomize_and_what_the_document_removes_leaves_nothing";
 
 /// All that `documents_on_cluster` does not run.
-const ELSEWHERE: [Elsewhere; 12] = [
+const ELSEWHERE: [Elsewhere; 13] = [
     Elsewhere { what: What::Command("tests/run"), why: "it is what runs the tests", test: None },
     Elsewhere {
         what: What::Command("tests/try"),
@@ -79,6 +79,11 @@ const ELSEWHERE: [Elsewhere; 12] = [
         what: What::Command("kubectl logs --namespace dynamo-cache deployment/dynamo-cache"),
         why: "needs a kubelet, and shows what a container has written, which other tests read from the program",
         test: None,
+    },
+    Elsewhere {
+        what: What::Block("kubectl port-forward "),
+        why: "needs a kubelet; the page is asked for at the port itself",
+        test: Some(("tests/node/suite/install.rs", "the_service_leads_to_two_ready_replicas_whose_probes_answer")),
     },
     Elsewhere {
         what: What::Block("kubectl scale --namespace dynamo-cache deployment/dynamo-cache --replicas=0"),
