@@ -203,6 +203,9 @@ fn alerts_and_dashboard_come_with_their_switches_and_are_the_files() {
     let text = dashboard["data"]["dynamo-cache.json"].as_str().unwrap();
     let [rendered, file] = [text, &read("dashboard.json")].map(|text| serde_json::from_str::<Value>(text).unwrap());
     assert_eq!(rendered, file);
+    for panel in file["panels"].as_array().unwrap() {
+        assert!(panel["description"].as_str().is_some_and(|words| !words.is_empty()), "{panel:#}");
+    }
     assert_eq!(dashboard["kind"], "ConfigMap");
     assert_eq!(dashboard["metadata"]["labels"]["grafana_dashboard"], "1");
     assert_eq!(name(rule), "ours");
