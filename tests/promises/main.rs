@@ -38,6 +38,7 @@ mod readme;
 mod release;
 mod renewed;
 mod rights_on_cluster;
+mod run;
 mod second_webhook;
 mod server;
 mod silence;
