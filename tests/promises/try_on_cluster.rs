@@ -8,8 +8,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use super::control_plane::{DEADLINE, ROOT};
+use super::control_plane::{DEADLINE, ROOT, wait_for};
 use super::program::file;
+use super::stored::worker;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_dynamo-cache");
 
@@ -106,11 +107,10 @@ fn a_person_gets_a_cluster_to_try_it_on_and_ctrl_c_removes_all_of_it() {
     assert_eq!(next.len(), 4, "{}", tried.said);
     for (line, expected) in next.iter().zip(["vllm-worker-", "1 component, 1 with all that is theirs", "✓", "in place"])
     {
-        let script = format!("set -eu\n{exports}{line}");
-        let ran = Command::new("bash").args(["-c", &script]).output().unwrap();
-        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
-        assert!(ran.status.success() && said.contains(expected), "{line}:\n{said}{ran:?}");
+        let said = shell(&exports, line).unwrap_or_else(|why| panic!("{why}"));
+        assert!(said.contains(expected), "{line}:\n{said}");
     }
+    settings_that_are_changed_reach_the_webhook(&exports);
     assert!(!marked(&tried.mark).is_empty(), "the mark tells what it started");
 
     tried.signal("INT");
@@ -118,6 +118,26 @@ fn a_person_gets_a_cluster_to_try_it_on_and_ctrl_c_removes_all_of_it() {
     let mut rest = String::new();
     out.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "", "standard output is for a shell");
+}
+
+/// What a command writes in a shell that got the lines.
+fn shell(exports: &str, command: &str) -> Result<String, String> {
+    let ran = Command::new("bash").args(["-c", &format!("set -eu\n{exports}{command}")]).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    if ran.status.success() { Ok(said) } else { Err(format!("{command}:\n{ran:?}")) }
+}
+
+/// As on a cluster with nodes.
+fn settings_that_are_changed_reach_the_webhook(exports: &str) {
+    let values = "--reuse-values --set config.modelCache.claim=other,config.missingClaim=inject";
+    let upgrade = format!("helm upgrade dynamo-cache '{ROOT}/manifests/chart' --namespace dynamo-cache {values}");
+    shell(exports, &upgrade).unwrap();
+    let pod = file("try-worker.json", &worker("later").to_string());
+    let create = format!("kubectl create --dry-run=server --namespace inference --filename '{pod}' --output yaml");
+    wait_for("a pod that gets what was set", || {
+        let said = shell(exports, &create)?;
+        if said.contains("claimName: other") { Ok(()) } else { Err(said) }
+    });
 }
 
 #[test]
