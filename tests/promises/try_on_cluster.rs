@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
+use super::control_plane::webhook::ask;
 use super::control_plane::{DEADLINE, ROOT, wait_for};
 use super::program::file;
 use super::stored::worker;
@@ -83,7 +84,7 @@ fn marked(mark: &str) -> Vec<String> {
 #[test]
 fn a_person_gets_a_cluster_to_try_it_on_and_ctrl_c_removes_all_of_it() {
     let mut tried = Try::start("whole", PROGRAM);
-    tried.says("Ctrl-C here removes it all.");
+    tried.says(&format!("Ctrl-C here, or kill {}, removes it all.", tried.child.id()));
     for words in [
         "--- asked for\n+++ stored\n",
         "\n+    dynamo-cache.io/status: '{\"containers\":{\"worker\":[\"model\",\"compile\"]},\"skipped\":[]",
@@ -110,6 +111,7 @@ fn a_person_gets_a_cluster_to_try_it_on_and_ctrl_c_removes_all_of_it() {
         let said = shell(&exports, line).unwrap_or_else(|why| panic!("{why}"));
         assert!(said.contains(expected), "{line}:\n{said}");
     }
+    what_the_webhook_says_itself_is_where_it_tells(&tried.said);
     settings_that_are_changed_reach_the_webhook(&exports);
     assert!(!marked(&tried.mark).is_empty(), "the mark tells what it started");
 
@@ -125,6 +127,19 @@ fn shell(exports: &str, command: &str) -> Result<String, String> {
     let ran = Command::new("bash").args(["-c", &format!("set -eu\n{exports}{command}")]).output().unwrap();
     let said = String::from_utf8_lossy(&ran.stdout).into_owned();
     if ran.status.success() { Ok(said) } else { Err(format!("{command}:\n{ran:?}")) }
+}
+
+fn what_the_webhook_says_itself_is_where_it_tells(said: &str) {
+    let after = |words: &'static str| said.lines().filter_map(move |line| line.strip_prefix(words));
+    let log = after("  tail -f ").next().unwrap_or_else(|| panic!("no log in:\n{said}"));
+    assert!(fs::read_to_string(log).unwrap().contains(" INFO "), "{log}");
+    let pages: Vec<_> = after("  curl ").map(|page| page.trim_matches('\'').trim_start_matches("http://")).collect();
+    for (page, expected) in pages.iter().zip(["\ndynamo_cache_ready 1\n", "[+]probe: ok"]) {
+        let (address, path) = page.split_once('/').unwrap();
+        let answer = ask(address.parse().unwrap(), &format!("/{path}")).unwrap();
+        assert!(answer.contains(expected), "{page}:\n{answer}");
+    }
+    assert_eq!(pages.len(), 2, "{said}");
 }
 
 /// As on a cluster with nodes.
