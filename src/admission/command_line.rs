@@ -56,32 +56,42 @@ pub(super) fn is_model_express_server(name: &str) -> bool {
 impl Shown {
     /// Reads the command line of a container.
     pub fn by(container: &Container<'_>) -> Shown {
-        let words = words(container.command_line());
         let mut shown = Shown::default();
-        for (index, word) in words.iter().enumerate() {
-            let next = words.get(index + 1);
-            shown.read_program(word);
-            shown.read_flag(word.text);
-            if word.text == "-m" {
-                if let Some(module) = next {
-                    shown.read_module(module.text, word.whole.and(module.whole));
-                }
-            } else if let Some(module) = word.text.strip_prefix("-m") {
-                // Python also takes the module in the same element; other programs have flags such as -max.
-                if is_known_module(module) {
-                    shown.read_module(module, word.whole);
-                }
+        let mut last = None;
+        // One word after another: a script may have millions of them.
+        each_word(container.command_line(), &mut |word| {
+            if let Some(last) = last.replace(word) {
+                shown.read(&last, Some(&word));
             }
-            let program = last_name(word.text);
-            if program == "trtllm-serve" {
-                shown.show_engine(Engine::Trtllm, word.whole);
-            } else if let ("vllm", Some(next)) = (program, next)
-                && next.text == "serve"
-            {
-                shown.show_engine(Engine::Vllm, word.whole.and(next.whole));
-            }
+        });
+        if let Some(last) = last {
+            shown.read(&last, None);
         }
         shown
+    }
+
+    /// Reads a word, with the one that follows it.
+    fn read(&mut self, word: &Word<'_>, next: Option<&Word<'_>>) {
+        self.read_program(word);
+        self.read_flag(word.text);
+        if word.text == "-m" {
+            if let Some(module) = next {
+                self.read_module(module.text, word.whole.and(module.whole));
+            }
+        } else if let Some(module) = word.text.strip_prefix("-m") {
+            // Python also takes the module in the same element; other programs have flags such as -max.
+            if is_known_module(module) {
+                self.read_module(module, word.whole);
+            }
+        }
+        let program = last_name(word.text);
+        if program == "trtllm-serve" {
+            self.show_engine(Engine::Trtllm, word.whole);
+        } else if let ("vllm", Some(next)) = (program, next)
+            && next.text == "serve"
+        {
+            self.show_engine(Engine::Vllm, word.whole.and(next.whole));
+        }
     }
 
     fn read_program(&mut self, word: &Word<'_>) {
@@ -157,18 +167,16 @@ fn last_name(word: &str) -> &str {
     word.rsplit('/').next().unwrap_or_default()
 }
 
-fn words<'a>(elements: impl Iterator<Item = &'a str>) -> Vec<Word<'a>> {
-    let mut words = Vec::new();
+fn each_word<'a>(elements: impl Iterator<Item = &'a str>, then: &mut impl FnMut(Word<'a>)) {
     let mut after_c = false;
     for (index, element) in elements.enumerate() {
         if after_c || element.contains(char::is_whitespace) {
-            read_script(element, &mut words);
+            read_script(element, then);
         } else {
-            words.push(Word { text: element, whole: Whole::Yes, program: index == 0 });
+            then(Word { text: element, whole: Whole::Yes, program: index == 0 });
         }
         after_c = is_script_flag(element);
     }
-    words
 }
 
 /// `-c`, `-lc`, `-euxc` and the like: the next element is a script.
@@ -179,7 +187,7 @@ fn is_script_flag(element: &str) -> bool {
         .is_some_and(|flags| flags.bytes().all(|flag| flag.is_ascii_alphabetic()))
 }
 
-fn read_script<'a>(script: &'a str, words: &mut Vec<Word<'a>>) {
+fn read_script<'a>(script: &'a str, then: &mut impl FnMut(Word<'a>)) {
     let mut continued = false;
     let mut expects_program = true;
     for line in script.lines() {
@@ -190,11 +198,11 @@ fn read_script<'a>(script: &'a str, words: &mut Vec<Word<'a>>) {
             expects_program = true;
         }
         continued = line.ends_with('\\');
-        read_line(line, &mut expects_program, words);
+        read_line(line, &mut expects_program, then);
     }
 }
 
-fn read_line<'a>(line: &'a str, expects_program: &mut bool, words: &mut Vec<Word<'a>>) {
+fn read_line<'a>(line: &'a str, expects_program: &mut bool, then: &mut impl FnMut(Word<'a>)) {
     let mut rest = line;
     while let Some(start) = rest.find(|c: char| !ends_word(c)) {
         *expects_program |= rest[..start].contains(ends_command);
@@ -205,14 +213,14 @@ fn read_line<'a>(line: &'a str, expects_program: &mut bool, words: &mut Vec<Word
             let quoted = quoted(&rest[end..]).filter(|_| value.is_empty());
             let value = quoted.map_or(value, |quoted| quoted.trim_matches(['"', '\'']));
             let parts = value.split(ends_word).filter(|part| !part.is_empty());
-            words.extend(parts.map(|text| Word { text, whole: Whole::No, program: false }));
+            parts.for_each(|text| then(Word { text, whole: Whole::No, program: false }));
             rest = &rest[end + quoted.map_or(0, str::len)..];
             continue;
         }
         let text = &rest[..end];
         let program = *expects_program && text != "exec";
         *expects_program &= !program;
-        words.push(Word { text, whole: Whole::No, program });
+        then(Word { text, whole: Whole::No, program });
         rest = &rest[end..];
     }
     *expects_program |= rest.contains(ends_command);
