@@ -12,8 +12,8 @@ use super::{Error, Position, scalar};
 /// Deepest nesting. `serde_json` reads 127 levels, and what is written here has to be readable there.
 const MOST_LEVELS: usize = 120;
 
-/// Most bytes, about, that all aliases of a file may expand to.
-const MOST_ALIASED: usize = 64 << 20;
+/// Most bytes, about, that all anchors and aliases of a file may expand to.
+const MOST_COPIED: usize = 64 << 20;
 
 /// The documents of a file, one by one; nothing follows an error.
 pub fn nodes(text: &str) -> impl Iterator<Item = Result<Node, Error>> {
@@ -23,7 +23,7 @@ pub fn nodes(text: &str) -> impl Iterator<Item = Result<Node, Error>> {
         parser: Parser::new_from_str_with_options(text, options),
         open: Vec::new(),
         anchors: HashMap::new(),
-        aliased: 0,
+        copied: 0,
         failed: false,
     };
     std::iter::from_fn(move || {
@@ -38,8 +38,8 @@ struct Reader<'t> {
     /// The lists and mappings that have begun and not ended.
     open: Vec<Open>,
     anchors: HashMap<usize, Anchored>,
-    /// What aliases have expanded to so far.
-    aliased: usize,
+    /// What anchors and aliases have expanded to so far.
+    copied: usize,
     failed: bool,
 }
 
@@ -99,6 +99,8 @@ impl Reader<'_> {
             if let Some((node, anchor)) = complete {
                 if anchor != 0 {
                     let (levels, bytes) = measure(&node);
+                    // Anchors may nest, and each keeps a copy.
+                    self.count(at, bytes)?;
                     self.anchors.insert(anchor, Anchored { node: node.clone(), levels, bytes });
                 }
                 if let Some(node) = self.place(node)? {
@@ -128,12 +130,19 @@ impl Reader<'_> {
             return Err(Error { at, message: "this alias is inside the node that it stands for".to_owned() });
         };
         self.check_levels(at, anchored.levels)?;
-        self.aliased += anchored.bytes;
-        if self.aliased > MOST_ALIASED {
-            let message = format!("the aliases up to here expand to more than {} MiB", MOST_ALIASED >> 20);
+        let (content, bytes) = (anchored.node.content.clone(), anchored.bytes);
+        self.count(at, bytes)?;
+        Ok(Node { at, content })
+    }
+
+    /// Takes note of a copy.
+    fn count(&mut self, at: Position, bytes: usize) -> Result<(), Error> {
+        self.copied += bytes;
+        if self.copied > MOST_COPIED {
+            let message = format!("the anchors and aliases up to here expand to more than {} MiB", MOST_COPIED >> 20);
             return Err(Error { at, message });
         }
-        Ok(Node { at, content: anchored.node.content.clone() })
+        Ok(())
     }
 
     fn expects_key(&self) -> bool {

@@ -81,7 +81,7 @@ fn what_would_never_end_is_refused() {
         let below = format!("*a{}", level - 1);
         bomb.extend([format!("a{level}: &a{level} [{}]\n", [below.as_str(); 10].join(", "))]);
     }
-    assert!(refused(&bomb).contains("the aliases up to here expand to more than 64 MiB"));
+    assert!(refused(&bomb).contains("the anchors and aliases up to here expand to more than 64 MiB"));
     assert!(refused(&"[".repeat(100_000)).contains(':'));
     assert!(refused(&format!("{}{}", "[".repeat(121), "]".repeat(121))).contains("more than 120 levels deep"));
     assert!(refused(&"- ".repeat(100_000)).contains(':'));
