@@ -3,23 +3,29 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// An absolute path without doubled or trailing slashes; the root is `/`.
+/// An absolute path without doubled or trailing slashes, and without parts `.` and `..`; the root is `/`.
 ///
-/// A path that is not absolute is taken from the root, as the kubelet does with mount paths.
+/// A path that is not absolute is taken from the root, as the kubelet does with mount paths, and runtimes resolve the dots in
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Path<'a>(Cow<'a, str>);
 
 impl<'a> Path<'a> {
     /// Reads a path as received; borrows where nothing has to be changed.
     pub fn new(text: &'a str) -> Self {
-        let normal = text == "/" || (text.starts_with('/') && !text.ends_with('/') && !text.contains("//"));
+        let means_nothing = |part: &str| matches!(part, "" | "." | "..");
+        let normal = text == "/" || (text.starts_with('/') && !text.split('/').skip(1).any(means_nothing));
         if normal {
             return Path(Cow::Borrowed(text));
         }
         let mut path = String::with_capacity(text.len() + 1);
-        for part in text.split('/').filter(|part| !part.is_empty()) {
-            path.push('/');
-            path.push_str(part);
+        for part in text.split('/') {
+            match part {
+                "" | "." => {}
+                // From the root there is no way up.
+                ".." => path.truncate(path.rfind('/').unwrap_or_default()),
+                part => path.extend(["/", part]),
+            }
         }
         if path.is_empty() {
             path.push('/');
@@ -103,6 +109,12 @@ impl fmt::Display for Path<'_> {
     }
 }
 
+/// Whether the text is short enough for a path of ours. Linux takes 4,095 bytes with what stands before it on the node, and 255
+/// in each part (`limits.h`); and the text is written several times into each container.
+pub(super) fn is_short(text: &str) -> bool {
+    text.len() <= 1024 && text.split('/').all(|part| part.len() <= 255)
+}
+
 /// Whether the text is an absolute path without a part `.` or `..`.
 pub(super) fn is_absolute(text: &str) -> bool {
     text.starts_with('/') && !text.split('/').any(|part| part == "." || part == "..")
@@ -110,11 +122,16 @@ pub(super) fn is_absolute(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Path, is_absolute};
+    use super::{Path, is_absolute, is_short};
 
     #[test]
-    fn slashes_that_mean_nothing_are_dropped() {
+    fn slashes_and_dots_that_mean_nothing_are_dropped() {
         for (text, path) in [("/a//b/", "/a/b"), ("/", "/"), ("", "/"), ("//", "/"), ("a/b", "/a/b"), ("/a", "/a")] {
+            assert_eq!(Path::new(text).as_str(), path, "{text:?}");
+        }
+        for (text, path) in
+            [("/a/.", "/a"), ("/a/b/..", "/a"), ("/../a", "/a"), ("/..", "/"), ("a/../..", "/"), ("/.a/..b", "/.a/..b")]
+        {
             assert_eq!(Path::new(text).as_str(), path, "{text:?}");
         }
     }
@@ -134,6 +151,13 @@ mod tests {
         assert_eq!(Path::new("/").join("hub").as_str(), "/hub");
         assert_eq!((Path::new("/a/b").first(), Path::new("/a/b").last(), Path::new("/").last()), ("a", "b", ""));
         assert!(Path::new("/x/.cache/").ends_with("/.cache") && !Path::new("/x.cache").ends_with("/.cache"));
+    }
+
+    #[test]
+    fn a_path_that_linux_would_not_take_is_too_long() {
+        let parts = |length: usize, times: usize| format!("/{}", "a".repeat(length)).repeat(times);
+        assert!(is_short(&parts(255, 4)) && is_short(&parts(1, 512)));
+        assert!(!is_short(&parts(256, 1)) && !is_short(&parts(1, 513)));
     }
 
     #[test]

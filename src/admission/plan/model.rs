@@ -53,6 +53,7 @@ pub(super) fn plan<'p>(scene: &Scene<'_>, volumes: &mut Volumes<'p>, draft: &mut
         draft.set(Cache::Model, "HF_HUB_OFFLINE", "1");
     }
     let mount = draft.whole_mount(volumes, &settings.claim);
+    let mount = mount.filter(|mount| scene.user_can_enter(draft, &mount.path).is_ok());
     let writable = mount.filter(|mount| !mount.read_only && !scene.only_reads(&settings.claim));
     if let Some(path) = writable.map(|mount| mount.path.join("loras"))
         && loras_are_enabled(draft)

@@ -72,12 +72,13 @@ impl Scene<'_> {
     /// Whether the cache's user can use a mount of the container's own.
     ///
     /// # Errors
-    /// `path-unsafe` below `/root` for a user who cannot enter it, and where the path cannot stand in a variable.
+    /// `path-unsafe` below `/root` for a user who cannot enter it, and where the path cannot stand in a variable or is too
+    /// long.
     pub(super) fn user_can_enter(&self, draft: &Draft<'_, '_>, path: &Path<'_>) -> Result<(), Reason> {
         let below_root = Path::new("/root").covers(path) && !self.runs_as_root(draft);
         let text = path.as_str();
-        let plain = path::is_absolute(text) && !text.contains("$(") && !text.contains("$$");
-        if below_root || !plain { Err(Reason::PathUnsafe) } else { Ok(()) }
+        let plain = !text.contains("$(") && !text.contains("$$");
+        if below_root || !plain || !path::is_short(text) { Err(Reason::PathUnsafe) } else { Ok(()) }
     }
 
     /// Whether a mount of ours would hide what the container needs.

@@ -36,7 +36,8 @@ fn is_dns_name(text: &str) -> bool {
 }
 
 pub(super) fn absolute(text: &str) -> Result<Path<'static>, Reason> {
-    let valid = path::is_absolute(text) && !text.contains([':', '$']) && !text.contains(char::is_control);
+    let plain = !text.contains([':', '$']) && !text.contains(char::is_control);
+    let valid = path::is_absolute(text) && path::is_short(text) && plain;
     if valid { Ok(Path::new(text).into_owned()) } else { Err(Reason::AnnotationInvalid) }
 }
 
@@ -139,6 +140,8 @@ mod tests {
             ("model-mount-path", "/lib64"),
             ("model-mount-path", "/a:b"),
             ("model-mount-path", "/a$b"),
+            ("model-mount-path", &format!("/{}", "a".repeat(256))),
+            ("model-express-home", &"/a".repeat(513)),
             ("model-layout", "Home"),
             ("model-read-only", "True"),
             ("compile-key", "image,,gpu"),
