@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -19,6 +20,10 @@ const HEAD: u8 = 1;
 const BUSY: u8 = 2;
 /// An answer is being written, or the next request waited for.
 const IDLE: u8 = 3;
+
+/// From the first byte that a peer does not take to the last of an answer. A webhook's `timeoutSeconds` is 30 at most: who asked
+/// has given up by then.
+const LONGEST_WRITE: Duration = Duration::from_secs(30);
 
 /// What a connection waits for, shared by the stream and whoever answers.
 #[derive(Debug, Default)]
@@ -44,6 +49,8 @@ pub(super) struct Deadlined<S> {
     /// The stage that `deadline` belongs to.
     seen: u8,
     deadline: Option<Instant>,
+    /// By when what is being written has to be taken, where the peer did not take all of it at once.
+    unread: Option<Instant>,
     deadlines: Deadlines,
     timer: Pin<Box<Sleep>>,
 }
@@ -52,7 +59,7 @@ impl<S> Deadlined<S> {
     pub(super) fn new(stream: S, stage: Arc<Stage>, deadlines: Deadlines) -> Self {
         let deadline = Instant::now() + deadlines.silent;
         let timer = Box::pin(sleep_until(deadline));
-        Deadlined { stream, stage, seen: FRESH, deadline: Some(deadline), deadlines, timer }
+        Deadlined { stream, stage, seen: FRESH, deadline: Some(deadline), unread: None, deadlines, timer }
     }
 
     /// Bytes came.
@@ -83,11 +90,22 @@ impl<S> Deadlined<S> {
             return polled;
         }
         self.look();
-        let Some(deadline) = self.deadline else { return Poll::Pending };
+        let Some(deadline) = self.deadline.into_iter().chain(self.unread).min() else { return Poll::Pending };
         if self.timer.deadline() != deadline {
             self.timer.as_mut().reset(deadline);
         }
         self.timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Deadlined<S> {
+    /// What became of a write. Only a flush ends the wait that one begins, so that a peer that takes little and little is no
+    /// better than one that takes nothing.
+    fn wrote<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if polled.is_pending() {
+            self.unread.get_or_insert_with(|| Instant::now() + LONGEST_WRITE);
+        }
+        self.bounded(polled, context)
     }
 }
 
@@ -109,12 +127,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Deadlined<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.bounded(polled, context)
+        self.wrote(polled, context)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(context);
-        self.bounded(polled, context)
+        if polled.is_ready() {
+            self.unread = None;
+        }
+        self.wrote(polled, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -128,7 +149,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
-        self.bounded(polled, context)
+        self.wrote(polled, context)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -111,6 +111,20 @@ impl Limits {
         taken
     }
 
+    /// An answer, with its share of the budget until it is written where it is larger than usual: whoever asks and does not
+    /// read would have us keep it beside all others.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub(super) fn keep(&self, mut held: Held, answer: Vec<u8>) -> Result<Bytes, Refusal> {
+        if answer.len() <= SMALL_BODY {
+            return Ok(answer.into());
+        }
+        (held.body, held.review) = (Bytes::new(), None);
+        self.reserve(&mut held, answer.len())?;
+        Ok(Bytes::from_owner(Kept { answer, _held: held }))
+    }
+
     async fn read(&self, body: &mut Body) -> Result<Held, Refusal> {
         let (metrics, none) = (Arc::clone(&self.metrics), Bytes::new());
         let mut held = Held { body: none, budget: None, counted: 0, metrics, review: None };
@@ -144,9 +158,10 @@ impl Limits {
 
     /// Takes a larger share for a body that is larger than known so far.
     fn grow(&self, held: &mut Held, size: usize) -> Result<(), Refusal> {
-        if size > LARGEST_BODY {
-            return Err(Refusal::TooLarge);
-        }
+        if size > LARGEST_BODY { Err(Refusal::TooLarge) } else { self.reserve(held, size) }
+    }
+
+    fn reserve(&self, held: &mut Held, size: usize) -> Result<(), Refusal> {
         let has = held.budget.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         if size > SMALL_BODY && size > has {
             let more = u32::try_from(size - has).map_err(|_| Refusal::TooLarge)?;
@@ -163,6 +178,18 @@ impl Limits {
     fn shed(&self, bound: Bound) -> Refusal {
         self.metrics.shed(bound);
         Refusal::Overloaded
+    }
+}
+
+/// An answer that is yet to be written.
+struct Kept {
+    answer: Vec<u8>,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.answer
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -65,9 +66,14 @@ impl Webhook {
         Router::new().route("/mutate", post(mutate)).with_state(Arc::new(self))
     }
 
-    async fn review(&self, request: Request) -> Result<Vec<u8>, Failure> {
+    async fn review(&self, request: Request) -> Result<Bytes, Failure> {
         let held = self.limits.take(request).await?;
-        let mut review = review::Request::read(&held.body)?;
+        let answer = self.answer(&held.body).await?;
+        Ok(self.limits.keep(held, answer)?)
+    }
+
+    async fn answer(&self, body: &[u8]) -> Result<Vec<u8>, Failure> {
+        let mut review = review::Request::read(body)?;
         let Some(pod) = pod(&mut review)? else {
             self.metrics.decided(None, review.dry_run);
             return Ok(review.answer(None));
