@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use anyhow::Context as _;
 use serde_json::Value;
 
 use super::api::{self, Api};
@@ -12,6 +13,19 @@ use crate::cli::Uninstall;
 /// Where policies of the API server, and their bindings, are.
 const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1";
 
+/// What the guard's objects are called, after the name of all that belongs together.
+const GUARD: &str = "-guard";
+
+/// The command that removes what the manifests have installed.
+const MANIFESTS: &str = "kubectl delete -f manifests/install.yaml --ignore-not-found";
+
+/// Kinds of the guard's objects, each with its name in a path.
+const BINDING: (&str, &str) = ("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings");
+const POLICY: (&str, &str) = ("ValidatingAdmissionPolicy", "validatingadmissionpolicies");
+
+/// What the manifests call what they install, and the namespace of it, where nothing of the cluster tells.
+const USUAL: &str = "dynamo-cache";
+
 /// Runs `uninstall`.
 ///
 /// # Errors
@@ -20,23 +34,37 @@ pub(super) fn run(options: &Uninstall) -> anyhow::Result<()> {
     print(&api::ask(&options.cluster, async |api| uninstall(&api, options.yes).await)?)
 }
 
+/// What is left to remove once the API server asks nobody any more.
+struct Rest {
+    /// The name that the chart gives to all of it.
+    name: String,
+    /// Where it runs.
+    namespace: String,
+    /// The release of Helm, and its namespace, where it is one.
+    release: Option<(String, String)>,
+}
+
 async fn uninstall(api: &Api, yes: bool) -> anyhow::Result<String> {
-    let installed = match installed::find(api).await? {
+    let (objects, rest) = match installed::find(api).await? {
         Webhook::Absent => {
-            return Ok(format!("Nothing to do: no MutatingWebhookConfiguration has an entry {ENTRY}.\n"));
+            // Whoever switched the webhook off by hand may have left the guard, which then warns of every pod, or refuses it.
+            let guard = guard(api).await?;
+            let Some((_, _, first)) = guard.first() else { return Ok(nothing()) };
+            let rest = Rest::of_guard(first);
+            let names = guard.iter().map(|(kind, path, _)| (*kind, path.clone()));
+            (names.collect::<Vec<_>>(), rest)
         }
         Webhook::Hidden(sentence) => anyhow::bail!("{sentence}"),
-        Webhook::Installed(installed) => installed,
+        Webhook::Installed(installed) => {
+            let guard =
+                |(kind, plural): (&'static str, &str)| (kind, format!("{POLICIES}/{plural}/{}{GUARD}", installed.name));
+            // The guard's binding first: with the webhook gone it would warn of every pod, or refuse it.
+            let configuration = ("MutatingWebhookConfiguration", format!("{CONFIGURATIONS}/{}", installed.name));
+            (vec![guard(BINDING), configuration, guard(POLICY)], Rest::of_webhook(&installed))
+        }
     };
-    let name = &installed.name;
-    let guard = format!("{name}-guard");
-    // The guard's binding first: with the webhook gone it would warn of every pod, or refuse it.
     let mut lines = String::new();
-    for (kind, path) in [
-        ("ValidatingAdmissionPolicyBinding", format!("{POLICIES}/validatingadmissionpolicybindings/{guard}")),
-        ("MutatingWebhookConfiguration", format!("{CONFIGURATIONS}/{name}")),
-        ("ValidatingAdmissionPolicy", format!("{POLICIES}/validatingadmissionpolicies/{guard}")),
-    ] {
+    for (kind, path) in objects {
         let of_object = path.rsplit('/').next().unwrap_or_default();
         if !yes {
             if api.get(&path).await?.is_some() {
@@ -50,23 +78,80 @@ async fn uninstall(api: &Api, yes: bool) -> anyhow::Result<String> {
     if !yes {
         return Ok(format!("{lines}\nNothing was deleted; --yes does it.\n"));
     }
-    Ok(format!("\n{}", rest(&installed)))
+    Ok(format!("\n{}", rest.told()))
 }
 
-/// What is left to do once the API server calls nobody any more.
-fn rest(installed: &Installed) -> String {
-    let annotation = |key: &str| {
-        let annotations = installed.configuration.pointer("/metadata/annotations")?;
-        annotations.get(key).and_then(Value::as_str)
-    };
-    let remove = match (annotation("meta.helm.sh/release-name"), annotation("meta.helm.sh/release-namespace")) {
-        (Some(release), Some(namespace)) => format!("helm uninstall {release} --namespace {namespace}"),
-        _ => "kubectl delete -f manifests/install.yaml --ignore-not-found".to_owned(),
-    };
+/// What is said where neither webhook nor guard is there.
+fn nothing() -> String {
     format!(
-        "New pods start without caches from now on; those that run keep theirs. What is left:\n  {remove}\n  \
-         kubectl delete secret {}-ca --namespace {} --ignore-not-found\n  kubectl label namespaces --selector dynamo-cache.io/inject dynamo-cache.io/inject-\n\
-         Claims and what is on them stay.\n",
-        installed.service, installed.namespace
+        "Nothing to do: no MutatingWebhookConfiguration has an entry {ENTRY}, and there is no guard.\n\
+         What else was installed, if it is still there, goes by helm uninstall RELEASE --namespace NAMESPACE, or by\n  {MANIFESTS}\n"
     )
+}
+
+/// The guard's objects, with their kinds and paths, the bindings before the policies: by our label, or by the usual name.
+async fn guard(api: &Api) -> anyhow::Result<Vec<(&'static str, String, Value)>> {
+    let mut found = Vec::new();
+    for (kind, plural) in [BINDING, POLICY] {
+        let objects = api.list(&format!("{POLICIES}/{plural}")).await;
+        let objects =
+            objects.with_context(|| format!("no webhook is there; whether its guard is, is not known ({plural})"))?;
+        for object in objects {
+            let name = text(&object, "/metadata/name").unwrap_or_default().to_owned();
+            if is_guard(&object, &name) {
+                found.push((kind, format!("{POLICIES}/{plural}/{name}"), object));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a policy or its binding is our guard: the chart's name is in its label, whatever its release is called.
+fn is_guard(object: &Value, name: &str) -> bool {
+    // The pointer's way of writing a slash in a key.
+    let label = text(object, "/metadata/labels/app.kubernetes.io~1name");
+    name.strip_suffix(GUARD).is_some_and(|begin| begin == USUAL || label == Some(USUAL))
+}
+
+impl Rest {
+    fn of_webhook(installed: &Installed) -> Rest {
+        Rest {
+            name: installed.service.clone(),
+            namespace: installed.namespace.clone(),
+            release: release(&installed.configuration),
+        }
+    }
+
+    fn of_guard(object: &Value) -> Rest {
+        let name = text(object, "/metadata/name").and_then(|name| name.strip_suffix(GUARD)).unwrap_or(USUAL);
+        let release = release(object);
+        let namespace = release.as_ref().map_or(USUAL, |(_, namespace)| namespace);
+        Rest { name: name.to_owned(), namespace: namespace.to_owned(), release }
+    }
+
+    fn told(&self) -> String {
+        let Rest { name, namespace, release } = self;
+        let remove = match release {
+            Some((release, namespace)) => format!("helm uninstall {release} --namespace {namespace}"),
+            None => MANIFESTS.to_owned(),
+        };
+        format!(
+            "New pods start without caches from now on; those that run keep theirs. What is left:\n  {remove}\n  \
+             kubectl delete secret {name}-ca --namespace {namespace} --ignore-not-found\n  kubectl label namespaces --selector dynamo-cache.io/inject dynamo-cache.io/inject-\n\
+             Claims and what is on them stay.\n"
+        )
+    }
+}
+
+/// The release of Helm that an object belongs to, and its namespace.
+fn release(object: &Value) -> Option<(String, String)> {
+    let annotation = |key: &str| {
+        let annotations = object.pointer("/metadata/annotations")?;
+        annotations.get(key).and_then(Value::as_str).map(str::to_owned)
+    };
+    annotation("meta.helm.sh/release-name").zip(annotation("meta.helm.sh/release-namespace"))
+}
+
+fn text<'o>(object: &'o Value, pointer: &str) -> Option<&'o str> {
+    object.pointer(pointer).and_then(Value::as_str)
 }

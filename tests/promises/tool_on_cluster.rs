@@ -39,6 +39,7 @@ fn uninstalling_takes_the_webhook_configuration_away_and_tells_the_rest() {
     plane.bash(rest).unwrap();
     let said = plane.dynamo_cache(&["uninstall", "--yes"]);
     assert!(said.code == Some(0) && said.output.starts_with("Nothing to do: "), "{}", said.output);
+    assert!(said.output.contains("there is no guard") && said.output.contains(rest), "{}", said.output);
 
     // And a pod that was created since is told so.
     let wait = ["wait", "--for=create", "serviceaccount/default", "--timeout=60s"];
@@ -48,6 +49,43 @@ fn uninstalling_takes_the_webhook_configuration_away_and_tells_the_rest() {
     assert_eq!(said.code, Some(0), "{}", said.errors);
     assert!(said.output.contains("the webhook is not installed"), "{}", said.output);
     assert!(said.errors.contains("the built-in settings are taken"), "{}", said.errors);
+}
+
+#[test]
+fn uninstalling_finds_a_guard_that_was_left_where_the_webhook_was_switched_off_by_hand() {
+    let plane = ControlPlane::start().unwrap();
+    let policies = "validatingadmissionpolicies,validatingadmissionpolicybindings";
+    let guards = || plane.kubectl(&["get", policies, "--output=name"]).unwrap().out;
+    let usual = "kubectl delete -f manifests/install.yaml --ignore-not-found";
+    let install = "kubectl apply -f manifests/install.yaml";
+    let release = "helm install mine manifests/chart --namespace caches --create-namespace --set guard.mode=Deny";
+    for (install, name, remove, secret) in [
+        (install, "dynamo-cache", usual, "dynamo-cache-ca --namespace dynamo-cache "),
+        (
+            release,
+            "mine-dynamo-cache",
+            "helm uninstall mine --namespace caches",
+            "mine-dynamo-cache-ca --namespace caches ",
+        ),
+    ] {
+        plane.bash(install).unwrap();
+        plane.kubectl(&["delete", "mutatingwebhookconfiguration", name]).unwrap();
+        let binding = format!("ValidatingAdmissionPolicyBinding/{name}-guard");
+        let policy = format!("ValidatingAdmissionPolicy/{name}-guard");
+        let said = plane.dynamo_cache(&["uninstall"]);
+        let all = format!("would delete {binding}\nwould delete {policy}\n\nNothing was deleted");
+        assert!(said.code == Some(0) && said.output.starts_with(&all), "{}{}", said.output, said.errors);
+        assert_eq!(guards().matches("-guard\n").count(), 2, "nothing is deleted without --yes");
+
+        let said = plane.dynamo_cache(&["uninstall", "--yes"]);
+        assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.output);
+        assert!(said.output.starts_with(&format!("deleted {binding}\ndeleted {policy}\n")), "{}", said.output);
+        assert!(!guards().contains("-guard"), "{}", guards());
+        assert!(said.output.contains(&format!("What is left:\n  {remove}\n")), "{}", said.output);
+        assert!(said.output.contains(&format!("kubectl delete secret {secret}")), "{}", said.output);
+        plane.bash(remove).unwrap();
+        assert!(plane.dynamo_cache(&["uninstall"]).output.starts_with("Nothing to do: "));
+    }
 }
 
 #[test]
