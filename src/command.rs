@@ -7,6 +7,7 @@ use anyhow::Context;
 use crate::cli::{Cli, Command};
 
 mod account;
+mod anew;
 mod api;
 mod change;
 mod check;

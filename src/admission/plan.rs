@@ -24,6 +24,12 @@ mod volumes;
 use draft::Draft;
 use volumes::Volumes;
 
+/// What the volume of the model claim is called where we add it.
+pub const MODEL_VOLUME: &str = "dynamo-cache-model";
+
+/// What the volume of the compile claim is called where we add it.
+pub const COMPILE_VOLUME: &str = "dynamo-cache-compile";
+
 /// A plan: the changes, and the pod as it leaves us.
 #[derive(Debug, Default)]
 pub struct Plan<'p> {

@@ -70,6 +70,8 @@ pub(super) struct CacheAccount {
     pub(super) cache: Cache,
     /// Where it is in place: what makes it so, a line each.
     pub(super) in_place: Option<Vec<String>>,
+    /// The claim that it is on, where its variables lead to one: also in a pod of which it is decided otherwise now.
+    pub(super) claim: Option<String>,
     /// Why something of it was left out, and the claim that this is about.
     pub(super) left_out: Vec<(Reason, Option<String>)>,
 }
@@ -134,6 +136,12 @@ impl Account {
         self.left_alone.is_none_or(|reason| !reason.leaves_no_status())
     }
 
+    /// A cache of a container.
+    pub(super) fn cache(&self, container: &str, cache: Cache) -> Option<&CacheAccount> {
+        let container = self.containers.iter().find(|account| account.name == container)?;
+        container.caches.iter().find(|account| account.cache == cache)
+    }
+
     /// Every reason that played a part for a cache, with its claim, each once.
     pub(super) fn left_out(&self) -> Vec<(Reason, Option<String>)> {
         let caches = self.containers.iter().flat_map(|container| &container.caches);
@@ -141,6 +149,15 @@ impl Account {
         all.sort();
         all.dedup();
         all
+    }
+}
+
+impl CacheAccount {
+    /// The claim on which this cache is, where it is in place, and another is on another one.
+    pub(super) fn other_claim(&self, than: &CacheAccount) -> Option<&str> {
+        self.in_place.as_ref()?;
+        let (claim, other) = (self.claim.as_deref()?, than.claim.as_deref()?);
+        (claim != other).then_some(claim)
     }
 }
 
@@ -162,6 +179,7 @@ fn caches(name: &str, named: Named, express: bool, pod: &Pod<'_>, outcome: &Outc
         CacheAccount {
             cache,
             in_place: in_place.contains(&cache).then(|| place.of_cache(cache)),
+            claim: place.claim_of(cache).map(str::to_owned),
             left_out: about.map(|skipped| (skipped.reason, claim(skipped.reason, skipped.claim.clone()))).collect(),
         }
     };

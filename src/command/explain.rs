@@ -14,7 +14,7 @@ use super::installed;
 use super::owner;
 use super::room::Room;
 use super::world::{Base, World};
-use super::{change, print, tell, tell_all};
+use super::{anew, change, print, tell, tell_all};
 use crate::admission::settings::STATUS;
 use crate::cli::Explain;
 
@@ -65,8 +65,10 @@ async fn live(api: &Api, name: &str, config: Option<&Path>) -> anyhow::Result<St
     let account = changed.accounts.first().ok_or_else(|| anyhow::anyhow!("the API server sent no pod"))?;
     let status = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(STATUS)?.as_str());
     let status = status.and_then(|status| serde_json::from_str::<Value>(status).ok());
+    let anew = change::change(anew::without_ours(&pod), &world, &[], &mut BTreeSet::new())?;
+    let anew = anew.accounts.first().unwrap_or(account);
     let unseen = status.is_none().then(|| unseen::why(&pod, account, &webhook, room.namespace.as_ref()));
     let restart = owner::restart(api, namespace, &pod).await;
     tell_all(base.notes.iter().chain(&room.notes));
-    Ok(report::report(account, Some(&Live { namespace, status, unseen, restart })))
+    Ok(report::report(account, Some(&Live { namespace, status, anew, unseen, restart })))
 }

@@ -42,6 +42,53 @@ fn a_live_pod_is_explained_with_what_the_cluster_knows() {
 }
 
 #[test]
+fn a_setting_that_changed_since_is_held_against_the_pod_as_it_was_made() {
+    let _webhook = webhook::running();
+    let namespace = Namespace::opted_in(shared(), &[]);
+    namespace.claims(&["model-cache", "compilation-cache", "models2"]);
+    namespace.create(&worker("worker").to_string()).unwrap();
+    let explained = |annotations: &[&str]| {
+        let annotate = ["annotate", "--overwrite", "namespace", &namespace.name];
+        namespace.kubectl(&[&annotate, annotations].concat()).unwrap();
+        let said = namespace.dynamo_cache(&["explain", "worker"]);
+        assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.output);
+        // What is mounted there is ours.
+        assert!(!said.output.contains("[user-cache]") && !said.output.contains("[env-set"), "{}", said.output);
+        said.output
+    };
+    let has = |output: &str, part: &str| assert!(output.contains(part), "no {part:?} in:\n{output}");
+    let anew = format!("To have it made anew: kubectl delete pod worker -n {}", namespace.name);
+
+    let output = explained(&["dynamo-cache.io/model-claim=models2"]);
+    has(
+        &output,
+        "    model: in place since the pod was created, on claim model-cache\n      Made anew it would be on claim models2.\n",
+    );
+    has(&output, "    compile: in place\n      there: claim compilation-cache at ");
+    has(&output, &anew);
+    let output = explained(&["dynamo-cache.io/model-claim=models2", "dynamo-cache.io/compile-claim=models2"]);
+    has(
+        &output,
+        "    compile: in place since the pod was created, on claim compilation-cache\n      Made anew it would be on claim models2.\n",
+    );
+    let output = explained(&["dynamo-cache.io/model-claim=nowhere", "dynamo-cache.io/compile-claim-"]);
+    has(
+        &output,
+        "      Made anew it would be left out: the claim is not in the pod's namespace (claim nowhere) [claim-not-found]\n",
+    );
+    assert!(!output.contains(&anew), "{output}");
+    let output = explained(&["dynamo-cache.io/model-claim-", "dynamo-cache.io/model-layout=hub"]);
+    has(&output, "    model: in place\n      there: claim model-cache at ");
+    assert!(!output.contains("ade anew"), "{output}");
+    let output = explained(&["dynamo-cache.io/model-layout-", "dynamo-cache.io/model-express-url=mx:8001"]);
+    has(
+        &output,
+        "    model-express: not asked for when the pod was created\n      It could be in place now: main would get it",
+    );
+    has(&output, &anew);
+}
+
+#[test]
 fn a_pod_without_a_status_is_told_why_the_webhook_was_not_asked() {
     let webhook = webhook::running();
     let without = |namespace: &Namespace, pod: &str, why: &str, fix: &str| {

@@ -10,7 +10,7 @@ use super::super::reason::Reason;
 use super::draft::Draft;
 use super::mount::{self, Wish};
 use super::volumes::Volumes;
-use super::{Cache, Scene};
+use super::{COMPILE_VOLUME, Cache, Scene};
 
 /// What the GPU part of a key is where nothing tells the GPU.
 const ANY_GPU: &str = "any";
@@ -102,7 +102,7 @@ fn add_mount<'p>(
     }
     let wish = Wish {
         cache: Cache::Compile,
-        volume: "dynamo-cache-compile",
+        volume: COMPILE_VOLUME,
         claim: &settings.claim,
         path: path.clone(),
         read_only: false,

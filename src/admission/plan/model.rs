@@ -6,7 +6,7 @@ use super::super::settings::Layout;
 use super::draft::{Directory, Draft, Value};
 use super::mount::{self, Wish};
 use super::volumes::Volumes;
-use super::{Cache, Scene};
+use super::{Cache, MODEL_VOLUME, Scene};
 
 /// What follows from the container's variables and mounts.
 struct Placement {
@@ -31,7 +31,7 @@ pub(super) fn plan<'p>(scene: &Scene<'_>, volumes: &mut Volumes<'p>, draft: &mut
     if let Some(path) = mount_at {
         let wish = Wish {
             cache: Cache::Model,
-            volume: "dynamo-cache-model",
+            volume: MODEL_VOLUME,
             claim: &settings.claim,
             path,
             read_only: settings.read_only,

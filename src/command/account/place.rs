@@ -15,8 +15,7 @@ const EXPRESS: [&str; 4] =
 
 /// What a container has in the end.
 pub(super) struct Place {
-    /// Claim, path and the part of the claim.
-    mounts: Vec<(String, String, Option<String>)>,
+    mounts: Vec<Mount>,
     /// Name and value; none: not in the pod itself.
     variables: Vec<(String, Option<String>)>,
     /// What was added by this decision: for which cache, and a line about it.
@@ -95,6 +94,26 @@ impl Place {
         if !added.is_empty() {
             return added;
         }
+        let own = self.own(cache);
+        let mounts = self.led_to(&own).map(about_mount);
+        let variables = own.iter().map(|(name, value)| match value {
+            Some(value) => format!("{name}={value}"),
+            None => format!("{name} from elsewhere"),
+        });
+        mounts.chain(variables).map(|line| format!("there: {line}")).collect()
+    }
+
+    /// The claim that a cache's variables lead to.
+    pub(super) fn claim_of(&self, cache: Cache) -> Option<&str> {
+        if !matches!(cache, Cache::Compile | Cache::Model) {
+            return None;
+        }
+        let own = self.own(cache);
+        self.led_to(&own).max_by_key(|(_, path, _)| path.len()).map(|(claim, ..)| claim.as_str())
+    }
+
+    /// The variables of a cache.
+    fn own(&self, cache: Cache) -> Vec<&(String, Option<String>)> {
         let compile = [Engine::Sglang, Engine::Trtllm, Engine::Vllm].map(Engine::compile_variables);
         let is_its_own = |name: &str| match cache {
             Cache::Compile => compile.iter().any(|list| list.iter().any(|variable| variable.name == name)),
@@ -102,21 +121,21 @@ impl Place {
             Cache::Model => MODEL.contains(&name),
             Cache::ModelExpress => EXPRESS.contains(&name),
         };
-        let own: Vec<_> = self.variables.iter().filter(|(name, _)| is_its_own(name)).collect();
-        // The mount that one of the variables leads into.
-        let leads = |path: &str| {
-            own.iter().filter_map(|(_, value)| value.as_deref()).any(|value| Path::new(path).covers(&Path::new(value)))
-        };
-        let mounts = self.mounts.iter().filter(|(_, path, part)| part.is_none() && leads(path)).map(about_mount);
-        let variables = own.iter().map(|(name, value)| match value {
-            Some(value) => format!("{name}={value}"),
-            None => format!("{name} from elsewhere"),
-        });
-        mounts.chain(variables).map(|line| format!("there: {line}")).collect()
+        self.variables.iter().filter(|(name, _)| is_its_own(name)).collect()
+    }
+
+    /// The mounts that one of these variables leads into.
+    fn led_to<'p>(&'p self, own: &[&'p (String, Option<String>)]) -> impl Iterator<Item = &'p Mount> {
+        let values: Vec<_> = own.iter().filter_map(|(_, value)| value.as_deref()).collect();
+        let leads = move |path: &str| values.iter().any(|value| Path::new(path).covers(&Path::new(value)));
+        self.mounts.iter().filter(move |(_, path, part)| part.is_none() && leads(path))
     }
 }
 
-fn about_mount((claim, path, part): &(String, String, Option<String>)) -> String {
+/// Claim, path and the part of the claim.
+type Mount = (String, String, Option<String>);
+
+fn about_mount((claim, path, part): &Mount) -> String {
     match part {
         None => format!("claim {claim} at {path}"),
         Some(part) => format!("{part} of claim {claim} at {path}"),

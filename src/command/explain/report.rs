@@ -4,7 +4,6 @@ use serde_json::Value;
 use std::fmt::Write as _;
 
 use super::unseen::Unseen;
-use crate::admission::plan::Cache;
 use crate::admission::reason::Reason;
 use crate::admission::settings::Level;
 use crate::command::account::{Account, CacheAccount, ContainerAccount};
@@ -17,6 +16,8 @@ pub(super) struct Live<'l> {
     pub(super) namespace: &'l str,
     /// Its status annotation.
     pub(super) status: Option<Value>,
+    /// The account of the pod as it would be made anew.
+    pub(super) anew: &'l Account,
     /// Where it has none: why.
     pub(super) unseen: Option<Unseen>,
     /// The command that has it made anew.
@@ -68,77 +69,103 @@ pub(super) fn report(account: &Account, live: Option<&Live<'_>>) -> String {
 fn about_container(container: &ContainerAccount, live: Option<&Live<'_>>, lines: &mut Vec<String>) {
     lines.push(format!("  {}: {}", container.name, container.rule));
     lines.extend(container.engine.iter().map(|engine| format!("    {engine}")));
-    let status = live.and_then(|live| live.status.as_ref());
-    let is_unseen = live.is_some_and(|live| live.status.is_none());
     for cache in &container.caches {
-        about_cache(&container.name, cache, (status, is_unseen), lines);
+        match live.and_then(|live| Some((live, live.status.as_ref()?))) {
+            Some((live, status)) => {
+                let then = Recorded::of(status, &container.name, cache.cache);
+                about_recorded(&container.name, cache, live.anew(&container.name, cache), &then, lines);
+            }
+            None => about_cache(cache, live.is_some(), lines),
+        }
     }
 }
 
-fn about_cache(
+/// What there is to say of a cache of a pod without a status: of one in a file, or of one that the webhook did not see.
+fn about_cache(cache: &CacheAccount, is_unseen: bool, lines: &mut Vec<String>) {
+    let in_place = if is_unseen { "would be in place" } else { "in place" };
+    if let Some(details) = &cache.in_place {
+        lines.push(format!("    {}: {in_place}", cache.cache));
+        lines.extend(details.iter().map(|detail| format!("      {detail}")));
+    }
+    for (reason, claim) in &cache.left_out {
+        left_out(&format!("    {}: left out", cache.cache), *reason, claim.as_deref(), lines);
+    }
+}
+
+/// The same of a pod with a status: what was done then, and what would be if it were made anew.
+fn about_recorded(
     container: &str,
     cache: &CacheAccount,
-    (status, is_unseen): (Option<&Value>, bool),
+    anew: &CacheAccount,
+    then: &Recorded,
     lines: &mut Vec<String>,
 ) {
-    let in_place = if is_unseen { "would be in place" } else { "in place" };
-    let then = status.map(|status| Recorded::of(status, container, cache.cache));
-    let mut say = |line: String| lines.push(line);
-    let left_out = |reason: &Reason, claim: &Option<String>| {
-        let claim = claim.as_ref().map(|claim| format!(" (claim {claim})")).unwrap_or_default();
-        (format!("{}{claim} [{reason}]", reason.sentence()), format!("      {}", reason.fix()))
-    };
-    let was_left_out = then.as_ref().is_some_and(|then| !then.in_place);
-    match (&cache.in_place, &then) {
-        (Some(_), Some(then)) if !then.in_place && cache.cache != Cache::LoadFormat => {
-            // Decided otherwise today: what was told then stands.
-            if then.reasons.is_empty() {
-                say(format!("    {}: not asked for when the pod was created", cache.cache));
+    let name = cache.cache;
+    let part = "      Without a part of it";
+    if then.in_place {
+        match (&cache.in_place, &cache.claim) {
+            (Some(details), _) => {
+                lines.push(format!("    {name}: in place"));
+                // What would be added now is not there.
+                let details = details.iter().map(|detail| detail.replacen("adds: ", "made anew: ", 1));
+                lines.extend(details.map(|detail| format!("      {detail}")));
             }
-            for reason in &then.reasons {
-                let (line, fix) = left_out(reason, &None);
-                say(format!("    {}: left out when the pod was created: {line}", cache.cache));
-                say(fix);
+            (None, Some(claim)) => {
+                lines.push(format!("    {name}: in place since the pod was created, on claim {claim}"));
             }
-            say(format!("      It could be in place now: {container} would get it if the pod were made anew."));
+            (None, None) => lines.push(format!("    {name}: in place since the pod was created")),
         }
-        (Some(details), _) => {
-            say(format!("    {}: {in_place}", cache.cache));
-            for detail in details {
-                say(format!("      {detail}"));
-            }
+        lines.extend(anew.other_claim(cache).map(|claim| format!("      Made anew it would be on claim {claim}.")));
+        let begin = if anew.in_place.is_some() { part } else { "      Made anew it would be left out" };
+        for (reason, claim) in &anew.left_out {
+            left_out(begin, *reason, claim.as_deref(), lines);
         }
-        (None, Some(then)) if then.in_place => {
-            say(format!("    {}: in place since the pod was created", cache.cache));
+    } else if anew.in_place.is_some() {
+        // Decided otherwise today: what was told then stands.
+        if then.reasons.is_empty() {
+            lines.push(format!("    {name}: not asked for when the pod was created"));
         }
-        (None, _) => {}
-    }
-    let was_in_place = then.as_ref().is_some_and(|then| then.in_place);
-    for (reason, claim) in &cache.left_out {
-        let (line, fix) = left_out(reason, claim);
-        if was_in_place {
-            say(format!("      Made anew it would be left out: {line}"));
-        } else {
-            say(format!("    {}: left out: {line}", cache.cache));
+        for reason in &then.reasons {
+            left_out(&format!("    {name}: left out when the pod was created"), *reason, None, lines);
         }
-        say(fix);
-    }
-    let explains = |reason: &&Reason| !cache.left_out.iter().any(|(now, _)| now == *reason);
-    for reason in then.iter().flat_map(|then| &then.reasons).filter(explains) {
-        if was_left_out && cache.in_place.is_none() {
-            let (line, _) = left_out(reason, &None);
-            say(format!("      When the pod was created: {line}"));
+        lines.push(format!("      It could be in place now: {container} would get it if the pod were made anew."));
+        for (reason, claim) in &anew.left_out {
+            left_out(part, *reason, claim.as_deref(), lines);
+        }
+    } else {
+        for (reason, claim) in &anew.left_out {
+            left_out(&format!("    {name}: left out"), *reason, claim.as_deref(), lines);
+        }
+        let is_told = |reason: &Reason| anew.left_out.iter().any(|(now, _)| now == reason);
+        for reason in then.reasons.iter().filter(|reason| !is_told(reason)) {
+            lines.push(format!("      When the pod was created: {} [{reason}]", reason.sentence()));
         }
     }
 }
 
-/// Whether the pod would get something today that it did not get.
+/// A line about a reason, and one with its fix.
+fn left_out(begin: &str, reason: Reason, claim: Option<&str>, lines: &mut Vec<String>) {
+    let claim = claim.map(|claim| format!(" (claim {claim})")).unwrap_or_default();
+    lines.push(format!("{begin}: {}{claim} [{reason}]", reason.sentence()));
+    lines.push(format!("      {}", reason.fix()));
+}
+
+impl Live<'_> {
+    /// What a cache of a container would be if the pod were made anew.
+    fn anew<'a>(&'a self, container: &str, cache: &'a CacheAccount) -> &'a CacheAccount {
+        self.anew.cache(container, cache.cache).unwrap_or(cache)
+    }
+}
+
+/// Whether the pod would get something today that it did not get, or get it from elsewhere.
 fn outdated(account: &Account, live: &Live<'_>) -> bool {
     let Some(status) = &live.status else { return account.left_alone.is_none_or(|reason| !reason.leaves_no_status()) };
     let caches =
         account.containers.iter().flat_map(|container| container.caches.iter().map(move |cache| (container, cache)));
     caches.into_iter().any(|(container, cache)| {
-        cache.in_place.is_some() && !Recorded::of(status, &container.name, cache.cache).in_place
+        let anew = live.anew(&container.name, cache);
+        let was_in_place = Recorded::of(status, &container.name, cache.cache).in_place;
+        if was_in_place { anew.other_claim(cache).is_some() } else { anew.in_place.is_some() }
     })
 }
 
