@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::account::Account;
+use super::account::{Account, CacheAccount};
 use super::api::{self, Api};
 use super::facts::Facts;
 use super::owner;
@@ -14,7 +14,7 @@ use super::recorded::{self, Recorded};
 use super::room::Room;
 use super::table::aligned;
 use super::world::Base;
-use super::{change, installed, print, tell_all};
+use super::{anew, change, installed, print, tell_all};
 use crate::admission::plan::Cache;
 use crate::admission::settings::STATUS;
 use crate::cli::Status;
@@ -26,10 +26,28 @@ struct Found {
     components: usize,
     complete: usize,
     without_status: usize,
-    /// What could be in place now, by the command that brings it there.
-    advice: BTreeMap<String, BTreeSet<String>>,
+    /// What could be in place now, by why it is not and the command that brings it there.
+    advice: BTreeMap<(Lack, String), BTreeSet<String>>,
     /// The commands that have those made anew that the webhook did not see.
     unseen: BTreeSet<String>,
+}
+
+/// Why a pod has not what it could have now.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Lack {
+    /// A claim could not be used then.
+    Claim,
+    /// The settings were others.
+    Setting,
+}
+
+impl Lack {
+    fn told(self) -> &'static str {
+        match self {
+            Lack::Claim => "Started without a claim that can be used now",
+            Lack::Setting => "Started with other settings than those of now",
+        }
+    }
 }
 
 /// Runs `status`.
@@ -86,7 +104,13 @@ async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: 
         let Some(account) = changed.accounts.first().filter(|account| account.is_component()) else { continue };
         let status = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(STATUS)?.as_str());
         let status = status.and_then(|status| serde_json::from_str::<Value>(status).ok());
-        let could_have = found.take(namespace, &pod, account, status.as_ref());
+        let anew = change::change(anew::without_ours(&pod), &world, &[], &mut BTreeSet::new()).ok();
+        let anew = anew.as_ref().and_then(|anew| anew.accounts.first()).unwrap_or(account);
+        let mut could_have = found.take(namespace, &pod, (account, anew), status.as_ref());
+        if base.unknown.is_some() {
+            // Nobody knows then whether the webhook would decide otherwise.
+            could_have.retain(|(lack, _)| *lack == Lack::Claim);
+        }
         if account.is_missed || !could_have.is_empty() {
             let owner = owner::controller(&pod).map(|(kind, name)| format!("{kind}/{name}"));
             let known = owner.as_ref().and_then(|owner| commands.get(owner)).cloned();
@@ -100,7 +124,9 @@ async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: 
             if account.is_missed {
                 found.unseen.insert(command);
             } else {
-                found.advice.entry(command).or_default().extend(could_have);
+                for (lack, what) in could_have {
+                    found.advice.entry((lack, command.clone())).or_default().insert(what);
+                }
             }
         }
     }
@@ -108,8 +134,14 @@ async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: 
 }
 
 impl Found {
-    /// Takes a component in; says what it could have now and has not.
-    fn take(&mut self, namespace: &str, pod: &Value, account: &Account, status: Option<&Value>) -> Vec<String> {
+    /// Takes a component in, as it stands and as it would be made anew; says what it could have now and has not.
+    fn take(
+        &mut self,
+        namespace: &str,
+        pod: &Value,
+        (account, anew): (&Account, &Account),
+        status: Option<&Value>,
+    ) -> Vec<(Lack, String)> {
         let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
         let row = |cells: [&str; 4]| {
             let begin = [namespace, name].into_iter().chain(cells);
@@ -142,15 +174,26 @@ impl Found {
             for cache in &container.caches {
                 let recorded = Recorded::of(status, &container.name, cache.cache);
                 complete &= recorded.in_place && recorded.reasons.is_empty();
-                let waited = recorded.reasons.iter().any(|reason| reason.code().starts_with("claim-"));
-                if cache.in_place.is_some() && !recorded.in_place && waited {
-                    could_have.push(format!("{} cache", cache.cache));
-                }
+                let anew = anew.cache(&container.name, cache.cache).unwrap_or(cache);
+                could_have.extend(lacks(cache, anew, &recorded));
             }
         }
         self.complete += usize::from(complete);
         could_have
     }
+}
+
+/// What a cache of a running pod is not, and would be if the pod were made anew.
+fn lacks(cache: &CacheAccount, anew: &CacheAccount, recorded: &Recorded) -> Option<(Lack, String)> {
+    let what = match cache.cache {
+        Cache::Compile | Cache::Model => format!("{} cache", cache.cache),
+        Cache::LoadFormat | Cache::ModelExpress => cache.cache.to_string(),
+    };
+    if recorded.in_place {
+        return anew.other_claim(cache).map(|claim| (Lack::Setting, format!("{what} on claim {claim}")));
+    }
+    let waited = recorded.reasons.iter().any(|reason| reason.code().starts_with("claim-"));
+    anew.in_place.as_ref().map(|_| (if waited { Lack::Claim } else { Lack::Setting }, what))
 }
 
 fn page(found: &BTreeMap<String, Found>) -> String {
@@ -180,9 +223,9 @@ fn page(found: &BTreeMap<String, Found>) -> String {
             unseen.concat()
         );
     }
-    for (command, caches) in found.values().flat_map(|found| &found.advice) {
+    for ((lack, command), caches) in found.values().flat_map(|found| &found.advice) {
         let caches: Vec<_> = caches.iter().map(String::as_str).collect();
-        let _ = writeln!(text, "\nStarted without a claim that can be used now ({}):\n  {command}", caches.join(", "));
+        let _ = writeln!(text, "\n{} ({}):\n  {command}", lack.told(), caches.join(", "));
     }
     text
 }

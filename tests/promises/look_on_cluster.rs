@@ -174,6 +174,39 @@ fn the_status_lists_components_and_advises_a_rollout_where_a_claim_came_later() 
 }
 
 #[test]
+fn the_status_advises_a_restart_where_a_setting_brings_a_cache_or_another_claim() {
+    let _webhook = webhook::running();
+    let namespace = Namespace::opted_in(shared(), &[("compile-mount-path", "/data/compiled")]);
+    namespace.claims(&["model-cache", "compilation-cache", "models2"]);
+    let mut worker = worker("worker");
+    // What comes of the user's own variable is no matter of settings.
+    worker["spec"]["containers"][0]["env"] = json!([{"name": "HF_HOME", "value": "/data"}]);
+    namespace.create(&worker.to_string()).unwrap();
+    let recorded = status(&namespace.pod("worker"));
+    assert_eq!(recorded["skipped"][0]["reason"], "user-cache", "{recorded:#}");
+    let said_after = |annotations: &[&str]| {
+        let annotate = ["annotate", "--overwrite", "namespace", &namespace.name];
+        namespace.kubectl(&[&annotate, annotations].concat()).unwrap();
+        let said = namespace.dynamo_cache(&["status"]);
+        assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.output);
+        said.output
+    };
+    let advice = |what: &str| {
+        let delete = format!("kubectl delete pod worker -n {}, and create it again: nothing else does", namespace.name);
+        format!("\nStarted with other settings than those of now ({what}):\n  {delete}\n")
+    };
+    let output = said_after(&["dynamo-cache.io/model-offline=true"]);
+    assert!(!output.contains("Started"), "{output}");
+    let output = said_after(&["dynamo-cache.io/model-express-url=mx:8001"]);
+    assert_eq!(row(&output, &[&namespace.name, "worker"])[2..], ["main", "✓", "user-cache", "not decided"], "{output}");
+    assert!(output.ends_with(&advice("model-express")), "{output}");
+    let output = said_after(&["dynamo-cache.io/model-express-url-", "dynamo-cache.io/model-claim=models2"]);
+    assert!(output.ends_with(&advice("model cache on claim models2")), "{output}");
+    let output = said_after(&["dynamo-cache.io/model-claim-", "dynamo-cache.io/compile-mount-path=/compiled"]);
+    assert!(output.ends_with(&advice("compile cache")), "{output}");
+}
+
+#[test]
 fn a_component_that_the_webhook_did_not_see_has_no_status_in_the_list() {
     let _webhook = webhook::running();
     let namespace = Namespace::plain(shared());
