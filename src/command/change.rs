@@ -28,6 +28,8 @@ pub(super) struct Changed {
     pub(super) operations: Vec<Value>,
     /// What there is to tell, a line each.
     pub(super) told: Vec<String>,
+    /// What there is to tell where only an operator knows its pods; a line of `told` too.
+    pub(super) of_operator: Option<String>,
     /// How each of its pods or templates was decided.
     pub(super) accounts: Vec<Account>,
 }
@@ -79,16 +81,19 @@ pub(super) fn change<'o>(
     let name = template::name(&document);
     let (after, before) = (document.clone(), document);
     let (operations, told, accounts) = (Vec::new(), Vec::new(), Vec::new());
-    let mut changed = Changed { name, before, after, operations, told, accounts };
+    let mut changed = Changed { name, before, after, operations, told, of_operator: None, accounts };
     let templates = template::templates(&changed.before, pointers, unused);
     for ignored in &templates.ignored {
         changed.told.push(told::ignored(ignored));
     }
     if templates.found.is_empty() && OF_OPERATORS.contains(&kind(&changed.before)) {
-        changed.told.push(format!(
-            "{}: its operator makes the pods, and the webhook changes them when they are made; nothing to do here",
+        let namespace = changed.before.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or("NAMESPACE");
+        changed.of_operator = Some(format!(
+            "{}: its operator makes the pods, and the webhook changes them when they are made; nothing to do here: \
+             `dynamo-cache preview -n {namespace}` shows those that run",
             changed.name
         ));
+        changed.told.extend(changed.of_operator.clone());
     }
     for template in &templates.found {
         decide(template, world, &mut changed)?;

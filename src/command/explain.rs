@@ -44,7 +44,8 @@ fn of_file(file: &Path, options: &Explain) -> anyhow::Result<()> {
         let changed = change::change(document.value, &world, &[], &mut BTreeSet::new());
         let changed = changed.map_err(|error| input.wrong([format!("{at}: {error}")]))?;
         if changed.accounts.is_empty() {
-            tell(&input.at(format!("{at}: {} has no pods", changed.name)));
+            let why = changed.of_operator.unwrap_or_else(|| format!("{} has no pods", changed.name));
+            tell(&input.at(format!("{at}: {why}")));
         }
         reports.extend(changed.accounts.iter().map(|account| report::report(account, None)));
     }

@@ -144,6 +144,29 @@ fn the_rule_of_each_container_and_the_level_of_each_setting_are_told() {
 }
 
 #[test]
+fn a_graph_whose_pods_only_its_operator_knows_is_told_where_to_look_by_explain_as_by_inject() {
+    let graph = |metadata: &str| {
+        let graph =
+            format!("apiVersion: nvidia.com/v1alpha1\nkind: DynamoGraphDeployment\nmetadata: {metadata}\nspec: {{}}\n");
+        ["explain", "inject"].map(|command| run(&[command, "-f", "-"], &graph))
+    };
+    for (metadata, namespace) in [("{name: qwen3}", "NAMESPACE"), ("{name: qwen3, namespace: llm}", "llm")] {
+        let preview = format!("nothing to do here: `dynamo-cache preview -n {namespace}` shows those that run\n");
+        for said in graph(metadata) {
+            assert_eq!((said.code, said.errors.lines().count()), (Some(0), 1), "{}", said.errors);
+            assert!(
+                said.errors.contains("DynamoGraphDeployment/qwen3: its operator makes the pods, "),
+                "{}",
+                said.errors
+            );
+            assert!(said.errors.ends_with(&preview), "{}", said.errors);
+        }
+    }
+    let said = run(&["explain", "-f", "-"], "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n");
+    assert_eq!((said.code, said.errors.as_str()), (Some(0), "<stdin>:1:1: ConfigMap/other has no pods\n"));
+}
+
+#[test]
 fn a_workload_in_a_file_is_explained_by_its_template_and_wrong_usage_is_two() {
     let said = run(&["explain", "-f", &format!("{ROOT}/manifests/examples/vllm-worker.yaml")], "");
     assert!(said.output.starts_with("Deployment/vllm-worker\n"), "{}", said.output);
