@@ -83,8 +83,9 @@ pub enum Command {
 #[command(after_help = "\
 Examples:
   dynamo-cache serve --standalone --listen 127.0.0.1:10250 --write-ca ca.crt
-  dynamo-cache serve --kubeconfig ~/.kube/config --cert-file tls.crt --key-file tls.key
-  dynamo-cache serve --config config.yaml --service dynamo-cache   (inside a pod)
+  dynamo-cache serve --kubeconfig ~/.kube/config \\
+    --cert-file tls.crt --key-file tls.key
+  dynamo-cache serve --config config.yaml --service dynamo-cache  # in a pod
 
 RUST_LOG chooses what is logged, for example RUST_LOG=debug. SIGTERM drains and stops, a second one aborts.")]
 pub struct Serve {
@@ -282,7 +283,7 @@ Examples:
   dynamo-cache try
   dynamo-cache try -f manifests/examples/rolebasedgroup-sglang.yaml
 
-It starts `serve --standalone` on a free port of this machine, and sends it over HTTPS the review that an API
+It starts `serve --standalone` on a free port of this machine, and sends it over HTTPS the review that an API \
 server would send. Nothing is sent anywhere else, and nothing stays behind.")]
 pub struct Try {
     /// A pod or workload to try instead of the example worker; - for standard input.
@@ -317,7 +318,8 @@ Examples:
   # The same with what a cluster knows
   kubectl get namespace inference -o yaml > namespace.yaml
   kubectl get persistentvolumeclaims -n inference -o yaml > claims.yaml
-  dynamo-cache inject -f worker.yaml --namespace-file namespace.yaml --claims claims.yaml
+  dynamo-cache inject -f worker.yaml \\
+    --namespace-file namespace.yaml --claims claims.yaml
 
   # One claim exists, and only one node can mount it
   dynamo-cache inject -f worker.yaml --claim model-cache=ReadWriteOnce

@@ -16,10 +16,10 @@ Examples:
   dynamo-cache check -n inference --write-probe
   dynamo-cache check -o json | jq '.[] | select(.state == \"failed\")'
 
-A canary pod goes through the API server on a dry run, so that its own sentence tells whether it
-reaches the webhook. Lines that depend on one that failed say so, and are not checked.
-Nothing is changed without --write-probe, which runs a Job per claim as the workers' user, and takes
-it away again whatever comes of it. On OpenShift: --probe-user none.
+A canary pod goes through the API server on a dry run, so that its own sentence tells whether it reaches the webhook. \
+Lines that depend on one that failed say so, and are not checked.
+Nothing is changed without --write-probe, which runs a Job per claim as the workers' user, and takes it away again \
+whatever comes of it. On OpenShift: --probe-user none.
 Exit codes: 0 nothing failed, 1 something did, 2 wrong usage.")]
 pub struct Check {
     /// What to print.

@@ -11,12 +11,15 @@ use super::{Cluster, IMAGE, value};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  dynamo-cache download Qwen/Qwen3-0.6B --revision c1899de289a04d12100db370d81485cdf75e47ca -n inference --apply --wait
-  dynamo-cache download Qwen/Qwen3-0.6B -n inference --create-claim 500Gi --storage-class shared-files --apply
+  dynamo-cache download Qwen/Qwen3-0.6B -n inference --apply --wait \\
+    --revision c1899de289a04d12100db370d81485cdf75e47ca
+  dynamo-cache download Qwen/Qwen3-0.6B -n inference --apply \\
+    --create-claim 500Gi --storage-class shared-files
   dynamo-cache download Qwen/Qwen3-0.6B --offline > download-job.yaml
-  dynamo-cache download meta-llama/Llama-3.1-8B -n inference --exclude 'original/*' | kubectl apply -f -
+  dynamo-cache download meta-llama/Llama-3.1-8B -n inference \\
+    --exclude 'original/*' | kubectl apply -f -
 
-The Job runs as the workers' user and writes in the layout in which the webhook mounts the claim. Run it before the
+The Job runs as the workers' user and writes in the layout in which the webhook mounts the claim. Run it before the \
 workers start: workers that download together into an empty claim get into each other's way.
 On OpenShift: --fs-group none --user none, it picks both by itself.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option by itself")]

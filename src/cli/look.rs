@@ -29,7 +29,7 @@ Examples:
   dynamo-cache explain -f manifests/examples/vllm-worker.yaml
   dynamo-cache explain -f worker.yaml --claim model-cache=ReadWriteOnce
 
-A live pod is explained as it stands, with what the cluster knows now; a pod without the status annotation: why the
+A live pod is explained as it stands, with what the cluster knows now; a pod without the status annotation: why the \
 webhook was not asked. With -f no cluster is asked.")]
 pub struct Explain {
     /// The pod.
@@ -57,7 +57,7 @@ Examples:
   dynamo-cache preview -n inference -o diff
   dynamo-cache preview -n inference --config config.yaml
 
-Nothing is changed. It shows what the pods would get if they were created in the labelled namespace now: the live
+Nothing is changed. It shows what the pods would get if they were created in the labelled namespace now: the live \
 workloads, and the pods that none of these has made.")]
 pub struct Preview {
     /// What to print.
@@ -87,7 +87,7 @@ Examples:
   dynamo-cache status -n inference
   dynamo-cache status -A
 
-A row per container of every Dynamo component, a summary per namespace, and advice where a pod started without what it
+A row per container of every Dynamo component, a summary per namespace, and advice where a pod started without what it \
 could have now.")]
 pub struct Status {
     /// All namespaces.

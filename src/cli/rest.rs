@@ -34,8 +34,9 @@ Examples:
   dynamo-cache uninstall          # what would be deleted
   dynamo-cache uninstall --yes
 
-The MutatingWebhookConfiguration goes first, so that the API server calls nobody who is gone; then it prints the command
-that removes the rest.")]
+The guard's binding and the MutatingWebhookConfiguration go first, so that the API server refuses nothing and calls \
+nobody who is gone; then it prints the command that removes the rest. A guard that was left where the configuration is \
+gone already goes, too.")]
 pub struct Uninstall {
     /// Delete, instead of only saying what would be deleted.
     #[arg(long)]

@@ -1,5 +1,8 @@
 //! The tool around the webhook: completion, and help with examples.
 
+use clap::CommandFactory as _;
+use dynamo_cache::cli::Cli;
+
 use super::program::{file, run};
 
 /// Every command that a person types, but for those that say more by themselves.
@@ -30,6 +33,33 @@ fn every_command_has_a_help_with_examples() {
         let examples = said.output.split_once("Examples:\n").unwrap_or_else(|| panic!("{command} has no examples")).1;
         assert!(examples.contains(&format!("dynamo-cache {command}")), "{examples}");
     }
+}
+
+#[test]
+fn the_words_below_a_help_fit_a_terminal_examples_as_they_are_and_paragraphs_by_its_own_wrapping() {
+    let (mut commands, mut examples) = (vec![Cli::command()], 0);
+    while let Some(command) = commands.pop() {
+        let name = command.get_name().to_owned();
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let mut before = "";
+        for line in help.lines() {
+            if line.starts_with("  ") {
+                examples += 1;
+                assert!(line.chars().count() < 78, "{name}: too wide for 80 columns: {line}");
+                assert_eq!(line.starts_with("    "), before.ends_with('\\'), "{name}: {before}\n{line}");
+            } else {
+                assert!(!before.ends_with('\\'), "{name}: nothing continues {before}");
+                let whole = line.is_empty() || line.ends_with(['.', ':']);
+                assert!(whole, "{name}: a paragraph is one line: {line}");
+            }
+            before = line;
+        }
+        commands.extend(command.get_subcommands().cloned());
+    }
+    assert!(examples > 20, "{examples}");
+    // And so it is printed.
+    let said = run(&["download", "--help"], "").output;
+    assert!(said.contains("--apply --wait \\\n    --revision "), "{said}");
 }
 
 #[test]
