@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 
-use super::Known;
+use super::{Known, value};
 
 /// Which cluster is asked, and which namespace is meant.
 #[derive(Clone, Debug, Default, Args)]
@@ -23,7 +23,7 @@ pub struct Cluster {
 
 /// Options of `explain`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(group(ArgGroup::new("what").args(["pod", "filename"]).required(true)), after_help = "\
 Examples:
   dynamo-cache explain vllm-worker-0 -n inference
   dynamo-cache explain -f manifests/examples/vllm-worker.yaml
@@ -32,8 +32,8 @@ Examples:
 A live pod is explained as it stands, with what the cluster knows now; a pod without the status annotation: why the \
 webhook was not asked. With -f no cluster is asked.")]
 pub struct Explain {
-    /// The pod.
-    #[arg(value_name = "POD", required_unless_present = "filename", conflicts_with_all = ["filename", "known"])]
+    /// The pod, by its name or as pod/NAME.
+    #[arg(value_name = "POD", conflicts_with = "known", value_parser = value::pod)]
     pub pod: Option<String>,
     /// A file with pods or workloads instead, YAML or JSON; - for standard input.
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["kubeconfig", "context", "namespace"])]

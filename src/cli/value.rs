@@ -53,6 +53,15 @@ pub(super) fn object_name(text: &str) -> Result<String, String> {
     Err("a name has small letters, digits, hyphens and dots, and begins and ends with one of the first two".to_owned())
 }
 
+/// A pod's name, alone or as `kubectl get pods -o name` prints it.
+pub(super) fn pod(text: &str) -> Result<String, String> {
+    let name = ["pod/", "pods/"].iter().find_map(|kind| text.strip_prefix(kind)).unwrap_or(text);
+    if name.contains('/') {
+        return Err("only pods are explained: NAME or pod/NAME; -f explains the workload in a file".to_owned());
+    }
+    object_name(name)
+}
+
 fn is_label(text: &str) -> bool {
     let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&text.len()) && text.bytes().all(inside) && !text.starts_with('-') && !text.ends_with('-')
@@ -131,7 +140,7 @@ pub(super) fn model(text: &str) -> Result<String, String> {
 mod tests {
     use std::time::Duration;
 
-    use super::{Id, annotation, claim, dns_name, id, label, long_time, model, pointer, time};
+    use super::{Id, annotation, claim, dns_name, id, label, long_time, model, pod, pointer, time};
     use crate::admission::claim::Access;
 
     #[test]
@@ -156,6 +165,15 @@ mod tests {
         );
         assert!(dns_name("webhook.Example.org").is_ok() && dns_name("*.example.org").is_ok());
         assert!(dns_name("a..b").is_err() && dns_name("ü.org").is_err() && dns_name("a.*.b").is_err());
+    }
+
+    #[test]
+    fn a_pod_is_named_as_kubectl_names_it() {
+        for text in ["worker-0.a", "pod/worker-0.a", "pods/worker-0.a"] {
+            assert_eq!(pod(text), Ok("worker-0.a".to_owned()));
+        }
+        assert!(pod("deployment/worker").is_err_and(|error| error.contains("only pods")));
+        assert!(pod("pod/").is_err() && pod("").is_err() && pod("../nodes").is_err() && pod("a?b").is_err());
     }
 
     #[test]

@@ -173,6 +173,10 @@ fn a_workload_in_a_file_is_explained_by_its_template_and_wrong_usage_is_two() {
     for arguments in [&["explain"][..], &["explain", "pod", "-f", "x.yaml"], &["explain", "pod", "--claim", "x"]] {
         assert_eq!(run(arguments, "").code, Some(2), "{arguments:?}");
     }
+    let said = run(&["explain"], "");
+    assert!(said.errors.contains("<POD|--filename <FILE>>"), "{}", said.errors);
+    let said = run(&["explain", "deployment/worker"], "");
+    assert!(said.code == Some(2) && said.errors.contains("only pods are explained"), "{}", said.errors);
     let said = run(&["explain", "pod"], "");
     assert_eq!(said.code, Some(1));
     assert!(said.errors.contains("--kubeconfig"), "{}", said.errors);

@@ -21,6 +21,8 @@ fn a_live_pod_is_explained_with_what_the_cluster_knows() {
     let pod = pod["metadata"]["name"].as_str().unwrap();
     let said = namespace.dynamo_cache(&["explain", pod]);
     assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.output);
+    let as_kubectl_prints = format!("pod/{pod}");
+    assert_eq!(namespace.dynamo_cache(&["explain", &as_kubectl_prints]).output, said.output);
     for told in [
         "    model: in place\n      there: claim model-cache at /models\n",
         "    compile: left out: the claim is not in the pod's namespace (claim compilation-cache) [claim-not-found]",
