@@ -1,10 +1,11 @@
 //! The API server, as the commands of a person ask it: objects as JSON, and errors in words.
 
+mod way;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
 use hyper::Request;
-use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -68,25 +69,7 @@ pub(super) fn ask<T>(options: &Cluster, what: impl AsyncFnOnce(Api) -> anyhow::R
 
 impl Api {
     async fn connect(options: &Cluster) -> anyhow::Result<Api> {
-        let choice = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
-        let failed = |error: &dyn std::error::Error| {
-            let name = options.kubeconfig.as_ref().map(|path| format!(" {}", path.display())).unwrap_or_default();
-            // The lines below the first show what is in the file, and there are credentials in it.
-            let why = first_cause(error);
-            anyhow::anyhow!("failed to read the kubeconfig{name}: {}", why.lines().next().unwrap_or_default())
-        };
-        let mut config = match (&options.kubeconfig, &options.context) {
-            (Some(path), _) => {
-                let read = Kubeconfig::read_from(path).map_err(|error| failed(&error))?;
-                Config::from_custom_kubeconfig(read, &choice).await.map_err(|error| failed(&error))?
-            }
-            (None, Some(_)) => Config::from_kubeconfig(&choice).await.map_err(|error| failed(&error))?,
-            (None, None) => Config::infer().await.map_err(|error| {
-                let why = error.to_string();
-                let why = why.lines().next().unwrap_or_default();
-                anyhow::anyhow!("no cluster: name one by --kubeconfig FILE or by KUBECONFIG; {why}")
-            })?,
-        };
+        let mut config = way::of(options).await?;
         config.connect_timeout = Some(DEADLINE);
         config.read_timeout = Some(DEADLINE);
         // Else it would ask again and again for hours, and create twice what has no name of its own.

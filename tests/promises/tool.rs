@@ -1,5 +1,7 @@
 //! The tool around the webhook: completion, and help with examples.
 
+use std::process::Command;
+
 use clap::CommandFactory as _;
 use dynamo_cache::cli::Cli;
 
@@ -63,6 +65,53 @@ fn the_words_below_a_help_fit_a_terminal_examples_as_they_are_and_paragraphs_by_
 }
 
 #[test]
+fn without_a_cluster_it_is_told_where_one_was_looked_for() {
+    let said = |kubeconfig: Option<&str>, arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dynamo-cache"));
+        command.args(arguments).env_remove("KUBERNETES_SERVICE_HOST").env_remove("KUBECONFIG").env("HOME", "/nobody");
+        let said = command.envs(kubeconfig.map(|path| ("KUBECONFIG", path))).output().unwrap();
+        assert_eq!(said.status.code(), Some(1), "{arguments:?}");
+        String::from_utf8(said.stderr).unwrap()
+    };
+    for (kubeconfig, context, told) in [
+        (
+            None,
+            None,
+            "no cluster: KUBECONFIG is not set, and /nobody/.kube/config is not there; --kubeconfig names one",
+        ),
+        (
+            Some(""),
+            None,
+            "no cluster: KUBECONFIG is not set, and /nobody/.kube/config is not there; --kubeconfig names one",
+        ),
+        (
+            Some("/nowhere/it"),
+            None,
+            "no cluster: KUBECONFIG names /nowhere/it, which is not there; --kubeconfig names another",
+        ),
+        (
+            Some("/dev/null"),
+            None,
+            "no cluster: /dev/null: failed to determine current context; --kubeconfig names another",
+        ),
+        (
+            None,
+            Some("mine"),
+            "failed to read the kubeconfig /nobody/.kube/config: No such file or directory (os error 2)",
+        ),
+        (
+            Some("/dev/null"),
+            Some("mine"),
+            "failed to read the kubeconfig /dev/null: failed to load current context: mine",
+        ),
+    ] {
+        let context = context.map(|context| ["--context", context]);
+        let arguments: Vec<_> = std::iter::once("status").chain(context.into_iter().flatten()).collect();
+        assert_eq!(said(kubeconfig, &arguments), format!("{told}\n"));
+    }
+}
+
+#[test]
 fn bash_completes_commands_options_and_values_and_every_shell_gets_a_script() {
     let script = run(&["completion", "bash"], "").output;
     let script = file("completion.bash", &script);
@@ -73,7 +122,7 @@ fn bash_completes_commands_options_and_values_and_every_shell_gets_a_script() {
             "source {script}; COMP_WORDS=({words}); COMP_CWORD={count}; function=$(complete -p dynamo-cache); \
              function=${{function#*-F }}; ${{function%% *}} dynamo-cache '{last}' dynamo-cache; echo \"${{COMPREPLY[@]}}\""
         );
-        let said = std::process::Command::new("bash").args(["-c", &commands]).output().unwrap();
+        let said = Command::new("bash").args(["-c", &commands]).output().unwrap();
         String::from_utf8_lossy(&said.stdout).trim().to_owned()
     };
     for (words, completed) in [
