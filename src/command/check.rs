@@ -17,7 +17,7 @@ use anyhow::bail;
 use serde_json::Value;
 
 use super::api::{self, Api};
-use super::{diff, installed, opt_in, print};
+use super::{diff, installed, opt_in, print, room};
 use crate::cli::{Check, CheckOutput};
 
 use report::Report;
@@ -76,7 +76,15 @@ async fn check(api: &Api, options: &Check, report: &mut Report) -> anyhow::Resul
             Ok(uses) => namespaces.push((name, uses)),
             // The next namespace would not be reached either.
             Err(error) if matches!(error.downcast_ref(), Some(api::Error::Unreachable { .. })) => return Err(error),
-            Err(error) => report.bad("namespace", format!("{error:#}"), format!("kubectl get namespace {name}")),
+            Err(error) => {
+                let hint = match error.downcast_ref() {
+                    Some(room::NotThere { .. }) => {
+                        format!("kubectl create namespace {name}, or kubectl get namespaces for their names")
+                    }
+                    None => format!("kubectl get namespace {name}"),
+                };
+                report.bad("namespace", format!("{error:#}"), hint);
+            }
         }
     }
     if options.probe.write_probe {

@@ -19,6 +19,11 @@ pub(super) struct Room {
     pub(super) hidden: Option<String>,
 }
 
+/// A namespace is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no namespace {0}")]
+pub(super) struct NotThere(String);
+
 impl Room {
     /// Asks for a namespace.
     ///
@@ -39,7 +44,7 @@ impl Room {
     pub(super) async fn seen(api: &Api, name: &str) -> anyhow::Result<Room> {
         let mut notes = Vec::new();
         let namespace = match api.get(&format!("/api/v1/namespaces/{name}")).await {
-            Ok(None) => anyhow::bail!("there is no namespace {name}"),
+            Ok(None) => return Err(NotThere(name.to_owned()).into()),
             Ok(found) => found,
             Err(error) if error.is_forbidden() => {
                 notes.push(format!("its labels and annotations are not known: {error}"));

@@ -283,7 +283,8 @@ fn a_wrong_ca_and_a_missing_configuration_are_told_and_what_depends_on_them_is_n
     write(&settings);
     assert_eq!(check().0, before);
     let said = plane.dynamo_cache(&["check", "-n", "nowhere"]);
-    assert!(said.output.contains("  × there is no namespace nowhere\n"), "{}", said.output);
+    let told = "  × there is no namespace nowhere\n      kubectl create namespace nowhere, or kubectl get namespaces for their names\n";
+    assert!(said.output.contains(told), "{}", said.output);
     assert_eq!((said.code, said.errors.as_str()), (Some(1), "2 checks failed\n"));
 
     plane.kubectl(&[&["delete"], CONFIGURATION.as_slice()].concat()).unwrap();

@@ -96,10 +96,9 @@ fn annotations(warnings: &[Warning], report: &mut Report) {
         report.good(CHECK, "its annotations are understood");
         return;
     }
-    let texts: Vec<_> = warnings.iter().map(|warning| &*warning.text).collect();
-    let mut fixes: Vec<_> = warnings.iter().map(|warning| warning.reason.fix()).collect();
-    fixes.dedup();
-    report.warning(CHECK, texts.join("; "), fixes.join(" "));
+    for warning in warnings {
+        report.warning(CHECK, &*warning.text, warning.reason.fix());
+    }
 }
 
 /// What a worker would be refused for the claims' sake, and how the claims are; how it would use the others.
@@ -175,10 +174,11 @@ mod tests {
     use crate::admission::settings;
     use crate::command::check::report::Report;
 
-    fn state(report: &Report) -> (String, String, String) {
-        let lines: Value = serde_json::from_str(&report.json()).unwrap();
-        let text = |key: &str| lines[0][key].as_str().unwrap_or_default().to_owned();
-        (text("state"), text("text"), text("hint"))
+    /// State, text and hint of each line.
+    fn lines(report: &Report) -> (Vec<String>, Vec<String>, Vec<String>) {
+        let lines: Vec<Value> = serde_json::from_str(&report.json()).unwrap();
+        let all = |key: &str| lines.iter().map(|line| line[key].as_str().unwrap_or_default().to_owned()).collect();
+        (all("state"), all("text"), all("hint"))
     }
 
     #[test]
@@ -190,17 +190,25 @@ mod tests {
             let (_, warnings) = settings::resolve(&defaults, &entries, None);
             let mut report = Report::default();
             annotations(&warnings, &mut report);
-            state(&report)
+            lines(&report)
         };
-        assert_eq!(told(&[("model-claim", "models")]).0, "ok");
+        assert_eq!(told(&[("model-claim", "models")]).0, ["ok"]);
         for (name, value, code) in [
             ("model-express-url", "https://mx:8001", "annotation-invalid"),
             ("model-clam", "models", "annotation-unknown"),
             ("engine", "vllm", "annotation-ignored"),
         ] {
-            let (state, text, hint) = told(&[(name, value)]);
-            assert_eq!(state, "warning", "{name}");
-            assert!(text.contains(name) && text.contains(code) && !hint.is_empty(), "{text}: {hint}");
+            let (states, texts, hints) = told(&[(name, value)]);
+            assert_eq!(states, ["warning"], "{name}");
+            assert!(texts[0].contains(name) && texts[0].contains(code) && !hints[0].is_empty(), "{texts:?}: {hints:?}");
+        }
+        let three = [("model-offline", "yes"), ("model-clam", "models"), ("compile-key", "gpus")];
+        let (states, texts, hints) = told(&three);
+        assert_eq!(states, ["warning"; 3]);
+        for ((name, _), (text, hint)) in three.iter().zip(texts.iter().zip(&hints)) {
+            let begin = if *name == "model-clam" { "Correct the name; " } else { "Correct the value; " };
+            assert!(text.contains(name) && hint.starts_with(begin), "{name}: {text}: {hint}");
+            assert_eq!((text.matches("dynamo-cache.io/").count(), hint.matches("Correct").count()), (1, 1), "{text}");
         }
     }
 
