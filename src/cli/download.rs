@@ -24,7 +24,7 @@ workers start: workers that download together into an empty claim get into each 
 On OpenShift: --fs-group none --user none, it picks both by itself.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option by itself")]
 pub struct Download {
-    /// The model, as on the hub: owner/name.
+    /// The model, as on the hub: owner/name; a few have no owner.
     #[arg(value_name = "MODEL", value_parser = value::model)]
     pub model: String,
     /// The commit to download; a branch or tag moves, and then workers do not all read the same files.

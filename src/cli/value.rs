@@ -133,7 +133,7 @@ pub(super) fn model(text: &str) -> Result<String, String> {
     if parts <= 2 && text.split('/').all(is_name) {
         return Ok(text.to_owned());
     }
-    Err("a model is written as on the hub: owner/name".to_owned())
+    Err("a model is written as on the hub: owner/name, or the name alone where it has no owner, as gpt2".to_owned())
 }
 
 #[cfg(test)]
@@ -197,6 +197,7 @@ mod tests {
         assert_eq!((id("none"), id("0")), (Ok(Id(None)), Ok(Id(Some(0)))));
         assert!(id("root").is_err() && id("-1").is_err());
         assert!(model("Qwen/Qwen3-0.6B").is_ok() && model("gpt2").is_ok());
-        assert!(model("a/b/c").is_err() && model("https://x").is_err() && model("").is_err() && model("a b").is_err());
+        assert!(model("a/b/c").is_err_and(|error| error.contains("owner/name, or the name alone")));
+        assert!(model("/b").is_err() && model("https://x").is_err() && model("").is_err() && model("a b").is_err());
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn run(options: &Download) -> anyhow::Result<()> {
         if options.apply {
             return apply(&api, options, &base, &namespace.facts, &objects).await;
         }
-        tell_all(&missing_claim(options, &base, &namespace.facts));
+        tell_all(&missing_claim(options, &base, &namespace.facts, &api.namespace));
         print(&documents(&objects))
     })
 }
@@ -89,18 +89,18 @@ fn documents(objects: &[Value]) -> String {
 }
 
 /// What is wrong where the model claim is not there and is not created.
-fn missing_claim(options: &Download, base: &Base, facts: &Facts) -> Option<String> {
+fn missing_claim(options: &Download, base: &Base, facts: &Facts, namespace: &str) -> Option<String> {
     let (settings, _) = settings::resolve(&base.settings, &facts.namespace, None);
     let claim = &settings.model.claim;
     let is_there = facts.claims.as_ref().is_none_or(|claims| claims.contains_key(claim));
     (!is_there && options.create_claim.is_none())
-        .then(|| format!("claim {claim} is not there; --create-claim SIZE creates it"))
+        .then(|| format!("claim {claim} is not in namespace {namespace}; --create-claim SIZE creates it"))
 }
 
 async fn apply(api: &Api, options: &Download, base: &Base, facts: &Facts, objects: &[Value]) -> anyhow::Result<()> {
     let namespace = &api.namespace;
-    if let Some(missing) = missing_claim(options, base, facts) {
-        bail!("{missing} in namespace {namespace}");
+    if let Some(missing) = missing_claim(options, base, facts, namespace) {
+        bail!("{missing}");
     }
     if let Some(secret) = &options.token_secret
         && api.get(&format!("/api/v1/namespaces/{namespace}/secrets/{secret}")).await?.is_none()
