@@ -114,7 +114,7 @@ fn a_pod_without_a_status_is_told_why_the_webhook_was_not_asked() {
     wait_for("a label that is younger than the pod", || {
         plain.kubectl(&["label", "namespace", &plain.name, "dynamo-cache.io/inject=enabled", "--overwrite"])?;
         let said = plain.dynamo_cache(&["explain", "early"]).output;
-        if said.contains("before the namespace was labelled") {
+        if said.contains("before the namespace was labelled, at ") && said.contains("Z or before; else ") {
             return Ok(());
         }
         plain.kubectl(&["label", "namespace", &plain.name, "dynamo-cache.io/inject-"])?;
@@ -130,6 +130,10 @@ fn a_pod_without_a_status_is_told_why_the_webhook_was_not_asked() {
     other["spec"]["containers"][0]["command"] = json!(["sleep"]);
     namespace.create(&other.to_string()).unwrap();
     without(&namespace, "other", "the webhook leaves no status on it", "[not-a-component]");
+    for (pod, sentence) in [("out", "inject: \"false\" [opted-out]"), ("other", "the pod is no Dynamo component")] {
+        let said = namespace.dynamo_cache(&["explain", pod]).output;
+        assert_eq!(said.matches(sentence).count(), 1, "{said}");
+    }
     drop(webhook);
 
     let stopped = webhook::stopped();

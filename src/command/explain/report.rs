@@ -37,7 +37,7 @@ pub(super) fn report(account: &Account, live: Option<&Live<'_>>) -> String {
     });
     if let Some(unseen) = live.and_then(|live| live.unseen.as_ref()) {
         lines.push(format!("  without {}: {}.", crate::admission::settings::STATUS, unseen.why));
-        lines.push(format!("    {}", unseen.fix));
+        lines.extend(unseen.fix.iter().map(|fix| format!("    {fix}")));
     }
     if account.left_alone.is_none() {
         lines.push(String::new());

@@ -12,8 +12,8 @@ use crate::command::selector;
 pub(super) struct Unseen {
     /// What happened, as a sentence.
     pub(super) why: String,
-    /// What to do, as an imperative sentence.
-    pub(super) fix: String,
+    /// What to do, as an imperative sentence; none where the page has said it.
+    pub(super) fix: Option<String>,
 }
 
 /// What a namespace without the label lacks.
@@ -21,7 +21,7 @@ const OPT_IN: &str = "dynamo-cache.io/inject";
 
 /// Finds the first thing that kept the webhook from being asked, or from leaving a status.
 pub(super) fn why(pod: &Value, account: &Account, webhook: &Webhook, namespace: Option<&Value>) -> Unseen {
-    let say = |why: String, fix: &str| Unseen { why, fix: fix.to_owned() };
+    let say = |why: String, fix: &str| Unseen { why, fix: Some(fix.to_owned()) };
     if let Some(reason) = account.left_alone {
         let about = match reason {
             Reason::MirrorPod | Reason::OptedOut => "a match condition keeps it from the webhook",
@@ -29,7 +29,8 @@ pub(super) fn why(pod: &Value, account: &Account, webhook: &Webhook, namespace: 
             _ => "the webhook would leave it alone, and say so",
         };
         if reason.leaves_no_status() {
-            return say(format!("{about}: {} [{reason}]", reason.sentence()), reason.fix());
+            // The reason itself, and what to do, stand above it.
+            return Unseen { why: about.to_owned(), fix: None };
         }
     }
     if let Some((line, fix)) = account.warnings.iter().find(|(line, _)| line.contains(Reason::StatusTooLarge.code())) {
@@ -80,11 +81,12 @@ fn not_selected(pod: &Value, installed: &Installed, namespace: Option<&Value>) -
         } else {
             format!("{OWN_SELECTOR}; then have the pod made anew.")
         };
-        return Some(Unseen { why, fix });
+        return Some(Unseen { why, fix: Some(fix) });
     }
     let refusal = refused("objectSelector", pod.pointer("/metadata/labels"))?;
     let why = format!("the pod is not selected by objectSelector of configuration {}: its {refusal}", installed.name);
-    Some(Unseen { why, fix: "The chart sets no objectSelector: remove it, or label the pod.".to_owned() })
+    let fix = "The chart sets no objectSelector: remove it, or label the pod.".to_owned();
+    Some(Unseen { why, fix: Some(fix) })
 }
 
 /// A pod that is older than what would have sent it.
@@ -93,7 +95,7 @@ fn too_early(pod: &Value, installed: &Installed, namespace: Option<&Value>) -> O
     // Times of the API server are of one form, in UTC and whole seconds, so their text is in their order.
     let created = |object: &Value| object.pointer(CREATED).and_then(Value::as_str).map(str::to_owned);
     let pod = created(pod)?;
-    let fix = "Have the pod made anew.".to_owned();
+    let fix = Some("Have the pod made anew.".to_owned());
     if let Some(since) = created(&installed.configuration).filter(|since| pod < *since) {
         let why = format!("the pod was created at {pod}, before the webhook was installed at {since}");
         return Some(Unseen { why, fix });
@@ -101,8 +103,8 @@ fn too_early(pod: &Value, installed: &Installed, namespace: Option<&Value>) -> O
     let since = labelled_at(namespace?).filter(|since| pod < *since)?;
     // Whoever set the label may have changed something else since.
     let why = format!(
-        "the pod was created at {pod}, perhaps before the namespace was labelled, which was at {since} at the latest; \
-         else the webhook did not answer then"
+        "the pod was created at {pod}, perhaps before the namespace was labelled, at {since} or before; else the webhook \
+         did not answer then"
     );
     Some(Unseen { why, fix })
 }
