@@ -119,12 +119,14 @@ fn pod<'a>(review: &mut review::Request<'a>) -> Result<Option<Pod<'a>>, review::
     }
 }
 
-/// One line about a review: at info where something was left out, else at debug. Nothing of a pod's content.
+/// One line about a review: at info where something was left out, else at debug, as on a dry run, of which no pod comes.
+/// Nothing of a pod's content.
 fn tell(review: &review::Request<'_>, pod: &Pod<'_>, outcome: &Outcome<'_>) {
     let has_no_status = outcome.left_alone.is_some_and(Reason::leaves_no_status);
     let left_out = !outcome.skipped.is_empty() || (outcome.left_alone.is_some() && !has_no_status);
     let notable = left_out || !outcome.warnings.is_empty();
-    if !(if notable { enabled!(Level::INFO) } else { enabled!(Level::DEBUG) }) {
+    let at_info = notable && !review.dry_run;
+    if !(if at_info { enabled!(Level::INFO) } else { enabled!(Level::DEBUG) }) {
         return;
     }
     let metadata = pod.metadata.as_ref();
@@ -139,8 +141,10 @@ fn tell(review: &review::Request<'_>, pod: &Pod<'_>, outcome: &Outcome<'_>) {
     let owner = owner.as_deref();
     let reasons = outcome.reasons().into_iter().map(Reason::code).collect::<Vec<_>>();
     let reasons = reasons.join(",");
-    if notable {
+    if at_info {
         info!(uid, namespace, name, owner, decision, reasons, dry_run, "something was left out");
+    } else if notable {
+        debug!(uid, namespace, name, owner, decision, reasons, dry_run, "something was left out");
     } else {
         debug!(uid, namespace, name, owner, decision, reasons, dry_run, "reviewed");
     }

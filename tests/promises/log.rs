@@ -60,6 +60,28 @@ fn a_review_is_one_line_at_debug_and_none_at_info_as_text_and_as_json_without_wh
 }
 
 #[test]
+fn a_dry_run_of_which_something_is_left_out_is_a_line_at_debug_and_none_at_info() {
+    for (level, expected) in [(None, &[false][..]), (Some("info,dynamo_cache=debug"), &[true, false])] {
+        let what = format!("log-left-out-{}", expected.len());
+        let mut question = String::from_utf8(worker("a-secret")).unwrap();
+        question = question.replace(r#""dynamo.vllm""#, r#""dynamo.vllm","--nnodes","2""#);
+        let rehearsal = question.replace(r#""operation""#, r#""dryRun":true,"operation""#);
+        let webhook = Webhook::logging(&what, "json", level);
+        for question in [rehearsal, question] {
+            assert_eq!(webhook.caller().review(question.as_bytes()).status, 200);
+        }
+        let log = webhook.rest_of_the_log();
+        let lines: Vec<_> = log.iter().filter(|line| line["message"] == "something was left out").collect();
+        let dry: Vec<_> = lines.iter().map(|line| line["dry_run"] == true).collect();
+        assert_eq!(dry, expected, "{what}: {log:#?}");
+        for line in lines {
+            let at = if line["dry_run"] == true { "DEBUG" } else { "INFO" };
+            assert_eq!((&line["level"], &line["reasons"]), (&at.into(), &"multi-node".into()), "{line:#}");
+        }
+    }
+}
+
+#[test]
 fn events_without_a_cluster_are_warned_of() {
     let head = "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\n";
     let settings = file("events-standalone.yaml", head);
