@@ -28,17 +28,12 @@ pub(super) struct Changed {
     pub(super) operations: Vec<Value>,
     /// What there is to tell, a line each.
     pub(super) told: Vec<String>,
-    /// What there is to tell where only an operator knows its pods; a line of `told` too.
-    pub(super) of_operator: Option<String>,
+    /// Its objects of other kinds that may have pods, and of which it is not known where.
+    pub(super) unknown: Vec<String>,
+    /// What there is to tell of objects whose pods only an operator knows; lines of `told` too.
+    pub(super) of_operators: Vec<String>,
     /// How each of its pods or templates was decided.
     pub(super) accounts: Vec<Account>,
-}
-
-/// Kinds of Dynamo of which only its operator knows the pods.
-const OF_OPERATORS: [&str; 3] = ["DynamoComponentDeployment", "DynamoGraphDeployment", "DynamoGraphDeploymentRequest"];
-
-fn kind(document: &Value) -> &str {
-    document.get("kind").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Why a document cannot be changed.
@@ -81,20 +76,21 @@ pub(super) fn change<'o>(
     let name = template::name(&document);
     let (after, before) = (document.clone(), document);
     let (operations, told, accounts) = (Vec::new(), Vec::new(), Vec::new());
-    let mut changed = Changed { name, before, after, operations, told, of_operator: None, accounts };
+    let mut changed =
+        Changed { name, before, after, operations, told, unknown: Vec::new(), of_operators: Vec::new(), accounts };
     let templates = template::templates(&changed.before, pointers, unused);
     for ignored in &templates.ignored {
         changed.told.push(told::ignored(ignored));
     }
-    if templates.found.is_empty() && OF_OPERATORS.contains(&kind(&changed.before)) {
-        let namespace = changed.before.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or("NAMESPACE");
-        changed.of_operator = Some(format!(
-            "{}: its operator makes the pods, and the webhook changes them when they are made; nothing to do here: \
-             `dynamo-cache preview -n {namespace}` shows those that run",
-            changed.name
+    for (name, namespace) in &templates.of_operators {
+        let namespace = namespace.as_deref().unwrap_or("NAMESPACE");
+        changed.of_operators.push(format!(
+            "{name}: its operator makes the pods, and the webhook changes them when they are made; nothing to do here: \
+             `dynamo-cache preview -n {namespace}` shows those that run"
         ));
-        changed.told.extend(changed.of_operator.clone());
     }
+    changed.told.extend(changed.of_operators.iter().cloned());
+    changed.unknown = templates.unknown;
     for template in &templates.found {
         decide(template, world, &mut changed)?;
     }

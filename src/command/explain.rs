@@ -44,8 +44,11 @@ fn of_file(file: &Path, options: &Explain) -> anyhow::Result<()> {
         let changed = change::change(document.value, &world, &[], &mut BTreeSet::new());
         let changed = changed.map_err(|error| input.wrong([format!("{at}: {error}")]))?;
         if changed.accounts.is_empty() {
-            let why = changed.of_operator.unwrap_or_else(|| format!("{} has no pods", changed.name));
-            tell(&input.at(format!("{at}: {why}")));
+            let nothing = || vec![format!("{} has no pods", changed.name)];
+            let told = if changed.of_operators.is_empty() { nothing() } else { changed.of_operators };
+            for line in told {
+                tell(&input.at(format!("{at}: {line}")));
+            }
         }
         reports.extend(changed.accounts.iter().map(|account| report::report(account, None)));
     }

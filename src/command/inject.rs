@@ -4,9 +4,10 @@ mod print;
 
 use std::collections::BTreeSet;
 
+use super::change::{self, Changed};
 use super::input::Input;
 use super::world::World;
-use super::{change, print as print_text, tell};
+use super::{print as print_text, tell};
 use crate::cli::Inject;
 use crate::yaml;
 
@@ -32,11 +33,27 @@ pub(super) fn run(options: &Inject) -> anyhow::Result<()> {
     }
     let about_documents = changed.iter().flat_map(|changed| &changed.told).cloned();
     let nothing = changed.is_empty().then(|| format!("{}: there is no document in it", input.name));
+    let about_unknown = about_unknown(&changed);
     let about_pointers = unused
         .into_iter()
         .map(|pointer| format!("--pod-template {pointer}: no document of an unknown kind has a pod template there"));
-    for line in about_settings.into_iter().chain(about_documents).chain(nothing).chain(about_pointers) {
+    for line in
+        about_settings.into_iter().chain(about_documents).chain(nothing).chain(about_unknown).chain(about_pointers)
+    {
         tell(&line);
     }
     print_text(&print::documents(changed, options.output))
+}
+
+/// A line about all objects that may have pods, and of which it is not known where.
+fn about_unknown(changed: &[Changed]) -> Option<String> {
+    const NAMED: usize = 5;
+    let unknown: Vec<_> = changed.iter().flat_map(|changed| &changed.unknown).map(String::as_str).collect();
+    let named = unknown.get(..NAMED).unwrap_or(&unknown).join(", ");
+    let more = match unknown.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!unknown.is_empty())
+        .then(|| format!("no pod template is known in {named}{more}; --pod-template POINTER names one"))
 }

@@ -29,7 +29,14 @@ pub(super) struct Templates {
     pub(super) found: Vec<Template>,
     /// Annotations of ours that are on the objects around them: whose, and which.
     pub(super) ignored: Vec<(String, String)>,
+    /// Its objects of which only an operator of Dynamo knows the pods: names, and namespaces where they have them.
+    pub(super) of_operators: Vec<(String, Option<String>)>,
+    /// Its objects of other kinds that may have pods, and of which it is not known where.
+    pub(super) unknown: Vec<String>,
 }
+
+/// Kinds of Dynamo of which only its operator knows the pods.
+const OF_OPERATORS: [&str; 3] = ["DynamoComponentDeployment", "DynamoGraphDeployment", "DynamoGraphDeploymentRequest"];
 
 /// The kind and name of an object: `Deployment/worker`.
 pub(super) fn name(object: &Value) -> String {
@@ -54,6 +61,12 @@ pub(super) fn templates<'o>(document: &Value, pointers: &'o [String], unused: &m
                 if search.template(pointer) {
                     unused.remove(pointer.as_str());
                 }
+            }
+            if search.found.is_empty() && OF_OPERATORS.contains(&is.kind) {
+                let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
+                templates.of_operators.push((name(object), namespace.map(str::to_owned)));
+            } else if search.found.is_empty() && is.may_have_pods() {
+                templates.unknown.push(name(object));
             }
         }
         templates.ignored.extend(ignored(&search));
@@ -81,6 +94,16 @@ impl<'d> Type<'d> {
         let text = |key: &str| object.get(key).and_then(Value::as_str);
         let group = |version: &'d str| version.rsplit_once('/').map_or("", |(group, _)| group);
         Type { kind: text("kind").unwrap_or_default(), group: text("apiVersion").map(group) }
+    }
+}
+
+impl Type<'_> {
+    /// Whether a kind that is not known may have pods: Kubernetes' own that have some are known.
+    fn may_have_pods(self) -> bool {
+        let of_kubernetes = |group: &str| {
+            matches!(group, "" | "apps" | "autoscaling" | "batch" | "policy") || group.ends_with(".k8s.io")
+        };
+        !self.kind.is_empty() && !self.group.is_some_and(of_kubernetes)
     }
 }
 

@@ -241,6 +241,38 @@ fn what_is_not_ours_is_left_alone_and_told() {
 }
 
 #[test]
+fn a_kind_of_which_no_pod_template_is_known_is_told_and_how_to_name_one() {
+    let job = |name: &str| {
+        format!(
+            "apiVersion: batch.volcano.sh/v1alpha1\nkind: Job\nmetadata: {{name: {name}}}\nspec: {{tasks: [{{template: {{}}}}]}}\n"
+        )
+    };
+    let jobs = format!("{}---\n{}", job("one"), job("two"));
+    let run = inject(&[], &jobs);
+    let told = "no pod template is known in Job/one, Job/two; --pod-template POINTER names one\n";
+    assert_eq!((run.code, run.errors.as_str()), (Some(0), told));
+    let run = inject(&["--pod-template", "/spec/tasks/0/template"], &jobs);
+    assert!(!run.errors.contains("no pod template"), "{}", run.errors);
+    let many: Vec<_> = ["a", "b", "c", "d", "e", "f", "g"].map(job).into();
+    let run = inject(&[], &many.join("---\n"));
+    assert!(run.errors.contains("Job/e and 2 more; --pod-template"), "{}", run.errors);
+    let list = "apiVersion: v1\nkind: List\nitems: [{apiVersion: nvidia.com/v1alpha1, kind: DynamoGraphDeployment, metadata: {name: q}}]\n";
+    let run = inject(&[], list);
+    assert!(
+        run.errors.contains("/q: its operator makes the pods") && !run.errors.contains("--pod-template"),
+        "{}",
+        run.errors
+    );
+    // What Kubernetes itself has beside pods goes through without a word.
+    for (version, kind) in
+        [("v1", "Service"), ("networking.k8s.io/v1", "Ingress"), ("autoscaling/v2", "HorizontalPodAutoscaler")]
+    {
+        let run = inject(&[], &format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x}}\n"));
+        assert_eq!((run.code, run.errors.as_str()), (Some(0), ""), "{kind}");
+    }
+}
+
+#[test]
 fn nasty_text_survives() {
     let texts =
         ["yes", "0644", "1e3", "null", "~", " a ", "a\n\n b \n\n", "trailing  ", "#!/bin/sh\necho 'a' \"b\"\n", "\t"];
