@@ -1,6 +1,7 @@
 //! Promises about how much a review allocates; what it costs in time is for the benches to say.
 
 use allocation_counter::measure;
+use serde_json::json;
 
 #[allow(dead_code, reason = "the benches take other parts")]
 #[path = "../../benches/samples.rs"]
@@ -22,4 +23,14 @@ fn a_review_never_holds_more_than_its_own_size_besides_what_a_small_one_takes() 
         let most = sample.body.len() + 32 * 1024;
         assert!(counted.bytes_max <= most.try_into().unwrap(), "{}: {counted:?}", sample.name);
     }
+}
+
+#[test]
+fn a_script_of_many_words_takes_no_more_than_it_is_long() {
+    let mut worker = samples::worker(0);
+    worker["spec"]["containers"][0]["command"] = json!(["sh", "-c", "a ".repeat(1_000_000)]);
+    let body = samples::review(&worker);
+    let counted = measure(|| drop(samples::answer(&body)));
+    let most = body.len() + 32 * 1024;
+    assert!(counted.bytes_max <= most.try_into().unwrap(), "{} bytes: {counted:?}", body.len());
 }
