@@ -222,3 +222,34 @@ async fn forget(mut body: Body) {
         dropped += frame.data_ref().map_or(0, Bytes::len);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::body::Body;
+    use axum::extract::Request;
+
+    use super::{ALL_BODIES, Limits, Refusal};
+    use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn a_large_answer_has_its_place_until_the_last_of_it_is_gone() {
+        let metrics = Arc::new(Metrics::default());
+        let limits = Limits::new(Arc::clone(&metrics));
+        let keep = async |size: usize| {
+            let held = limits.take(Request::new(Body::from("{}"))).await.unwrap();
+            limits.keep(held, vec![b'x'; size])
+        };
+        let half = ALL_BODIES / 2 + 1;
+        let large = keep(half).await.unwrap();
+        let part = large.slice(..1);
+        drop(large);
+        assert!(metrics.page().contains(&format!("in_flight_bytes {half}\n")));
+        assert!(matches!(keep(half).await, Err(Refusal::Overloaded)));
+        assert_eq!(keep(1000).await.unwrap().len(), 1000, "usual ones have room");
+        drop(part);
+        assert_eq!(keep(half).await.unwrap().len(), half);
+        assert!(metrics.page().contains("in_flight_bytes 0\n"));
+    }
+}
