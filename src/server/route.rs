@@ -112,7 +112,8 @@ async fn mutate(State(webhook): State<Arc<Webhook>>, request: Request) -> Respon
 fn pod<'a>(review: &mut review::Request<'a>) -> Result<Option<Pod<'a>>, review::Error> {
     match review.pod() {
         Err(error @ review::Error::TooManyParts) => {
-            warn!(uid = &*review.uid, namespace = &*review.namespace, %error, "a pod was not looked at");
+            let (uid, namespace) = (short(&review.uid), short(&review.namespace));
+            warn!(uid, namespace, %error, "a pod was not looked at");
             Ok(None)
         }
         read => read,
@@ -134,11 +135,11 @@ fn tell(review: &review::Request<'_>, pod: &Pod<'_>, outcome: &Outcome<'_>) {
         let given = metadata.name.as_deref().filter(|name| !name.is_empty());
         given.or(metadata.generate_name.as_deref())
     });
-    let (uid, namespace, name) = (&*review.uid, &*review.namespace, name.unwrap_or_default());
+    let (uid, namespace, name) = (short(&review.uid), short(&review.namespace), short(name.unwrap_or_default()));
     let (decision, dry_run) = (outcome.decision(), review.dry_run);
     // As text it is quoted, with what would begin a line escaped: its author is any tenant, and nothing has validated it.
     let owner = pod.controller().map(ToString::to_string);
-    let owner = owner.as_deref();
+    let owner = owner.as_deref().map(short);
     let reasons = outcome.reasons().into_iter().map(Reason::code).collect::<Vec<_>>();
     let reasons = reasons.join(",");
     if at_info {
@@ -150,9 +151,16 @@ fn tell(review: &review::Request<'_>, pod: &Pod<'_>, outcome: &Outcome<'_>) {
     }
 }
 
+/// As much of a name as Kubernetes allows: nothing has validated it yet, and a line of the log is not to be of any length.
+fn short(name: &str) -> &str {
+    name.char_indices().nth(253).map_or(name, |(end, _)| &name[..end])
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::{File, read_to_string};
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex};
 
     use axum::Router;
@@ -227,9 +235,8 @@ mod tests {
         assert!(futures::poll!(Box::pin(ask(&routes, "slow"))).is_pending(), "a place is free again");
     }
 
-    #[test]
-    fn no_word_of_a_tenant_begins_a_line_of_the_log_or_colours_it() {
-        let words = r"x\n2026-01-01T00:00:00Z  INFO forged\r\u001b[31m";
+    /// What the log says of a pod in which everything is called so, as it stands between quotes in JSON.
+    fn logged(words: &str) -> String {
         let body = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"W","namespace":"W",
             "kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","object":{"metadata":{"name":"W",
             "generateName":"W","annotations":{"dynamo-cache.io/inject":"W","dynamo-cache.io/W":"W"},
@@ -241,13 +248,31 @@ mod tests {
         let settings = Settings::default();
         let outcome = Consideration::of(&pod, &settings, &[]).decide(&Claims::new());
 
-        let path = std::env::temp_dir().join(format!("dynamo-cache-words-{}", std::process::id()));
-        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(Mutex::new(File::create(&path).unwrap()));
+        let log = tempfile();
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(Mutex::new(File::create(&log).unwrap()));
         tracing::subscriber::with_default(lines.finish(), || tell(&review, &pod, &outcome));
-        let log = read_to_string(&path).unwrap();
-        std::fs::remove_file(&path).unwrap();
+        let said = read_to_string(&log).unwrap();
+        std::fs::remove_file(&log).unwrap();
+        said
+    }
+
+    fn tempfile() -> PathBuf {
+        static FILES: AtomicUsize = AtomicUsize::new(0);
+        let number = FILES.fetch_add(1, Ordering::Relaxed);
+        std::env::temp_dir().join(format!("dynamo-cache-words-{}-{number}", std::process::id()))
+    }
+
+    #[test]
+    fn no_word_of_a_tenant_begins_a_line_of_the_log_or_colours_it() {
+        let log = logged(r"x\n2026-01-01T00:00:00Z  INFO forged\r\u001b[31m");
         assert!(log.contains("owner=") && log.contains("forged"), "{log:?}");
         assert_eq!(log.lines().count(), 1, "{log:?}");
         assert!(!log.trim_end().contains(char::is_control), "{log:?}");
+    }
+
+    #[test]
+    fn a_line_of_the_log_is_no_longer_for_long_names() {
+        let log = logged(&"ü".repeat(100_000));
+        assert!(log.contains("owner=") && log.len() < 4_000, "{} bytes", log.len());
     }
 }
