@@ -159,67 +159,60 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::sync::Arc;
     use std::time::Duration;
 
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::time::{Instant, sleep};
 
     use super::{Deadlined, LONGEST_WRITE, Stage};
     use crate::server::Deadlines;
 
-    /// An answer of which the peer takes a part only, and how long that is put up with.
-    async fn waits(takes: usize) -> Duration {
-        let (mut peer, stream) = duplex(16);
-        let long = Duration::from_secs(3600);
+    const LONG: Duration = Duration::from_secs(3600);
+
+    /// A peer, and the connection to it at a moment when a request has its answer.
+    fn answered() -> (DuplexStream, Deadlined<DuplexStream>) {
+        let (peer, stream) = duplex(16);
         let stage = Arc::new(Stage::default());
-        let mut stream =
-            Deadlined::new(stream, Arc::clone(&stage), Deadlines { silent: long, idle: long, finish: long });
         stage.answered();
-        let begun = tokio::time::Instant::now();
-        let written = async {
-            stream.write_all(&[0; 4096]).await?;
-            stream.flush().await
-        };
-        let read = async {
-            for _ in 0..takes {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                peer.read_u8().await.unwrap();
-            }
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            written = written => assert_eq!(written.unwrap_err().kind(), std::io::ErrorKind::TimedOut),
-            () = read => {}
-        }
-        begun.elapsed()
+        (peer, Deadlined::new(stream, stage, Deadlines { silent: LONG, idle: LONG, finish: LONG }))
+    }
+
+    async fn write(stream: &mut Deadlined<DuplexStream>) -> io::Result<()> {
+        stream.write_all(&[0; 4096]).await?;
+        stream.flush().await
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_does_not_take_its_answer_or_takes_little_and_little_is_given_up() {
         for takes in [0, 5, 1000] {
-            let waited = waits(takes).await;
+            let (mut peer, mut stream) = answered();
+            let begun = Instant::now();
+            let read = async {
+                for _ in 0..takes {
+                    sleep(Duration::from_secs(1)).await;
+                    peer.read_u8().await.unwrap();
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                written = write(&mut stream) => assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut),
+                () = read => {}
+            }
+            let waited = begun.elapsed();
             assert!(waited.abs_diff(LONGEST_WRITE) < Duration::from_secs(1), "{takes}: {waited:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_taken_has_all_the_time_of_an_idle_connection_after() {
-        let (mut peer, stream) = duplex(16);
-        let long = Duration::from_secs(3600);
-        let stage = Arc::new(Stage::default());
-        let mut stream =
-            Deadlined::new(stream, Arc::clone(&stage), Deadlines { silent: long, idle: long, finish: long });
-        stage.answered();
-        let (written, taken) = tokio::join!(
-            async {
-                stream.write_all(&[0; 4096]).await?;
-                stream.flush().await
-            },
-            async { peer.read_exact(&mut [0; 4096]).await.map(|_| ()) },
-        );
+    async fn after_an_answer_that_is_taken_there_is_the_time_of_an_idle_connection() {
+        let (mut peer, mut stream) = answered();
+        let mut taken = [0; 4096];
+        let (written, taken) = tokio::join!(write(&mut stream), peer.read_exact(&mut taken));
         assert!(written.is_ok() && taken.is_ok());
-        let begun = tokio::time::Instant::now();
-        assert_eq!(stream.read_u8().await.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
-        assert!(begun.elapsed() >= long);
+        let begun = Instant::now();
+        assert_eq!(stream.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= LONG);
     }
 }
