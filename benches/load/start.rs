@@ -10,6 +10,9 @@ use crate::server::{PROGRAM, Process, pause};
 use crate::subject::standalone;
 use crate::watching::Watching;
 
+/// The largest program that there is to be.
+const MOST_BYTES: u64 = 10_000_000;
+
 /// An odd number, so that one is in the middle.
 const STARTS: usize = 21;
 
@@ -25,6 +28,10 @@ pub(crate) fn run(folder: &Path) {
     println!("Start to ready of serve --standalone: {:.0} ms (median of {STARTS})", median(starts.collect()));
     let size = fs::metadata(PROGRAM).unwrap().len();
     println!("The program, stripped: {size} bytes\n");
+    assert!(
+        size <= MOST_BYTES,
+        "the program is larger than {MOST_BYTES} bytes: [profile.release.package] says what is for size"
+    );
 }
 
 /// Prints resident memory with clusters of several sizes, ten seconds after everything is known.
