@@ -107,7 +107,7 @@ impl Metrics {
         let help = "From the head of a request to its answer, the reading of its body included";
         ours.register_with_unit("review_duration", help, Unit::Seconds, self.duration.clone());
         ours.register("shed", "Reviews that were turned away for overload, by the bound", self.shed.clone());
-        let help = "Bytes of the request bodies that are held at this moment";
+        let help = "Bytes of the request bodies, and of large answers, that are held at this moment";
         ours.register("in_flight_bytes", help, self.bytes_in_flight.clone());
         ours.register("connections", "Connections to the webhook that are open", self.connections.clone());
         ours.register("handshakes", "TLS handshakes, by result", self.handshakes.clone());
