@@ -13,11 +13,10 @@ use super::api::{self, Api};
 use super::change::{self, Changed};
 use super::opt_in::{self, NotAsked};
 use super::room::Room;
-use super::table::aligned;
+use super::table::{aligned, why_not};
 use super::world::Base;
 use super::{diff, installed, print, tell, tell_all};
 use crate::admission::plan::Cache;
-use crate::admission::reason::Reason;
 use crate::cli::{Preview, PreviewOutput};
 
 /// Runs `preview`. Nothing is changed.
@@ -84,17 +83,8 @@ fn table(changed: &[Changed], namespace: &str, not_asked: Option<&NotAsked>) -> 
     rows.extend(accounts.iter().flat_map(|account| rows_of(account)));
     let mut text = aligned("", &rows);
 
-    let mut reasons: Vec<(Reason, Option<String>)> = accounts.iter().flat_map(|account| account.left_out()).collect();
-    reasons.extend(accounts.iter().filter_map(|account| Some((account.left_alone?, None))));
-    reasons.sort();
-    reasons.dedup();
-    if !reasons.is_empty() {
-        text += "\nWhy not\n";
-    }
-    for (reason, claim) in reasons {
-        let claim = claim.map(|claim| format!(" (claim {claim})")).unwrap_or_default();
-        let _ = writeln!(text, "  {reason}: {}{claim}. {}", reason.sentence(), reason.fix());
-    }
+    let left_alone = accounts.iter().filter_map(|account| Some((account.left_alone?, None)));
+    text += &why_not(&accounts.iter().flat_map(|account| account.left_out()).chain(left_alone).collect());
     let change = accounts.iter().filter(|account| account.changes).count();
     if let Some(NotAsked { why, fix, is_label: false }) = not_asked {
         let _ = writeln!(
@@ -104,9 +94,13 @@ fn table(changed: &[Changed], namespace: &str, not_asked: Option<&NotAsked>) -> 
         return text;
     }
     let _ = writeln!(text, "\n{change} of {} would change; -o diff shows how.", accounts.len());
-    if let Some(NotAsked { fix, .. }) = not_asked {
-        let _ = writeln!(text, "To switch it on: {fix}");
-    }
+    let _ = match not_asked {
+        Some(NotAsked { fix, .. }) => writeln!(text, "To switch it on: {fix}"),
+        None => writeln!(
+            text,
+            "Pods get it as they are created; `dynamo-cache status -n {namespace}` shows what those that run have."
+        ),
+    };
     text
 }
 
@@ -162,7 +156,9 @@ mod tests {
             text.rsplit_once("\n\n").unwrap().1.to_owned()
         };
         let promise = "1 of 1 would change; -o diff shows how.\n";
-        assert_eq!(last(None), promise);
+        let there =
+            "Pods get it as they are created; `dynamo-cache status -n kube-system` shows what those that run have.\n";
+        assert_eq!(last(None), format!("{promise}{there}"));
         assert_eq!(last(Some(not_asked(true))), format!("{promise}To switch it on: Do this\n"));
         let never =
             "Nothing would change: the webhook is not asked about namespace kube-system, its label x is so. Do this.\n";

@@ -12,10 +12,11 @@ use super::facts::Facts;
 use super::owner;
 use super::recorded::{self, Recorded};
 use super::room::Room;
-use super::table::aligned;
+use super::table::{aligned, why_not};
 use super::world::Base;
 use super::{anew, change, installed, print, tell_all};
 use crate::admission::plan::Cache;
+use crate::admission::reason::Reason;
 use crate::admission::settings::STATUS;
 use crate::cli::Status;
 
@@ -26,6 +27,8 @@ struct Found {
     components: usize,
     complete: usize,
     without_status: usize,
+    /// Why something is not in place, of any of them.
+    reasons: BTreeSet<Reason>,
     /// What could be in place now, by why it is not and the command that brings it there.
     advice: BTreeMap<(Lack, String), BTreeSet<String>>,
     /// The commands that have those made anew that the webhook did not see.
@@ -44,8 +47,8 @@ enum Lack {
 impl Lack {
     fn told(self) -> &'static str {
         match self {
-            Lack::Claim => "Started without a claim that can be used now",
-            Lack::Setting => "Started with other settings than those of now",
+            Lack::Claim => "without a claim that can be used now",
+            Lack::Setting => "with other settings than those of now",
         }
     }
 }
@@ -174,6 +177,7 @@ impl Found {
             for cache in &container.caches {
                 let recorded = Recorded::of(status, &container.name, cache.cache);
                 complete &= recorded.in_place && recorded.reasons.is_empty();
+                self.reasons.extend(&recorded.reasons);
                 let anew = anew.cache(&container.name, cache.cache).unwrap_or(cache);
                 could_have.extend(lacks(cache, anew, &recorded));
             }
@@ -214,6 +218,7 @@ fn page(found: &BTreeMap<String, Found>) -> String {
         }
         text.push('\n');
     }
+    text += &why_not(&found.values().flat_map(|found| found.reasons.clone()).map(|reason| (reason, None)).collect());
     let unseen: Vec<_> =
         found.values().flat_map(|found| &found.unseen).map(|command| format!("  {command}\n")).collect();
     if !unseen.is_empty() {
@@ -223,9 +228,14 @@ fn page(found: &BTreeMap<String, Found>) -> String {
             unseen.concat()
         );
     }
+    // Each command once, with all that it is good for.
+    let mut advice: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for ((lack, command), caches) in found.values().flat_map(|found| &found.advice) {
         let caches: Vec<_> = caches.iter().map(String::as_str).collect();
-        let _ = writeln!(text, "\n{} ({}):\n  {command}", lack.told(), caches.join(", "));
+        advice.entry(command).or_default().push(format!("{} ({})", lack.told(), caches.join(", ")));
+    }
+    for (command, why) in advice {
+        let _ = writeln!(text, "\nStarted {}:\n  {command}", why.join(" and "));
     }
     text
 }

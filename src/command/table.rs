@@ -1,4 +1,9 @@
-//! Columns that stand below each other.
+//! What several pages of text have: columns that stand below each other, and the reasons below them.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use crate::admission::reason::Reason;
 
 /// Two spaces between columns, none after the last.
 const GAP: &str = "  ";
@@ -24,6 +29,16 @@ pub(super) fn aligned(indent: &str, rows: &[Vec<String>]) -> String {
 
 fn width(cell: &str) -> usize {
     cell.chars().count()
+}
+
+/// Every reason once, with what to do about it, and the claim where it is about one; nothing where there is none.
+pub(super) fn why_not(reasons: &BTreeSet<(Reason, Option<String>)>) -> String {
+    let mut text = if reasons.is_empty() { String::new() } else { "\nWhy not\n".to_owned() };
+    for (reason, claim) in reasons {
+        let claim = claim.as_ref().map(|claim| format!(" (claim {claim})")).unwrap_or_default();
+        let _ = writeln!(text, "  {reason}: {}{claim}. {}", reason.sentence(), reason.fix());
+    }
+    text
 }
 
 #[cfg(test)]

@@ -158,7 +158,9 @@ fn the_status_lists_components_and_advises_a_rollout_where_a_claim_came_later() 
     let said = namespace.dynamo_cache(&["status"]);
     assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.output);
     assert_eq!(row(&said.output, &[&namespace.name, pod])[2..], ["worker", "✓", "claim-not-found", "–"]);
-    assert!(!said.output.contains("other"), "{}", said.output);
+    assert!(!said.output.contains("  other  "), "{}", said.output);
+    let why = "\nWhy not\n  claim-not-found: the claim is not in the pod's namespace. Create the claim ";
+    assert!(said.output.contains(why), "{}", said.output);
     let summary = format!("{}: 1 component, 0 with all that is theirs\n", namespace.name);
     assert!(said.output.contains(&summary), "{}", said.output);
     assert!(!said.output.contains("kubectl"), "{}", said.output);
