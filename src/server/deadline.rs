@@ -96,9 +96,7 @@ impl<S> Deadlined<S> {
         }
         self.timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
-}
 
-impl<S: AsyncWrite + Unpin> Deadlined<S> {
     /// What became of a write. Only a flush ends the wait that one begins, so that a peer that takes little and little is no
     /// better than one that takes nothing.
     fn wrote<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
