@@ -144,12 +144,15 @@ impl Shared {
                 if owner.is_some() {
                     return owner;
                 }
-                format!("{:?} is no ServiceAccount of its namespace", user.username.unwrap_or_default())
+                format!("{:?} is no ServiceAccount of this namespace", user.username.unwrap_or_default())
             }
             Ok(Err(error)) => in_words(&error),
             Err(_) => format!("no answer within {ANSWER:?}"),
         };
-        info!(why, "the Secret of the CA gets no owner, and stays when the webhook is uninstalled");
+        info!(
+            secret = self.name,
+            why, "the Secret of the CA gets no owner: delete it by hand when you uninstall the webhook"
+        );
         None
     }
 }
