@@ -10,12 +10,12 @@ use crate::admission::path::Path;
 use crate::admission::plan::{COMPILE_VOLUME, Cache, MODEL_VOLUME};
 use crate::admission::reason::Reason;
 use crate::admission::settings::STATUS;
+use crate::command::recorded;
 
 /// The pod without what the webhook has added to it; the pod itself where it has no status, and so nothing of ours.
 pub(super) fn without_ours(pod: &Value) -> Value {
     let mut pod = pod.clone();
-    let status = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(STATUS)?.as_str());
-    let Some(status) = status.and_then(|status| serde_json::from_str::<Value>(status).ok()) else { return pod };
+    let Some(status) = recorded::status(&pod) else { return pod };
     let names = [(Cache::Compile, COMPILE_VOLUME), (Cache::Model, MODEL_VOLUME)];
     let ours: Vec<_> =
         names.into_iter().filter(|(cache, _)| !is_taken(&status, *cache)).map(|(_, name)| name).collect();
@@ -89,9 +89,10 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::{STATUS, without_ours};
+    use super::without_ours;
     use crate::cli::Known;
     use crate::command::change::change;
+    use crate::command::recorded;
     use crate::command::world::World;
     use crate::yaml;
 
@@ -117,15 +118,10 @@ mod tests {
             let text = fs::read_to_string(folder.join("object.yaml")).unwrap();
             let pod = yaml::documents(&text).unwrap().remove(0).value;
             let after = |pod: Value| change(pod, &world, &[], &mut BTreeSet::new()).unwrap().after;
-            let status = |pod: &Value| {
-                let status =
-                    pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(STATUS)?.as_str());
-                status.and_then(|status| serde_json::from_str::<Value>(status).ok())
-            };
             let changed = after(pod);
             let before = without_ours(&changed);
             taken += usize::from(before["spec"] != changed["spec"]);
-            let (then, anew) = (status(&changed), status(&after(before)));
+            let (then, anew) = (recorded::status(&changed), recorded::status(&after(before)));
             let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
             if then != anew && !BY_EARLIER_STATUS.contains(&name.as_str()) {
                 differ.push(format!("{name}: {then:?} became {anew:?}"));

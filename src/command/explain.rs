@@ -6,16 +6,13 @@ mod unseen;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::api::{self, Api};
 use super::input::Input;
 use super::installed;
 use super::owner;
 use super::room::Room;
 use super::world::{Base, World};
-use super::{anew, change, print, tell, tell_all};
-use crate::admission::settings::STATUS;
+use super::{anew, change, print, recorded, tell, tell_all};
 use crate::cli::Explain;
 
 use report::Live;
@@ -67,8 +64,7 @@ async fn live(api: &Api, name: &str, config: Option<&Path>) -> anyhow::Result<St
     let world = base.with(room.facts);
     let changed = change::change(pod.clone(), &world, &[], &mut BTreeSet::new())?;
     let account = changed.accounts.first().ok_or_else(|| anyhow::anyhow!("the API server sent no pod"))?;
-    let status = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(STATUS)?.as_str());
-    let status = status.and_then(|status| serde_json::from_str::<Value>(status).ok());
+    let status = recorded::status(&pod);
     let anew = change::change(anew::without_ours(&pod), &world, &[], &mut BTreeSet::new())?;
     let anew = anew.accounts.first().unwrap_or(account);
     let unseen = status.is_none().then(|| unseen::why(&pod, account, &webhook, room.namespace.as_ref()));

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::admission::plan::Cache;
 use crate::admission::reason::Reason;
+use crate::admission::settings::STATUS;
 
 /// What the status annotation says of a cache.
 pub(super) struct Recorded {
@@ -11,6 +12,12 @@ pub(super) struct Recorded {
     pub(super) in_place: bool,
     /// Why not, or what was left out of it.
     pub(super) reasons: Vec<Reason>,
+}
+
+/// What a pod's status annotation says; nothing where it has none, or one that the webhook did not write.
+pub(super) fn status(pod: &Value) -> Option<Value> {
+    let annotation = pod.pointer("/metadata/annotations")?.get(STATUS)?;
+    serde_json::from_str(annotation.as_str()?).ok()
 }
 
 /// Whether a pod has run to its end: nothing can be said of it any more.

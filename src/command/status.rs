@@ -17,7 +17,6 @@ use super::world::Base;
 use super::{anew, change, installed, print, tell_all};
 use crate::admission::plan::Cache;
 use crate::admission::reason::Reason;
-use crate::admission::settings::STATUS;
 use crate::cli::Status;
 
 /// What is found in one namespace.
@@ -105,8 +104,7 @@ async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: 
         }
         let Ok(changed) = change::change(pod.clone(), &world, &[], &mut BTreeSet::new()) else { continue };
         let Some(account) = changed.accounts.first().filter(|account| account.is_component()) else { continue };
-        let status = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(STATUS)?.as_str());
-        let status = status.and_then(|status| serde_json::from_str::<Value>(status).ok());
+        let status = recorded::status(&pod);
         let anew = change::change(anew::without_ours(&pod), &world, &[], &mut BTreeSet::new()).ok();
         let anew = anew.as_ref().and_then(|anew| anew.accounts.first()).unwrap_or(account);
         let mut could_have = found.take(namespace, &pod, (account, anew), status.as_ref());

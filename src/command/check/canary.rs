@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use super::report::Report;
 use super::shipped::{self, CANARY, CANARY_LABEL};
 use super::webhook::Looked;
-use crate::admission::settings::STATUS;
 use crate::command::api::{Api, Error};
 use crate::command::installed::Installed;
+use crate::command::recorded;
 
 /// Checks that the API server reaches the webhook, and that it is of our version.
 ///
@@ -29,9 +29,7 @@ pub(super) async fn check(api: &Api, looked: &Looked<'_>, report: &mut Report) -
     let path = format!("/api/v1/namespaces/{}/pods?dryRun=All", installed.namespace);
     match api.create(&path, &pod()).await {
         Ok(pod) => {
-            let status = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(STATUS)?.as_str());
-            let status = status.and_then(|status| serde_json::from_str::<Value>(status).ok());
-            called(installed, status.as_ref(), report);
+            called(installed, recorded::status(&pod).as_ref(), report);
         }
         Err(Error::Refused { message, .. }) => {
             if is_ours(&message) {

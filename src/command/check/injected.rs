@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::report::Report;
 use crate::admission::reason::Reason;
-use crate::admission::settings::STATUS;
 use crate::command::api::Api;
 use crate::command::change;
 use crate::command::recorded;
@@ -86,8 +85,7 @@ impl Counted {
 
 /// Whether a pod's status says that no cache is in place, for a reason that is not the user's own wish.
 fn has_nothing(pod: &Value) -> bool {
-    let status = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(STATUS)?.as_str());
-    let Some(status) = status.and_then(|status| serde_json::from_str::<Value>(status).ok()) else { return false };
+    let Some(status) = recorded::status(pod) else { return false };
     let containers = status.get("containers").and_then(Value::as_object).into_iter().flatten();
     let has_any = containers.filter_map(|(_, caches)| caches.as_array()).any(|caches| !caches.is_empty());
     let skipped = status.get("skipped").and_then(Value::as_array).into_iter().flatten();
