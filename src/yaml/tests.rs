@@ -82,6 +82,11 @@ fn what_would_never_end_is_refused() {
         bomb.extend([format!("a{level}: &a{level} [{}]\n", [below.as_str(); 10].join(", "))]);
     }
     assert!(refused(&bomb).contains("the anchors and aliases up to here expand to more than 64 MiB"));
+    // Anchors that nest keep a copy each, without any alias.
+    let mut nested = String::new();
+    nested.extend((0..100).flat_map(|level| ["&a".to_owned(), level.to_string(), " [".to_owned()]));
+    nested.extend(["x, ".repeat(20_000), "]".repeat(100)]);
+    assert!(refused(&nested).contains("the anchors and aliases up to here expand to more than 64 MiB"));
     assert!(refused(&"[".repeat(100_000)).contains(':'));
     assert!(refused(&format!("{}{}", "[".repeat(121), "]".repeat(121))).contains("more than 120 levels deep"));
     assert!(refused(&"- ".repeat(100_000)).contains(':'));
