@@ -68,12 +68,20 @@ pub(super) struct ContainerAccount {
 pub(super) struct CacheAccount {
     /// Which one.
     pub(super) cache: Cache,
-    /// Where it is in place: what makes it so, a line each.
-    pub(super) in_place: Option<Vec<String>>,
+    /// Where it is in place: what makes it so.
+    pub(super) in_place: Option<InPlace>,
     /// The claim that it is on, where its variables lead to one: also in a pod of which it is decided otherwise now.
     pub(super) claim: Option<String>,
     /// Why something of it was left out, and the claim that this is about.
     pub(super) left_out: Vec<(Reason, Option<String>)>,
+}
+
+/// What makes a cache be in place: mounts, variables and flags, a line each.
+pub(super) enum InPlace {
+    /// The patch adds these.
+    Added(Vec<String>),
+    /// The pod has these already, and nothing is added.
+    There(Vec<String>),
 }
 
 impl<'p> Judged<'p> {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::account::{Account, CacheAccount};
+use super::account::{Account, CacheAccount, InPlace};
 use super::api::{self, Api};
 use super::change::{self, Changed};
 use super::opt_in::{self, NotAsked};
@@ -124,9 +124,8 @@ fn in_short(cache: &CacheAccount) -> String {
     let codes: Vec<_> = cache.left_out.iter().map(|(reason, _)| reason.code()).collect();
     match &cache.in_place {
         None => codes.join(", "),
-        Some(details) => {
-            let added = details.iter().any(|detail| detail.starts_with("adds"));
-            let state = if added { "added" } else { "there" };
+        Some(basis) => {
+            let state = if matches!(basis, InPlace::Added(_)) { "added" } else { "there" };
             if codes.is_empty() { state.to_owned() } else { format!("{state}; {}", codes.join(", ")) }
         }
     }

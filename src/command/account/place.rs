@@ -1,5 +1,6 @@
 //! A container as the pod leaves the webhook: its mounts of claims, its variables, what was added to its arguments.
 
+use super::InPlace;
 use crate::admission::engine::Engine;
 use crate::admission::path::Path;
 use crate::admission::plan::{Added, Cache, Change};
@@ -87,12 +88,12 @@ impl Place {
         self.added.push((cache, line));
     }
 
-    /// What makes a cache be in place, a line each: what is added, else what is there already.
-    pub(super) fn of_cache(&self, cache: Cache) -> Vec<String> {
-        let added = self.added.iter().filter(|(of, _)| *of == cache).map(|(_, line)| format!("adds: {line}"));
+    /// What makes a cache be in place: what is added, else what is there already.
+    pub(super) fn of_cache(&self, cache: Cache) -> InPlace {
+        let added = self.added.iter().filter(|(of, _)| *of == cache).map(|(_, line)| line.clone());
         let added: Vec<_> = added.collect();
         if !added.is_empty() {
-            return added;
+            return InPlace::Added(added);
         }
         let own = self.own(cache);
         let mounts = self.led_to(&own).map(about_mount);
@@ -100,7 +101,7 @@ impl Place {
             Some(value) => format!("{name}={value}"),
             None => format!("{name} from elsewhere"),
         });
-        mounts.chain(variables).map(|line| format!("there: {line}")).collect()
+        InPlace::There(mounts.chain(variables).collect())
     }
 
     /// The claim that a cache's variables lead to.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::unseen::Unseen;
 use crate::admission::reason::Reason;
 use crate::admission::settings::Level;
-use crate::command::account::{Account, CacheAccount, ContainerAccount};
+use crate::command::account::{Account, CacheAccount, ContainerAccount, InPlace};
 use crate::command::recorded::Recorded;
 use crate::command::table::aligned;
 
@@ -83,9 +83,9 @@ fn about_container(container: &ContainerAccount, live: Option<&Live<'_>>, lines:
 /// What there is to say of a cache of a pod without a status: of one in a file, or of one that the webhook did not see.
 fn about_cache(cache: &CacheAccount, is_unseen: bool, lines: &mut Vec<String>) {
     let in_place = if is_unseen { "would be in place" } else { "in place" };
-    if let Some(details) = &cache.in_place {
+    if let Some(basis) = &cache.in_place {
         lines.push(format!("    {}: {in_place}", cache.cache));
-        lines.extend(details.iter().map(|detail| format!("      {detail}")));
+        about_basis(basis, "adds", lines);
     }
     for (reason, claim) in &cache.left_out {
         left_out(&format!("    {}: left out", cache.cache), *reason, claim.as_deref(), lines);
@@ -104,11 +104,10 @@ fn about_recorded(
     let part = "      Without a part of it";
     if then.in_place {
         match (&cache.in_place, &cache.claim) {
-            (Some(details), _) => {
+            (Some(basis), _) => {
                 lines.push(format!("    {name}: in place"));
                 // What would be added now is not there.
-                let details = details.iter().map(|detail| detail.replacen("adds: ", "made anew: ", 1));
-                lines.extend(details.map(|detail| format!("      {detail}")));
+                about_basis(basis, "made anew", lines);
             }
             (None, Some(claim)) => {
                 lines.push(format!("    {name}: in place since the pod was created, on claim {claim}"));
@@ -141,6 +140,15 @@ fn about_recorded(
             lines.push(format!("      When the pod was created: {} [{reason}]", reason.sentence()));
         }
     }
+}
+
+/// The lines of what makes a cache be in place, those of the patch behind `added`.
+fn about_basis(basis: &InPlace, added: &str, lines: &mut Vec<String>) {
+    let (word, parts) = match basis {
+        InPlace::Added(parts) => (added, parts),
+        InPlace::There(parts) => ("there", parts),
+    };
+    lines.extend(parts.iter().map(|part| format!("      {word}: {part}")));
 }
 
 /// A line about a reason, and one with its fix.
