@@ -26,11 +26,11 @@ pub(super) struct Changed {
     pub(super) after: Value,
     /// What was done, as JSON Patch of the document.
     pub(super) operations: Vec<Value>,
-    /// What there is to tell, a line each.
+    /// What there is to tell of its pods and templates, a line each.
     pub(super) told: Vec<String>,
     /// Its objects of other kinds that may have pods, and of which it is not known where.
     pub(super) unknown: Vec<String>,
-    /// What there is to tell of objects whose pods only an operator knows; lines of `told` too.
+    /// What there is to tell of objects whose pods only an operator knows, a line each.
     pub(super) of_operators: Vec<String>,
     /// How each of its pods or templates was decided.
     pub(super) accounts: Vec<Account>,
@@ -89,7 +89,6 @@ pub(super) fn change<'o>(
              `dynamo-cache preview -n {namespace}` shows those that run"
         ));
     }
-    changed.told.extend(changed.of_operators.iter().cloned());
     changed.unknown = templates.unknown;
     for template in &templates.found {
         decide(template, world, &mut changed)?;

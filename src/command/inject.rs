@@ -31,7 +31,7 @@ pub(super) fn run(options: &Inject) -> anyhow::Result<()> {
             input.wrong([format!("{at}: {error}")])
         })?);
     }
-    let about_documents = changed.iter().flat_map(|changed| &changed.told).cloned();
+    let about_documents = changed.iter().flat_map(|changed| changed.of_operators.iter().chain(&changed.told)).cloned();
     let nothing = changed.is_empty().then(|| format!("{}: there is no document in it", input.name));
     let about_unknown = about_unknown(&changed);
     let about_pointers = unused
