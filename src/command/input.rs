@@ -1,13 +1,17 @@
 //! A file, or standard input, as text.
 
 use std::fmt::Display;
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::Context;
 
 use crate::config::{self, Config};
 use crate::yaml::{self, Document};
+
+/// Largest file. What is read takes several times its size, and what has no end (`/dev/zero`) is not to take all memory.
+const LARGEST: u64 = 256 * 1024 * 1024;
 
 /// What was read, and the name to call it by.
 pub(super) struct Input {
@@ -22,13 +26,8 @@ impl Input {
     pub(super) fn read(file: &Path) -> anyhow::Result<Input> {
         let is_standard_input = file == Path::new("-");
         let name = if is_standard_input { "<stdin>".to_owned() } else { file.display().to_string() };
-        let mut bytes = Vec::new();
-        let read = if is_standard_input {
-            std::io::stdin().lock().read_to_end(&mut bytes).map(drop)
-        } else {
-            std::fs::read(file).map(|read| bytes = read)
-        };
-        read.with_context(|| format!("failed to read {name}"))?;
+        let read = if is_standard_input { whole(io::stdin().lock()) } else { File::open(file).and_then(whole) };
+        let bytes = read.with_context(|| format!("failed to read {name}"))?;
         match yaml::text(&bytes) {
             Ok(_) => Ok(Input { name, text: String::from_utf8(bytes)? }),
             Err(error) => anyhow::bail!("{name}:{error}"),
@@ -55,4 +54,14 @@ impl Input {
     pub(super) fn at(&self, place: impl Display) -> String {
         format!("{}:{place}", self.name)
     }
+}
+
+/// All there is, within the bound.
+fn whole(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if from.take(LARGEST + 1).read_to_end(&mut bytes)? as u64 > LARGEST {
+        let why = format!("it is larger than {} MiB; split it", LARGEST / 1024 / 1024);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(bytes)
 }

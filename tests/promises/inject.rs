@@ -144,8 +144,11 @@ fn what_cannot_be_read_is_told_with_file_line_and_column_and_nothing_is_printed(
         assert!(run.errors.starts_with(&format!("{path}{message}")), "{name}: {}", run.errors);
         assert_eq!(run.errors.lines().count(), 1, "{}", run.errors);
     }
-    let run = inject(&[], "a: 'b\n");
-    assert!(run.code == Some(1) && run.errors.starts_with("<stdin>:1:"), "{}", run.errors);
+    let stdin = inject(&[], "a: 'b\n");
+    assert!(stdin.code == Some(1) && stdin.errors.starts_with("<stdin>:1:"), "{}", stdin.errors);
+    let endless = run(&["inject", "-f", "/dev/zero"], "");
+    let told = "failed to read /dev/zero: it is larger than 256 MiB; split it\n";
+    assert_eq!((endless.code, endless.errors.as_str()), (Some(1), told));
 }
 
 #[test]
