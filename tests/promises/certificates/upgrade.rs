@@ -1,10 +1,10 @@
-//! An upgrade that brings one more entry, and the way back.
+//! Upgrades that change what the certificates hang on: the entries, and the ServiceAccount that owns the CA.
 
 use std::fs;
 
 use crate::control_plane::namespace::Namespace;
 use crate::control_plane::replicas::{Installation, alone};
-use crate::control_plane::wait_for;
+use crate::control_plane::{ROOT, wait_for};
 use crate::stored::worker;
 
 #[test]
@@ -38,4 +38,42 @@ fn an_upgrade_with_one_entry_more_is_trusted_soon_and_its_rollback_at_once() {
     namespace.create(&worker("rolled-back").to_string()).unwrap();
     replica.wait_for("/readyz?verbose", "[+]probe: ok");
     assert!(replica.page("/metrics").unwrap().contains("dynamo_cache_bundle_conflicts_total 0\n"));
+}
+
+#[test]
+fn an_upgrade_that_renames_the_service_account_makes_another_ca_and_refuses_no_pod() {
+    let (plane, _one) = alone();
+    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let namespace = Namespace::opted_in(plane, &[]);
+    let old = installation.ready("old");
+    let first = installation.secret()[0].clone();
+    let mut created = (0..).map(|number| namespace.create(&worker(&format!("worker-{number}")).to_string()));
+    let mut create = || created.next().unwrap().unwrap();
+
+    let chart = format!("{ROOT}/manifests/chart");
+    installation.helm(&["upgrade", "dynamo-cache", &chart, "--reuse-values"], "serviceAccount.name=renamed");
+    wait_for("the Secret to go with its owner", || {
+        create();
+        if installation.secret()[0].is_empty() { Ok(()) } else { Err("it is there".to_owned()) }
+    });
+
+    installation.act_as("renamed");
+    let new = installation.start("new");
+    wait_for("a replica under the new CA", || {
+        create();
+        let answer = new.page("/readyz?verbose")?;
+        if answer.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(format!("{answer}\n{}", new.log())) }
+    });
+    let second = installation.secret()[0].clone();
+    assert!(!second.is_empty() && !second.contains(&first), "another CA: {second}");
+    for bundle in installation.bundles() {
+        assert!(bundle.contains(&first) && bundle.contains(&second), "{bundle}");
+    }
+    let owner = plane.read(&["secret", "dynamo-cache-ca", "--namespace=dynamo-cache"]);
+    assert_eq!(owner["metadata"]["ownerReferences"][0]["name"], "renamed");
+    create();
+    drop(old);
+    installation.balancer.cut();
+    create();
+    assert!(new.page("/metrics").unwrap().contains("dynamo_cache_bundle_conflicts_total 0\n"));
 }

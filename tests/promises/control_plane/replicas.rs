@@ -77,13 +77,18 @@ impl<'p> Installation<'p> {
         service["metadata"]["annotations"] =
             json!({"meta.helm.sh/release-name": "dynamo-cache", "meta.helm.sh/release-namespace": "dynamo-cache"});
         plane.kubectl(&["replace", "--force", "-f", &plane.file(&service.to_string())]).unwrap();
-        let token = ["create", "token", "dynamo-cache", "--namespace=dynamo-cache", "--duration=24h"];
-        let token = plane.kubectl(&token).unwrap().out;
-        let way_in = installation.file("kubeconfig", &kubeconfig(plane, token.trim()));
+        installation.act_as("dynamo-cache");
         let own = ["serve", "--service=dynamo-cache", "--namespace=dynamo-cache", "--check=200ms", "--reread=200ms"];
         let own = own.into_iter().chain(arguments.iter().copied()).map(str::to_owned);
-        installation.arguments = own.chain([format!("--kubeconfig={way_in}")]).collect();
+        installation.arguments = own.chain([format!("--kubeconfig={}", installation.way_in())]).collect();
         installation
+    }
+
+    /// Has the replicas that start from now on act as a ServiceAccount, as their pods would.
+    pub(crate) fn act_as(&self, account: &str) {
+        let token = ["create", "token", account, "--namespace=dynamo-cache", "--duration=24h"];
+        let token = self.plane.kubectl(&token).unwrap().out;
+        self.file("kubeconfig", &kubeconfig(self.plane, token.trim()));
     }
 
     /// Runs Helm for this release, with the values that every test here needs, and more.
