@@ -31,8 +31,12 @@ impl Try {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).unwrap();
         let mark = format!("try-{name}-{}", std::process::id());
-        let mut command = Command::new(format!("{ROOT}/tests/try"));
-        command.args(["--binary", program]).env("TMPDIR", &folder).env("DYNAMO_CACHE_TRACE", &mark);
+        // Whoever runs the tests in the background has a shell that ignores Ctrl-C for them, and a script cannot undo that.
+        let mut command = Command::new("env");
+        command
+            .args(["--default-signal=INT", &format!("{ROOT}/tests/try"), "--binary", program])
+            .env("TMPDIR", &folder)
+            .env("DYNAMO_CACHE_TRACE", &mark);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (errors, (sender, lines)) = (child.stderr.take().unwrap(), mpsc::channel());
         #[expect(clippy::disallowed_methods, reason = "it ends with the program, whose output it reads")]
