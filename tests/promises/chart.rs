@@ -10,13 +10,24 @@ use super::program::updates;
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/chart");
 
-/// What the chart renders to with more values: its objects, or why Helm refuses them.
+/// What the chart renders to with more values, by the newest and the oldest Helm alike: its objects, or why Helm refuses them.
 fn template(values: &str) -> Result<Vec<Value>, String> {
-    let values = shared().file(values);
+    let file = shared().file(values);
     let arguments = ["dynamo-cache", CHART, "--namespace=dynamo-cache", "--api-versions=monitoring.coreos.com/v1"];
-    let text = shared().helm(&[&["template"], arguments.as_slice(), &["--values", &values]].concat())?.out;
-    let documents = text.split("\n---\n").filter(|document| document.contains("kind: "));
-    Ok(documents.map(|document| serde_saphyr::from_str(document).unwrap()).collect())
+    let arguments = [&["template"], arguments.as_slice(), &["--values", &file]].concat();
+    let rendered = shared().helm(&arguments).map(|said| documents(&said.out));
+    let of_the_oldest = shared().oldest_helm(&arguments).map(|said| documents(&said.out));
+    match (&rendered, &of_the_oldest) {
+        (Ok(newest), Ok(oldest)) => assert_eq!(newest, oldest, "{values}"),
+        (Err(_), Err(_)) => {}
+        _ => panic!("{values}: one Helm takes it, the other does not: {rendered:?} {of_the_oldest:?}"),
+    }
+    rendered
+}
+
+fn documents(rendered: &str) -> Vec<Value> {
+    let documents = rendered.split("\n---\n").filter(|document| document.contains("kind: "));
+    documents.map(|document| serde_saphyr::from_str(document).unwrap()).collect()
 }
 
 /// What stands at a place of the first object of a kind.

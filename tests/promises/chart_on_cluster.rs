@@ -142,3 +142,32 @@ fn helm_uninstall_removes_the_webhook_configuration_first_and_the_commands_of_th
         assert!(first < position(kind), "{said}");
     }
 }
+
+#[test]
+fn the_oldest_helm_installs_upgrades_rolls_back_and_leaves_nothing() {
+    let plane = ControlPlane::start().unwrap();
+    let readme = fs::read_to_string(format!("{ROOT}/README.md")).unwrap();
+    let (_, minor) = readme.split_once("Helm 3.").unwrap();
+    let promised = format!("v3.{}.", minor.split_whitespace().next().unwrap());
+    let version = plane.oldest_helm(&["version", "--short"]).unwrap().out;
+    assert!(version.starts_with(&promised), "{version}");
+
+    let helm = |command: &[&str]| {
+        let said = plane.oldest_helm(&[command, &["--namespace=dynamo-cache"]].concat()).unwrap();
+        assert_eq!(said.err, "", "nothing is warned of");
+    };
+    let replicas =
+        || plane.read(&["deployment", "dynamo-cache", "--namespace=dynamo-cache"])["spec"]["replicas"].clone();
+    let chart = format!("{ROOT}/manifests/chart");
+    helm(&["install", "dynamo-cache", &chart, "--create-namespace"]);
+    assert_eq!(replicas(), 2);
+    helm(&["upgrade", "dynamo-cache", &chart, "--set=replicas=3"]);
+    assert_eq!(replicas(), 3);
+    helm(&["rollback", "dynamo-cache", "1"]);
+    assert_eq!(replicas(), 2);
+    helm(&["uninstall", "dynamo-cache"]);
+    wait_for("no more than the namespace that Helm was told to create", || {
+        let left = ours(&plane);
+        if left == "namespace/dynamo-cache" { Ok(()) } else { Err(left) }
+    });
+}

@@ -28,6 +28,9 @@ pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// Long enough for a busy machine, short enough for a person who waits: nothing here takes a tenth of it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
+/// As `tests/control-plane/build` calls it.
+const OLDEST_HELM: &str = "helm-v3.18.0";
+
 /// A control plane on free ports of 127.0.0.1, with a folder of its own. It has no node: pods stay `Pending`.
 pub(crate) struct ControlPlane {
     folder: PathBuf,
@@ -108,6 +111,14 @@ impl ControlPlane {
     /// What it said, where it failed.
     pub(crate) fn helm(&self, arguments: &[&str]) -> Result<Said, String> {
         self.run(Command::new(self.programs.join("helm")).args(arguments))
+    }
+
+    /// Runs the oldest Helm that the README promises.
+    ///
+    /// # Errors
+    /// What it said, where it failed.
+    pub(crate) fn oldest_helm(&self, arguments: &[&str]) -> Result<Said, String> {
+        self.run(Command::new(self.programs.join(OLDEST_HELM)).args(arguments))
     }
 
     /// Runs a script as a person would paste it, in the checkout, with kubectl and helm at hand.
