@@ -1,4 +1,4 @@
-# The image is one file, /dynamo-cache, linked statically.
+# The image is one program, /dynamo-cache, linked statically, and the terms that it is given under.
 #
 #   docker build --tag ghcr.io/dynamo-cache/dynamo-cache:0.1.0 .
 #
@@ -9,7 +9,7 @@
 
 FROM docker.io/library/rust:1-bookworm AS build
 WORKDIR /src
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock LICENSE ./
 COPY src src
 # `try` shows one of them.
 COPY manifests/examples manifests/examples
@@ -17,10 +17,13 @@ COPY manifests/examples manifests/examples
 # build it, which cannot be static.
 RUN target=$(rustc -vV | sed -n 's/^host: //p') \
     && RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$target" \
-    && cp "target/$target/release/dynamo-cache" /dynamo-cache
+    && cp "target/$target/release/dynamo-cache" /dynamo-cache \
+    && mkdir /licenses && cp LICENSE /licenses
 
 FROM scratch
 COPY --from=build /dynamo-cache /dynamo-cache
+# With those of all that is linked in, where .ci/release builds it: for whoever gives the image on.
+COPY --from=build /licenses /licenses
 # Of nobody, and the number is in no user list of any node.
 USER 65532:65532
 ENTRYPOINT ["/dynamo-cache"]
