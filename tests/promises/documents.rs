@@ -26,7 +26,7 @@ struct Elsewhere {
 const KUSTOMIZE: &str = "the_rendered_manifests_are_a_base_for_kustomize_and_what_the_document_removes_leaves_nothing";
 
 /// All that `documents_on_cluster` does not run.
-const ELSEWHERE: [Elsewhere; 13] = [
+const ELSEWHERE: [Elsewhere; 16] = [
     Elsewhere { what: What::Command("tests/run"), why: "it is what runs the tests", test: None },
     Elsewhere {
         what: What::Command("tests/try"),
@@ -52,6 +52,17 @@ const ELSEWHERE: [Elsewhere; 13] = [
         test: Some(("tests/node/suite/install.rs", "the_image_takes_at_most_12_megabytes")),
     },
     Elsewhere { what: What::Command("docker push "), why: "needs a registry", test: None },
+    Elsewhere {
+        what: What::Block("cosign verify "),
+        why: "needs what was published; `.ci/publish --trial` runs it with what it publishes on this machine",
+        test: None,
+    },
+    Elsewhere { what: What::Block("gh attestation verify "), why: "needs GitHub", test: None },
+    Elsewhere {
+        what: What::Command("helm install dynamo-cache dynamo-cache-0.1.0.tgz"),
+        why: "needs the chart that was pulled, which `.ci/publish --trial` pulls",
+        test: None,
+    },
     Elsewhere {
         what: What::Command("dynamo-cache check -n inference --write-probe"),
         why: "needs a kubelet",
