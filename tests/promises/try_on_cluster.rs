@@ -148,7 +148,7 @@ fn what_the_webhook_says_itself_is_where_it_tells(said: &str) {
 
 /// As on a cluster with nodes.
 fn settings_that_are_changed_reach_the_webhook(exports: &str) {
-    let values = "--reuse-values --set config.modelCache.claim=other,config.missingClaim=inject";
+    let values = "--reset-then-reuse-values --set config.modelCache.claim=other,config.missingClaim=inject";
     let upgrade = format!("helm upgrade dynamo-cache '{ROOT}/manifests/chart' --namespace dynamo-cache {values}");
     shell(exports, &upgrade).unwrap();
     let pod = file("try-worker.json", &worker("later").to_string());
@@ -165,6 +165,19 @@ fn a_cluster_to_try_it_on_that_is_stopped_while_it_starts_leaves_nothing() {
     tried.says("Starting a control plane");
     tried.signal("TERM");
     assert_eq!(tried.ends_and_leaves_nothing().code(), Some(143));
+}
+
+#[test]
+fn nothing_of_a_cluster_to_try_it_on_runs_on_where_it_is_killed() {
+    let mut tried = Try::start("killed", PROGRAM);
+    tried.says("All of it works");
+    tried.signal("KILL");
+    tried.child.wait().unwrap();
+    wait_for("its processes to end", || {
+        let processes = marked(&tried.mark);
+        if processes.is_empty() { Ok(()) } else { Err(format!("{processes:?}")) }
+    });
+    fs::remove_dir_all(&tried.folder).unwrap();
 }
 
 #[test]
@@ -188,7 +201,13 @@ fn what_a_cluster_to_try_it_on_lacks_is_named_with_the_fix() {
     let said = command.args(["-c", script, &format!("{ROOT}/tests/try")]).arg(&folder).output().unwrap();
     let errors = String::from_utf8_lossy(&said.stderr).into_owned();
     assert_eq!(said.status.code(), Some(1), "{errors}");
-    for words in ["cargo: install Rust", "cc: install a C compiler", "go: install Go", "setsid: for example"] {
+    for words in [
+        "cargo: install Rust",
+        "cc: install a C compiler",
+        "go: install Go",
+        "setsid: for example",
+        "setpriv: for example",
+    ] {
         assert!(errors.contains(words), "{errors}");
     }
 }
