@@ -2,8 +2,8 @@
 #
 #   docker build --tag ghcr.io/dynamo-cache/dynamo-cache:0.1.0 .
 #
-# Where the program is built already, its folder takes the place of the stage "build", and no base
-# image is needed; tests/node/image does that:
+# Where the program is built already, a folder with it and with licenses/ takes the place of the
+# stage "build", and no base image is needed; tests/node/image does that:
 #
 #   buildah build --build-context build=FOLDER .
 
@@ -22,7 +22,8 @@ RUN target=$(rustc -vV | sed -n 's/^host: //p') \
 
 FROM scratch
 COPY --from=build /dynamo-cache /dynamo-cache
-# With those of all that is linked in, where .ci/release builds it: for whoever gives the image on.
+# Only ours, where the stage above has built it. An image that you give on to others needs those of
+# all that is linked in, too: .ci/release image has them.
 COPY --from=build /licenses /licenses
 # Of nobody, and the number is in no user list of any node.
 USER 65532:65532

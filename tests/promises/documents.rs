@@ -59,7 +59,7 @@ const ELSEWHERE: [Elsewhere; 16] = [
     },
     Elsewhere { what: What::Block("gh attestation verify "), why: "needs GitHub", test: None },
     Elsewhere {
-        what: What::Command("helm install dynamo-cache dynamo-cache-0.1.0.tgz"),
+        what: What::Command("helm install dynamo-cache dynamo-cache-"),
         why: "needs the chart that was pulled, which `.ci/publish --trial` pulls",
         test: None,
     },
