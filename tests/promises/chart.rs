@@ -164,6 +164,29 @@ fn helm_lints_and_renders_the_chart_with_every_switch_of_what_the_api_server_is_
         ),
         ("{networkPolicy: {enabled: true}}", ("NetworkPolicy", "/spec/egress/0/ports/1/port".to_owned()), json!(6443)),
         ("{}", ("NetworkPolicy", String::new()), Value::Null),
+        (
+            "{networkPolicy: {enabled: true}}",
+            ("NetworkPolicy", "/spec/ingress".to_owned()),
+            json!([
+                {"ports": [{"port": "admin", "protocol": "TCP"}]},
+                {"ports": [{"port": "webhook", "protocol": "TCP"}]},
+            ]),
+        ),
+        (
+            "{networkPolicy: {enabled: true, webhookFrom: [{ipBlock: {cidr: 192.0.2.0/28}}, {ipBlock: {cidr: '2001:db8::/64'}}], \
+             adminFrom: [{podSelector: {}, namespaceSelector: {matchLabels: {team: watch}}}]}}",
+            ("NetworkPolicy", "/spec/ingress".to_owned()),
+            json!([
+                {
+                    "ports": [{"port": "admin", "protocol": "TCP"}],
+                    "from": [{"podSelector": {}, "namespaceSelector": {"matchLabels": {"team": "watch"}}}],
+                },
+                {
+                    "ports": [{"port": "webhook", "protocol": "TCP"}],
+                    "from": [{"ipBlock": {"cidr": "192.0.2.0/28"}}, {"ipBlock": {"cidr": "2001:db8::/64"}}],
+                },
+            ]),
+        ),
         ("{}", ("PodDisruptionBudget", "/spec/maxUnavailable".to_owned()), json!(1)),
         ("{fullnameOverride: other}", ("Deployment", "/metadata/name".to_owned()), json!("other")),
         (
@@ -249,6 +272,16 @@ fn what_cannot_work_is_refused_before_anything_reaches_the_cluster() {
         ("{image: {repository: 'mine:v2'}}", "/image/repository"),
         ("{image: {repository: 'registry.example:5000/mine:v2'}}", "/image/repository"),
         ("{image: {repository: 'mine@sha256:0'}}", "/image/repository"),
+        ("{networkPolicy: {webhookFrom: [{}]}}", "/networkPolicy/webhookFrom/0"),
+        ("{networkPolicy: {webhookFrom: [{ipBlock: {cidr: 192.0.2.1}}]}}", "/networkPolicy/webhookFrom/0/ipBlock/cidr"),
+        (
+            "{networkPolicy: {adminFrom: [{ipBlock: {cidr: 192.0.2.0/28}, podSelector: {}}]}}",
+            "/networkPolicy/adminFrom/0",
+        ),
+        (
+            "{hostNetwork: true, ports: {webhook: 10260}, networkPolicy: {enabled: true, adminFrom: [{podSelector: {}}]}}",
+            "with hostNetwork",
+        ),
         ("{podLabels: {app.kubernetes.io/name: x}}", "podLabels: the chart sets app.kubernetes.io/name itself"),
         ("{podAnnotations: {prometheus.io/port: '1'}}", "podAnnotations: the chart sets prometheus.io/port itself"),
         ("{metrics: {alertLabels: {app.kubernetes.io/instance: x}}}", "metrics.alertLabels: the chart sets"),
