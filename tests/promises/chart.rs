@@ -162,6 +162,9 @@ fn helm_lints_and_renders_the_chart_with_every_switch_of_what_the_api_server_is_
             ("ValidatingAdmissionPolicyBinding", "/spec/validationActions/0".to_owned()),
             json!("Deny"),
         ),
+        ("{guard: {mode: Off}}", ("ValidatingAdmissionPolicy", String::new()), Value::Null),
+        ("{guard: {mode: Off}}", ("ValidatingAdmissionPolicyBinding", String::new()), Value::Null),
+        ("{guard: {mode: 'Off'}}", ("ValidatingAdmissionPolicy", String::new()), Value::Null),
         ("{networkPolicy: {enabled: true}}", ("NetworkPolicy", "/spec/egress/0/ports/1/port".to_owned()), json!(6443)),
         ("{}", ("NetworkPolicy", String::new()), Value::Null),
         (
@@ -282,6 +285,7 @@ fn what_cannot_work_is_refused_before_anything_reaches_the_cluster() {
             "{hostNetwork: true, ports: {webhook: 10260}, networkPolicy: {enabled: true, adminFrom: [{podSelector: {}}]}}",
             "with hostNetwork",
         ),
+        ("{guard: {mode: On}}", "/guard/mode"),
         ("{podLabels: {app.kubernetes.io/name: x}}", "podLabels: the chart sets app.kubernetes.io/name itself"),
         ("{podAnnotations: {prometheus.io/port: '1'}}", "podAnnotations: the chart sets prometheus.io/port itself"),
         ("{metrics: {alertLabels: {app.kubernetes.io/instance: x}}}", "metrics.alertLabels: the chart sets"),

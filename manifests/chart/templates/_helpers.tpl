@@ -48,6 +48,11 @@ promised of side effects follow from it. */ -}}
 {{- if include "dynamo-cache.events" . }}NoneOnDryRun{{ else }}None{{ end }}
 {{- end }}
 
+{{- /* What the guard does; empty: nothing. A file of values may say Off without quotes, which YAML reads as false. */ -}}
+{{- define "dynamo-cache.guard" -}}
+{{- if not (has .Values.guard.mode (list "Off" false)) }}{{ .Values.guard.mode }}{{ end }}
+{{- end }}
+
 {{- /* The Secret of the CA that the replicas share, where they make their certificates themselves. */ -}}
 {{- define "dynamo-cache.authoritySecretName" -}}
 {{- printf "%s-ca" (include "dynamo-cache.fullname" .) }}
