@@ -12,8 +12,13 @@ const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/chart");
 
 /// What the chart renders to with more values, by the newest and the oldest Helm alike: its objects, or why Helm refuses them.
 fn template(values: &str) -> Result<Vec<Value>, String> {
+    template_as("dynamo-cache", values)
+}
+
+/// The same for a release of another name.
+fn template_as(release: &str, values: &str) -> Result<Vec<Value>, String> {
     let file = shared().file(values);
-    let arguments = ["dynamo-cache", CHART, "--namespace=dynamo-cache", "--api-versions=monitoring.coreos.com/v1"];
+    let arguments = [release, CHART, "--namespace=dynamo-cache", "--api-versions=monitoring.coreos.com/v1"];
     let arguments = [&["template"], arguments.as_slice(), &["--values", &file]].concat();
     let rendered = shared().helm(&arguments).map(|said| documents(&said.out));
     let of_the_oldest = shared().oldest_helm(&arguments).map(|said| documents(&said.out));
@@ -285,6 +290,9 @@ fn what_cannot_work_is_refused_before_anything_reaches_the_cluster() {
             "{hostNetwork: true, ports: {webhook: 10260}, networkPolicy: {enabled: true, adminFrom: [{podSelector: {}}]}}",
             "with hostNetwork",
         ),
+        ("{listenAddress: 999.1.1.1}", "/listenAddress"),
+        ("{listenAddress: '[1.1.1.1]'}", "/listenAddress"),
+        ("{fullnameOverride: 0ours}", "0ours is no name for a Service"),
         ("{guard: {mode: On}}", "/guard/mode"),
         ("{podLabels: {app.kubernetes.io/name: x}}", "podLabels: the chart sets app.kubernetes.io/name itself"),
         ("{podAnnotations: {prometheus.io/port: '1'}}", "podAnnotations: the chart sets prometheus.io/port itself"),
@@ -292,6 +300,17 @@ fn what_cannot_work_is_refused_before_anything_reaches_the_cluster() {
     ] {
         let refused = template(values).expect_err(values);
         assert!(refused.contains(words), "{values}: {refused}");
+    }
+}
+
+#[test]
+fn a_release_whose_name_no_service_can_have_is_refused_and_another_name_mends_it() {
+    for release in ["a.b", "0ours"] {
+        let refused = template_as(release, "{}").expect_err(release);
+        let words = format!("{release}-dynamo-cache is no name for a Service");
+        assert!(refused.contains(&words) && refused.contains("--set fullnameOverride="), "{release}: {refused}");
+        let mended = template_as(release, "{fullnameOverride: dynamo-cache}").unwrap();
+        assert_eq!(at(&mended, "Service", "/metadata/name"), "dynamo-cache", "{release}");
     }
 }
 
