@@ -259,6 +259,20 @@ fn a_command_that_is_not_run_with_the_others_is_there_and_so_is_the_test_that_ru
     }
 }
 
+/// With `--reuse-values` a newer chart fails, or goes without its new defaults: the old ones count too.
+#[test]
+fn an_upgrade_takes_the_defaults_of_a_newer_chart() {
+    let examples = fs::read_dir(format!("{ROOT}/manifests/examples")).unwrap();
+    let examples = examples.map(|entry| format!("manifests/examples/{}", entry.unwrap().file_name().display()));
+    let mut upgrades = 0;
+    for page in [with_commands(), pages("manifests/chart"), examples.collect()].concat() {
+        let text = text(&page);
+        assert!(!text.contains("--reuse-values"), "{page}: --reset-then-reuse-values also takes new defaults");
+        upgrades += text.matches("--reset-then-reuse-values").count();
+    }
+    assert!(upgrades > 3, "only {upgrades} upgrades were seen");
+}
+
 #[test]
 fn no_command_hides_in_a_block_that_is_not_run() {
     let programs = ["cargo", "certs/", "curl", "docker", "dynamo-cache", "flux", "helm", "kubectl", "oc", "tests/"];
