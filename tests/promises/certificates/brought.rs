@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::control_plane::namespace::Namespace;
 use crate::control_plane::replicas::{Installation, alone};
 use crate::control_plane::{ROOT, wait_for};
@@ -39,6 +42,18 @@ fn a_pair_that_a_person_brings_is_served_and_trusted() {
     plane.bash(&format!("CA=$({patch}")).unwrap();
     replica.wait_until_ready();
     wait_for("a pod to be created", || namespace.create(&worker("brought").to_string()).map(drop));
+    // What renews it, in the readme's order, in the Secret of before.
+    let renewals = [
+        ("certs/dev --out /tmp/dynamo-cache-certs/new", format!("{folder}/new")),
+        ("certs/dev --force", folder.clone()),
+    ];
+    for (first, pair) in renewals {
+        let commands = commands_of_the_readme(first).replace("/tmp/dynamo-cache-certs", &folder);
+        plane.bash(&commands).unwrap();
+        let secret = plane.read(&["secret", "dynamo-cache-tls", "--namespace=dynamo-cache"]);
+        let certificate = fs::read(format!("{pair}/tls.crt")).unwrap();
+        assert_eq!(secret["data"]["tls.crt"], STANDARD.encode(certificate), "{first}");
+    }
     plane.kubectl(&["delete", "secret", "dynamo-cache-tls", "--namespace=dynamo-cache"]).unwrap();
 }
 
