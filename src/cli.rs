@@ -82,7 +82,8 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  dynamo-cache serve --standalone --listen 127.0.0.1:10250 --write-ca ca.crt
+  dynamo-cache serve --standalone --write-ca ca.crt \\
+    --listen 127.0.0.1:10250 --admin-listen 127.0.0.1:8080
   dynamo-cache serve --kubeconfig ~/.kube/config \\
     --cert-file tls.crt --key-file tls.key
   dynamo-cache serve --config config.yaml --service dynamo-cache  # in a pod
