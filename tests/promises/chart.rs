@@ -1,5 +1,6 @@
 //! Promises about the chart's values: each is described, checked, and seen in what comes out.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 
@@ -222,6 +223,29 @@ fn a_switch_of_the_program_is_an_argument_of_the_program() {
     ] {
         let arguments = at(&template(values).unwrap(), "Deployment", &format!("{POD}/containers/0/args"));
         assert!(arguments.as_array().unwrap().contains(&json!(argument)), "{values}: {arguments}");
+    }
+}
+
+#[test]
+fn an_argument_that_the_chart_sets_is_refused_in_extra_args() {
+    let mut options = BTreeSet::new();
+    for values in [
+        "{logFormat: json, metrics: {podsWithoutStatus: false}, webhook: {namespaceSelector: {matchLabels: {team: serving}}}}",
+        "{certificate: {dnsNames: [other.example]}}",
+        "{certificate: {mode: secret, publish: true, clientCAConfigMap: clients}}",
+    ] {
+        let arguments = at(&template(values).unwrap(), "Deployment", &format!("{POD}/containers/0/args"));
+        let arguments = arguments.as_array().unwrap().iter().filter_map(Value::as_str);
+        options.extend(arguments.filter(|argument| *argument != "serve").map(|argument| {
+            let name = argument.split('=').next().unwrap();
+            assert!(name.starts_with("--"), "{values}: {argument}");
+            name.to_owned()
+        }));
+    }
+    assert!(options.len() > 12, "{options:?}");
+    for option in options {
+        let refused = template(&format!("{{extraArgs: ['{option}=mine']}}")).expect_err(&option);
+        assert!(refused.contains(&format!("extraArgs: the chart sets {option} itself, by ")), "{option}: {refused}");
     }
 }
 
