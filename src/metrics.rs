@@ -15,6 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::admission::Outcome;
 use crate::admission::reason::Reason;
 
+mod classic;
 mod label;
 pub mod missed;
 mod process;
@@ -25,8 +26,11 @@ use label::{
 pub use label::{Bound, Counting, Kind, Read, Reading, Renewed, Shake, Told, Trouble};
 use missed::Missed;
 
-/// The media type of the page.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What a reader of `OpenMetrics` asks for.
+const OPEN_METRICS: &str = "application/openmetrics-text";
+
+/// The media type of the page in that form.
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Bounds of the buckets of a review's duration in seconds: from the 50 µs that one costs to the second by which the
 /// API server has all but lost its patience.
@@ -248,11 +252,57 @@ impl Metrics {
         self.failures.get_or_create(&Failure { reason }).inc();
     }
 
+    /// The page and its media type: in the text form of `OpenMetrics` for who names it among what is accepted, else in the
+    /// older one.
+    pub fn page_for<'a>(&self, accepted: impl IntoIterator<Item = &'a str>) -> (&'static str, String) {
+        let page = self.page();
+        let mut ranges = accepted.into_iter().flat_map(|list| list.split(','));
+        if ranges.any(asks_for_open_metrics) {
+            (CONTENT_TYPE, page)
+        } else {
+            (classic::CONTENT_TYPE, classic::of(&page))
+        }
+    }
+
     /// The page, in the text form of `OpenMetrics`.
     pub fn page(&self) -> String {
         let mut page = String::new();
         // Writing to a string does not fail, and no metric of ours refuses to be written.
         let _ = text::encode(&mut page, &self.registry);
         page
+    }
+}
+
+/// Whether a range of media types names `OpenMetrics`; a weight of zero says that it is not wanted.
+fn asks_for_open_metrics(range: &str) -> bool {
+    let mut parts = range.split(';').map(str::trim);
+    let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(OPEN_METRICS));
+    let is_zero = |weight: &str| weight.parse().is_ok_and(|weight: f64| weight == 0.0);
+    is_named && !parts.any(|part| part.strip_prefix("q=").is_some_and(is_zero))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CONTENT_TYPE, Metrics, classic};
+
+    #[test]
+    fn open_metrics_is_for_who_names_it() {
+        let metrics = Metrics::default();
+        let prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+                          application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        let older = "text/plain;version=0.0.4;q=0.6,*/*;q=0.2";
+        for (accepted, media_type) in [
+            (vec![prometheus], CONTENT_TYPE),
+            (vec![older, "Application/OpenMetrics-Text"], CONTENT_TYPE),
+            (vec![older], classic::CONTENT_TYPE),
+            (vec!["*/*"], classic::CONTENT_TYPE),
+            (vec!["application/openmetrics-text; q=0.0, */*"], classic::CONTENT_TYPE),
+            (vec!["application/openmetrics-texts,;;,"], classic::CONTENT_TYPE),
+            (vec![], classic::CONTENT_TYPE),
+        ] {
+            let (served, page) = metrics.page_for(accepted.iter().copied());
+            assert_eq!(served, media_type, "{accepted:?}");
+            assert_eq!(page.ends_with("# EOF\n"), media_type == CONTENT_TYPE, "{page}");
+        }
     }
 }

@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use crate::metrics::{self, Metrics};
+use crate::metrics::Metrics;
 
 /// What has to be so before we are ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -168,9 +168,11 @@ pub fn routes(conditions: Arc<Conditions>, metrics: Arc<Metrics>) -> Router {
             (false, _) => (StatusCode::SERVICE_UNAVAILABLE, lines + "not ready\n"),
         }
     };
-    let page = move || async move {
+    let page = move |head: HeaderMap| async move {
         metrics.ready.set(standing.report().0.into());
-        ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics.page()).into_response()
+        let accepted = head.get_all(header::ACCEPT).iter().filter_map(|accepted| accepted.to_str().ok());
+        let (media_type, page) = metrics.page_for(accepted);
+        ([(header::CONTENT_TYPE, media_type)], page).into_response()
     };
     Router::new()
         .route("/livez", get(async || "ok\n"))

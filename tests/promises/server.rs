@@ -1,6 +1,7 @@
 //! What the server promises to whoever calls it.
 
 use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
 
 use crate::program::{file, run};
 use crate::webhook::{BOTH, Caller, Webhook, patch, post, worker};
@@ -153,13 +154,16 @@ fn a_client_without_a_protocol_of_ours_is_refused() {
 }
 
 #[test]
-fn the_metrics_page_can_be_read_by_a_machine() {
+fn the_metrics_page_can_be_read_by_a_machine_in_the_form_that_it_asks_for() {
     let webhook = Webhook::standalone("metrics", &[]);
     assert_eq!(webhook.caller().review(&worker("x")).status, 200);
-    let page = webhook.page("/metrics");
-    assert!(page.head.contains("content-type: application/openmetrics-text"));
+    let page = webhook.page_as("/metrics", "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2");
+    assert!(page.head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"));
     let lines: Vec<_> = page.body.lines().collect();
     assert_eq!(lines.last(), Some(&"# EOF"));
+    for line in ["# TYPE dynamo_cache_reviews counter", "# TYPE dynamo_cache_build info"] {
+        assert!(lines.contains(&line), "{line} is not in {}", page.body);
+    }
     for line in lines.iter().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').unwrap();
         assert!(value.parse::<f64>().is_ok(), "{line}");
@@ -174,6 +178,27 @@ fn the_metrics_page_can_be_read_by_a_machine() {
     ] {
         assert!(lines.contains(&line), "{line} is not in {}", page.body);
     }
+
+    // Who asks for nothing gets the older form, of the same series.
+    let older = webhook.page("/metrics");
+    assert!(older.head.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{}", older.head);
+    let series = |page: &str| -> Vec<String> {
+        let series = page.lines().filter(|line| !line.starts_with('#'));
+        series.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
+    };
+    assert_eq!(series(&older.body), series(&page.body));
+    lints(&older.body);
+}
+
+/// Holds a page in the older text form to what Prometheus' own tool knows of good names and help.
+pub(crate) fn lints(page: &str) {
+    let mut lint = Command::new("promtool");
+    let lint = lint.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut lint = lint.spawn().expect("promtool is missing: apt-get install prometheus");
+    lint.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let said = lint.wait_with_output().unwrap();
+    let words = [said.stdout, said.stderr].map(|words| String::from_utf8_lossy(&words).into_owned()).concat();
+    assert!(said.status.success() && words.is_empty(), "{words}\n{page}");
 }
 
 #[test]

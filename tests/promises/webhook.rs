@@ -201,6 +201,12 @@ impl Webhook {
         let mut caller = Caller(connect(self.admin));
         caller.ask(&format!("GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"), b"")
     }
+
+    /// The same for a reader of these media types.
+    pub(crate) fn page_as(&self, path: &str, accept: &str) -> Answer {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: admin\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+        Caller(connect(self.admin)).ask(&head, b"")
+    }
 }
 
 impl Drop for Webhook {
