@@ -99,11 +99,7 @@ fn without_a_cluster_it_is_told_where_one_was_looked_for() {
             Some("mine"),
             "failed to read the kubeconfig /nobody/.kube/config: No such file or directory (os error 2)",
         ),
-        (
-            Some("/dev/null"),
-            Some("mine"),
-            "failed to read the kubeconfig /dev/null: failed to load current context: mine",
-        ),
+        (Some("/dev/null"), Some("mine"), "failed to read the kubeconfig /dev/null: it has no context mine"),
     ] {
         let context = context.map(|context| ["--context", context]);
         let arguments: Vec<_> = std::iter::once("status").chain(context.into_iter().flatten()).collect();

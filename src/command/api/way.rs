@@ -63,5 +63,8 @@ fn named() -> Option<OsString> {
 
 /// What is wrong. The lines below the first show what is in the file, and there are credentials in it.
 fn in_a_line(error: &KubeconfigError) -> String {
+    if let KubeconfigError::LoadContext(name) = error {
+        return format!("it has no context {name}");
+    }
     first_cause(error).lines().next().unwrap_or_default().to_owned()
 }
