@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use dynamo_cache::cli::Cli;
-use dynamo_cache::command;
+use dynamo_cache::command::{self, Stopped};
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             command::tell(&format!("{error:#}"));
-            ExitCode::FAILURE
+            error.downcast_ref().map_or(ExitCode::FAILURE, |stopped: &Stopped| stopped.exit_code().into())
         }
     }
 }

@@ -17,7 +17,7 @@ use anyhow::bail;
 use serde_json::Value;
 
 use super::api::{self, Api};
-use super::{diff, installed, opt_in, print, room};
+use super::{Stopped, diff, installed, opt_in, print, room};
 use crate::cli::{Check, CheckOutput};
 
 use report::Report;
@@ -27,6 +27,7 @@ use report::Report;
 /// # Errors
 /// Something failed, how much; or the cluster does not answer.
 pub(super) fn run(options: &Check) -> anyhow::Result<()> {
+    let mut stopped = None;
     let mut report = api::ask(&options.cluster, async |api| {
         let mut report = match options.output {
             CheckOutput::Json => Report::default(),
@@ -41,12 +42,17 @@ pub(super) fn run(options: &Check) -> anyhow::Result<()> {
                 format!("check ended here: {error:#}"),
                 "What stands above holds, the rest was not checked",
             );
+            stopped = Some(error).filter(anyhow::Error::is::<Stopped>);
         }
         Ok(report)
     })?;
     report.is_written()?;
-    if options.output == CheckOutput::Json {
-        print(&report.json())?;
+    match options.output {
+        CheckOutput::Json => print(&report.json())?,
+        CheckOutput::Text => print(&report.summary())?,
+    }
+    if let Some(stopped) = stopped {
+        return Err(stopped);
     }
     match report.failures() {
         0 => Ok(()),

@@ -141,12 +141,12 @@ fn a_signal_ends_it_and_nothing_is_left() {
     let _webhook = webhook::running();
     let namespace = Namespace::opted_in(shared(), &[]);
     namespace.claims(&CACHES);
-    for signal in ["INT", "TERM"] {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let running = shared().start_dynamo_cache(&["check", "--write-probe", "-n", &namespace.name]);
         pod(&namespace, "model");
         shared().bash(&format!("kill -{signal} {}", running.id())).unwrap();
         let said = end(running);
-        assert_eq!((said.code, said.errors.lines().last()), (Some(1), Some("1 check failed")));
+        assert_eq!((said.code, said.errors.lines().last()), (Some(code), Some(&*format!("stopped by SIG{signal}"))));
         // What is known by then has been told.
         assert!(said.output.starts_with("API server\n  ✓ it answers: "), "{}", said.output);
         assert!(said.output.contains(&format!("  × check ended here: stopped by SIG{signal}\n")), "{}", said.output);

@@ -5,7 +5,7 @@ mod verdict;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -15,7 +15,7 @@ use crate::cli::Probe;
 use crate::command::api::{Api, Error};
 use crate::command::job::Job;
 use crate::command::screen::Screen;
-use crate::command::tell;
+use crate::command::{Stopped, tell};
 use crate::signal::Signals;
 
 use verdict::Verdict;
@@ -86,7 +86,7 @@ pub(super) async fn check(
         let ended = if created.is_ok() {
             tokio::select! {
                 ended = follow(api, namespace, &mut running, options.probe_timeout) => ended,
-                signal = signals.next() => Err(anyhow::anyhow!("stopped by {signal}")),
+                signal = signals.next() => Err(Stopped(signal).into()),
             }
         } else {
             created.map_err(Into::into)
@@ -177,7 +177,9 @@ async fn remove(api: &Api, namespace: &str, running: &[Running<'_>], signals: &m
             removed = api.delete(&path) => if let Err(why) = removed {
                 tell(&format!("failed to remove Job {name}: {why}; {by_hand}"));
             },
-            signal = signals.next() => bail!("stopped by {signal} before all was removed: {by_hand}"),
+            signal = signals.next() => {
+                return Err(anyhow::Error::new(Stopped(signal)).context(format!("not all was removed ({by_hand})")));
+            },
         }
     }
     Ok(())

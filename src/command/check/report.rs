@@ -81,6 +81,12 @@ impl Report {
         self.lines.iter().filter(|line| line.state == State::Bad).count()
     }
 
+    /// For people, below the lines: how much was not looked at; empty where all was.
+    pub(super) fn summary(&self) -> String {
+        let not_checked = self.lines.iter().filter(|line| line.state == State::NotChecked).count();
+        if not_checked == 0 { String::new() } else { format!("\n{not_checked} of {} not checked\n", self.lines.len()) }
+    }
+
     fn line(&mut self, check: &str, state: State, text: String, hint: Option<String>) {
         let line = Line { group: self.group.clone(), check: check.to_owned(), state, text, hint };
         if let Some(coloured) = self.printed
@@ -164,5 +170,6 @@ mod tests {
         assert!(text(true).contains("\u{1b}[31m×\u{1b}[0m no endpoint"));
         assert_eq!((report.failures(), report.broken(&["configuration", "service"])), (1, Some("service")));
         assert!(report.json().contains("\"state\": \"failed\""));
+        assert_eq!((report.summary().as_str(), Report::default().summary().as_str()), ("\n1 of 3 not checked\n", ""));
     }
 }

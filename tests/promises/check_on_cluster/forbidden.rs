@@ -88,6 +88,11 @@ fn a_right_that_is_missing_is_named_by_its_line_and_the_others_go_on() {
     let text = sentence(&lines, "namespaces");
     assert!(text.contains("cannot list resource \"namespaces\"") && text.ends_with("; -n names one"), "{text}");
 
+    let said = plane.dynamo_cache(&["check", "--kubeconfig", &kubeconfig]);
+    let (above, summary) = said.output.rsplit_once("\n\n").unwrap();
+    let (not_checked, all) = (above.matches("\n  – ").count(), above.matches("\n  ").count());
+    assert!(not_checked > 8 && summary == format!("{not_checked} of {all} not checked\n"), "{}", said.output);
+
     let role = |missing: Option<usize>| {
         let rights = RIGHTS.iter().enumerate().filter(|(index, _)| Some(*index) != missing);
         let rules: Vec<_> = rights
