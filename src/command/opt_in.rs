@@ -24,6 +24,8 @@ pub(super) struct NotAsked {
     pub(super) fix: String,
     /// Whether the label alone is missing.
     pub(super) is_label: bool,
+    /// Whether it is excluded by its name, so that no label helps.
+    pub(super) is_never: bool,
 }
 
 /// Why the webhook is not asked about a namespace's pods; none: it is. `object` is the namespace, where it could be read.
@@ -36,12 +38,12 @@ pub(super) fn not_asked(webhook: &Webhook, name: &str, object: Option<&Value>) -
     let now = selector::refusal(selector, Some(&labels_of(&labels)))?;
     labels.insert(OPT_IN.to_owned(), "enabled".into());
     Some(match selector::refusal(selector, Some(&labels_of(&labels))) {
-        None => NotAsked { why: now, fix: command(name), is_label: true },
+        None => NotAsked { why: now, fix: command(name), is_label: true, is_never: false },
         Some(why) if why.contains(NAME) => {
             let fix = "Dynamo pods belong into another namespace: this one is never touched, whatever its label says";
-            NotAsked { why, fix: fix.to_owned(), is_label: false }
+            NotAsked { why, fix: fix.to_owned(), is_label: false, is_never: true }
         }
-        Some(why) => NotAsked { why, fix: OWN_SELECTOR.to_owned(), is_label: false },
+        Some(why) => NotAsked { why, fix: OWN_SELECTOR.to_owned(), is_label: false, is_never: false },
     })
 }
 
@@ -108,14 +110,12 @@ mod tests {
         for label in [None, Some("disabled"), Some("enabled")] {
             for name in ["mine", "dynamo-cache"] {
                 let found = of(&shipped, name, label).unwrap();
-                assert!(
-                    !found.is_label && found.fix.contains("never touched") && found.why.contains(name),
-                    "{found:?}"
-                );
+                assert!(found.is_never && found.fix.contains("never touched") && found.why.contains(name), "{found:?}");
             }
         }
-        assert!(!of(&Webhook::Absent, "kube-system", None).unwrap().is_label);
+        assert!(of(&Webhook::Absent, "kube-system", None).unwrap().is_never);
         assert!(of(&Webhook::Absent, "models", None).unwrap().is_label);
+        assert!(!of(&Webhook::Absent, "models", None).unwrap().is_never);
         assert!(not_asked(&shipped, "models", None).unwrap().is_label);
         let another = installed(&json!({"matchLabels": {"team": "a"}}));
         assert!(of(&another, "models", None).unwrap().fix.contains("webhook.namespaceSelector"));

@@ -86,7 +86,7 @@ fn table(changed: &[Changed], namespace: &str, not_asked: Option<&NotAsked>) -> 
     let left_alone = accounts.iter().filter_map(|account| Some((account.left_alone?, None)));
     text += &why_not(&accounts.iter().flat_map(|account| account.left_out()).chain(left_alone).collect());
     let change = accounts.iter().filter(|account| account.changes).count();
-    if let Some(NotAsked { why, fix, is_label: false }) = not_asked {
+    if let Some(NotAsked { why, fix, is_label: false, .. }) = not_asked {
         let _ = writeln!(
             text,
             "\nNothing would change: the webhook is not asked about namespace {namespace}, its {why}. {fix}."
@@ -149,7 +149,8 @@ mod tests {
         ]}});
         let world = Base::default().with(Facts::default());
         let changed = [change::change(pod, &world, &[], &mut BTreeSet::new()).unwrap()];
-        let not_asked = |is_label| NotAsked { why: "label x is so".to_owned(), fix: "Do this".to_owned(), is_label };
+        let (why, fix) = ("label x is so", "Do this");
+        let not_asked = |is_label| NotAsked { why: why.to_owned(), fix: fix.to_owned(), is_label, is_never: !is_label };
         let last = |not_asked: Option<NotAsked>| {
             let text = table(&changed, "kube-system", not_asked.as_ref());
             text.rsplit_once("\n\n").unwrap().1.to_owned()

@@ -31,16 +31,19 @@ pub(super) async fn check(
 ) -> anyhow::Result<Vec<Use>> {
     report.group(&format!("Namespace {name}"));
     let room = Room::seen(api, name).await?;
-    let is_selected = if room.namespace.is_some() {
+    let asked = if room.namespace.is_some() {
         label(name, webhook, room.namespace.as_ref(), report)
     } else {
         report.not_checked("label", room.notes.join("; "));
-        true
+        Asked::Perhaps
     };
     let world = base.with(room.facts);
     let (settings, warnings) = settings::resolve(&world.settings, &world.facts.namespace, None);
     // What is not known decides here.
-    let depends = if base.unknown.is_some() {
+    let depends = if asked == Asked::Never {
+        // Nothing is to be prepared where nothing will come.
+        Some("no pod of this namespace is ever touched")
+    } else if base.unknown.is_some() {
         Some("it depends on the settings")
     } else if room.namespace.is_none() {
         Some("it depends on the namespace's annotations")
@@ -59,7 +62,7 @@ pub(super) async fn check(
     } else {
         claims_of(name, &room.claims, &world, report)?
     };
-    if is_selected {
+    if asked == Asked::Perhaps {
         injected::check(api, name, &world, report).await?;
     } else {
         report.not_checked("injected", "it depends on the label");
@@ -75,17 +78,32 @@ pub(super) async fn check(
     Ok(uses)
 }
 
+/// Whether a webhook is asked about a namespace's pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// Not now.
+    Later,
+    /// The namespace is excluded.
+    Never,
+    /// Nothing that is known speaks against it.
+    Perhaps,
+}
+
 /// Whether the webhook is asked about its pods.
-fn label(name: &str, webhook: &Webhook, namespace: Option<&Value>, report: &mut Report) -> bool {
-    match opt_in::not_asked(webhook, name, namespace) {
-        None => {
-            report.good("label", "the webhook is asked about its pods");
-            true
+fn label(name: &str, webhook: &Webhook, namespace: Option<&Value>, report: &mut Report) -> Asked {
+    const CHECK: &str = "label";
+    let not_asked = opt_in::not_asked(webhook, name, namespace);
+    match (&not_asked, webhook) {
+        (_, Webhook::Absent) => report.not_checked(CHECK, "it depends on the configuration"),
+        (None, _) => report.good(CHECK, "the webhook is asked about its pods"),
+        (Some(NotAsked { why, fix, .. }), _) => {
+            report.bad(CHECK, format!("the webhook is not asked about its pods: its {why}"), fix);
         }
-        Some(NotAsked { why, fix, .. }) => {
-            report.bad("label", format!("the webhook is not asked about its pods: its {why}"), fix);
-            false
-        }
+    }
+    match not_asked {
+        None => Asked::Perhaps,
+        Some(NotAsked { is_never: true, .. }) => Asked::Never,
+        Some(_) => Asked::Later,
     }
 }
 
@@ -169,16 +187,41 @@ fn phase(claim: Option<&Value>) -> String {
 mod tests {
     use serde_json::Value;
 
-    use super::{annotations, creates};
+    use super::{Asked, annotations, creates, label};
     use crate::admission::plan::Cache;
     use crate::admission::settings;
     use crate::command::check::report::Report;
+    use crate::command::installed::{ENTRY, Installed, Webhook};
 
     /// State, text and hint of each line.
     fn lines(report: &Report) -> (Vec<String>, Vec<String>, Vec<String>) {
         let lines: Vec<Value> = serde_json::from_str(&report.json()).unwrap();
         let all = |key: &str| lines.iter().map(|line| line[key].as_str().unwrap_or_default().to_owned()).collect();
         (all("state"), all("text"), all("hint"))
+    }
+
+    #[test]
+    fn nobody_is_asked_where_no_webhook_is_and_an_excluded_namespace_is_told_apart() {
+        let selector = serde_json::json!({
+            "matchLabels": {"dynamo-cache.io/inject": "enabled"},
+            "matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["excluded"]}],
+        });
+        let configuration = serde_json::json!({"webhooks": [{"name": ENTRY, "namespaceSelector": selector}]});
+        let installed = Webhook::Installed(Installed::of(configuration).unwrap());
+        let labelled = serde_json::json!({"metadata": {"labels": {"dynamo-cache.io/inject": "enabled"}}});
+        let plain = serde_json::json!({"metadata": {}});
+        for (webhook, name, namespace, asked, state) in [
+            (&installed, "models", &labelled, Asked::Perhaps, "ok"),
+            (&installed, "models", &plain, Asked::Later, "failed"),
+            (&installed, "excluded", &labelled, Asked::Never, "failed"),
+            (&Webhook::Absent, "models", &labelled, Asked::Perhaps, "not-checked"),
+            (&Webhook::Absent, "models", &plain, Asked::Later, "not-checked"),
+            (&Webhook::Absent, "kube-system", &plain, Asked::Never, "not-checked"),
+        ] {
+            let mut report = Report::default();
+            assert_eq!(label(name, webhook, Some(namespace), &mut report), asked, "{name}");
+            assert_eq!(lines(&report).0, [state], "{name}");
+        }
     }
 
     #[test]
