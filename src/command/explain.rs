@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::api::{self, Api};
 use super::input::Input;
-use super::installed;
+use super::installed::{self, Publisher, Webhook};
 use super::owner;
 use super::room::Room;
 use super::world::{Base, World};
@@ -67,7 +67,11 @@ async fn live(api: &Api, name: &str, config: Option<&Path>) -> anyhow::Result<St
     let status = recorded::status(&pod);
     let anew = change::change(anew::without_ours(&pod), &world, &[], &mut BTreeSet::new())?;
     let anew = anew.accounts.first().unwrap_or(account);
-    let unseen = status.is_none().then(|| unseen::why(&pod, account, &webhook, room.namespace.as_ref()));
+    let publisher = match &webhook {
+        Webhook::Installed(installed) if unseen::has_no_bundle(installed) => installed.publisher(api).await,
+        _ => Publisher::Unknown,
+    };
+    let unseen = status.is_none().then(|| unseen::why(&pod, account, &webhook, &publisher, room.namespace.as_ref()));
     let restart = owner::restart(api, namespace, &pod).await;
     tell_all(base.notes.iter().chain(&room.notes));
     Ok(report::report(account, Some(&Live { namespace, status, anew, unseen, restart })))

@@ -63,7 +63,41 @@ pub(super) async fn find_among(api: &Api) -> Result<(Webhook, Vec<Value>), Error
     Ok((webhook, others))
 }
 
+/// Who writes the CAs into `caBundle`.
+pub(super) enum Publisher {
+    /// cert-manager.
+    CertManager,
+    /// Whoever brought the certificate.
+    Person,
+    /// The replicas.
+    Replicas,
+    /// It stands in the Deployment, which cannot be read.
+    Unknown,
+}
+
+/// The annotation by which cert-manager knows whose CA goes into `caBundle`.
+pub(super) const INJECTED: &str = "cert-manager.io/inject-ca-from";
+
 impl Installed {
+    /// Asks who writes the CAs into `caBundle`: the configuration tells of cert-manager, the Deployment of the rest.
+    pub(super) async fn publisher(&self, api: &Api) -> Publisher {
+        let annotations = self.configuration.pointer("/metadata/annotations");
+        if annotations.is_some_and(|annotations| annotations.get(INJECTED).is_some()) {
+            return Publisher::CertManager;
+        }
+        let path = format!("/apis/apps/v1/namespaces/{}/deployments/{}", self.namespace, self.service);
+        // Whatever keeps it from being read: this is for advice alone.
+        api.get(&path).await.ok().flatten().map_or(Publisher::Unknown, |deployment| publisher_of(&deployment))
+    }
+
+    /// What to look at where the replicas have not published yet.
+    pub(super) fn are_replicas_ready(&self) -> String {
+        format!(
+            "the replicas publish it: are they ready? kubectl get deployment {} -n {}",
+            self.service, self.namespace
+        )
+    }
+
     /// What a configuration says of itself where it has the entry, else the configuration.
     pub(super) fn of(configuration: Value) -> Result<Self, Value> {
         let entries = configuration.get("webhooks").and_then(Value::as_array);
@@ -81,5 +115,44 @@ impl Installed {
             configuration,
             entry,
         })
+    }
+}
+
+/// The release of Helm that an object belongs to, and its namespace.
+pub(super) fn release(object: &Value) -> Option<(String, String)> {
+    let annotation = |key: &str| {
+        let annotations = object.pointer("/metadata/annotations")?;
+        annotations.get(key).and_then(Value::as_str).map(str::to_owned)
+    };
+    annotation("meta.helm.sh/release-name").zip(annotation("meta.helm.sh/release-namespace"))
+}
+
+/// Who it is by the arguments of the server.
+fn publisher_of(deployment: &Value) -> Publisher {
+    let containers = deployment.pointer("/spec/template/spec/containers").and_then(Value::as_array);
+    let arguments = containers.into_iter().flatten().filter_map(|container| container.get("args")?.as_array());
+    let arguments: Vec<_> = arguments.flatten().filter_map(Value::as_str).collect();
+    let has = |option: &str| arguments.iter().any(|argument| argument.split('=').next() == Some(option));
+    if has("--service") && (has("--ca-file") || !has("--cert-file")) { Publisher::Replicas } else { Publisher::Person }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Publisher, publisher_of};
+
+    #[test]
+    fn the_replicas_publish_what_they_make_and_what_they_are_told_to() {
+        for (arguments, replicas) in [
+            (json!(["serve", "--service=dynamo-cache", "--secret=ca"]), true),
+            (json!(["serve", "--service=s", "--cert-file=c", "--key-file=k", "--ca-file=a"]), true),
+            (json!(["serve", "--service", "s", "--cert-file", "c", "--key-file", "k"]), false),
+            (json!(["serve", "--cert-file=c", "--key-file=k"]), false),
+        ] {
+            let deployment = json!({"spec": {"template": {"spec": {"containers": [{"args": arguments}]}}}});
+            assert_eq!(matches!(publisher_of(&deployment), Publisher::Replicas), replicas, "{arguments}");
+        }
+        assert!(matches!(publisher_of(&json!({})), Publisher::Person));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::symlink;
 
+use serde_json::json;
+
 use super::control_plane::{ControlPlane, shared};
 use super::program::{file, run};
 use super::stored::worker;
@@ -24,6 +26,15 @@ fn uninstalling_takes_the_webhook_configuration_away_and_tells_the_rest() {
     plane.bash("kubectl apply -f manifests/install.yaml").unwrap();
     let configuration = ["mutatingwebhookconfiguration", "dynamo-cache", "--ignore-not-found", "--output=name"];
     let is_there = || !plane.kubectl(&[&["get"], configuration.as_slice()].concat()).unwrap().out.is_empty();
+    let wait = ["wait", "--for=create", "serviceaccount/default", "--timeout=60s"];
+    plane.kubectl(&wait).unwrap();
+    plane.kubectl(&["label", "namespace", "default", "dynamo-cache.io/inject=enabled"]).unwrap();
+    plane.kubectl(&["create", "-f", &plane.file(&worker("unseen").to_string())]).unwrap();
+    // No node runs the replicas here.
+    let said = plane.dynamo_cache(&["explain", "unseen", "-n", "default"]);
+    let told = "Nobody sets it by hand, the replicas publish it: are they ready? kubectl get deployment dynamo-cache -n dynamo-cache; ";
+    assert!(said.output.contains("has no caBundle") && said.output.contains(told), "{}", said.output);
+
     let said = plane.dynamo_cache(&["uninstall"]);
     let all = "would delete ValidatingAdmissionPolicyBinding/dynamo-cache-guard\nwould delete \
                MutatingWebhookConfiguration/dynamo-cache\nwould delete ValidatingAdmissionPolicy/dynamo-cache-guard\n";
@@ -42,8 +53,6 @@ fn uninstalling_takes_the_webhook_configuration_away_and_tells_the_rest() {
     assert!(said.output.contains("there is no guard") && said.output.contains(rest), "{}", said.output);
 
     // And a pod that was created since is told so.
-    let wait = ["wait", "--for=create", "serviceaccount/default", "--timeout=60s"];
-    plane.kubectl(&wait).unwrap();
     plane.kubectl(&["create", "-f", &plane.file(&worker("alone").to_string())]).unwrap();
     let said = plane.dynamo_cache(&["explain", "alone", "-n", "default"]);
     assert_eq!(said.code, Some(0), "{}", said.errors);

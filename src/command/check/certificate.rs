@@ -12,10 +12,7 @@ use super::report::Report;
 use super::shipped::{CANARY, entry};
 use crate::certificate::trust::Trust;
 use crate::command::api::{Api, Error};
-use crate::command::installed::Installed;
-
-/// The annotation by which cert-manager knows whose CA goes into `caBundle`.
-const INJECTED: &str = "cert-manager.io/inject-ca-from";
+use crate::command::installed::{INJECTED, Installed, Publisher};
 
 /// Below this many days, it is time.
 const SOON: u64 = 14;
@@ -28,7 +25,11 @@ pub(super) async fn check(api: &Api, installed: &Installed, page: &str, report: 
     let page = &remedy(installed, page);
     let bundle = |entry: &Value| entry.pointer("/clientConfig/caBundle").and_then(Value::as_str).map(str::to_owned);
     let Some(text) = bundle(&installed.entry).filter(|bundle| !bundle.is_empty()) else {
-        report.bad("certificate", format!("configuration {} has no caBundle", installed.name), page);
+        let hint = match installed.publisher(api).await {
+            Publisher::Replicas => &format!("{}; {page}", installed.are_replicas_ready()),
+            _ => page,
+        };
+        report.bad("certificate", format!("configuration {} has no caBundle", installed.name), hint);
         return Ok(());
     };
     if entry(installed, CANARY).and_then(bundle).is_some_and(|other| other != text) {

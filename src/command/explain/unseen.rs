@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::admission::reason::Reason;
 use crate::command::account::Account;
-use crate::command::installed::{ENTRY, Installed, Webhook};
+use crate::command::installed::{ENTRY, Installed, Publisher, Webhook};
 use crate::command::opt_in::{NAME, OWN_SELECTOR};
 use crate::command::selector;
 
@@ -20,10 +20,19 @@ pub(super) struct Unseen {
 const OPT_IN: &str = "dynamo-cache.io/inject";
 
 /// Finds the first thing that kept the webhook from being asked, or from leaving a status.
-pub(super) fn why(pod: &Value, account: &Account, webhook: &Webhook, namespace: Option<&Value>) -> Unseen {
+pub(super) fn why(
+    pod: &Value,
+    account: &Account,
+    webhook: &Webhook,
+    publisher: &Publisher,
+    namespace: Option<&Value>,
+) -> Unseen {
     let say = |why: String, fix: &str| Unseen { why, fix: Some(fix.to_owned()) };
     if let Some(reason) = account.left_alone {
         let about = match reason {
+            Reason::MirrorPod | Reason::OptedOut if matches!(webhook, Webhook::Absent) => {
+                "no webhook is installed, and a match condition would keep it from one"
+            }
             Reason::MirrorPod | Reason::OptedOut => "a match condition keeps it from the webhook",
             Reason::NotAComponent => "the webhook leaves no status on it",
             _ => "the webhook would leave it alone, and say so",
@@ -48,10 +57,9 @@ pub(super) fn why(pod: &Value, account: &Account, webhook: &Webhook, namespace: 
         Webhook::Installed(installed) => installed,
     };
     not_selected(pod, installed, namespace).or_else(|| too_early(pod, installed, namespace)).unwrap_or_else(|| {
-        let bundle = installed.entry.pointer("/clientConfig/caBundle").and_then(Value::as_str).unwrap_or_default();
-        if bundle.is_empty() {
+        if has_no_bundle(installed) {
             let why = format!("configuration {} has no caBundle: the API server trusts no certificate", installed.name);
-            return say(why, "Set it as certs/README.md says, then have the pod made anew.");
+            return say(why, &bundle(installed, publisher));
         }
         let why = "all of it fits now, so the webhook did not answer when the pod was created: it was down or not \
                    reachable, or its certificate did not fit"
@@ -62,6 +70,26 @@ pub(super) fn why(pod: &Value, account: &Account, webhook: &Webhook, namespace: 
         );
         say(why, &fix)
     })
+}
+
+/// Whether the API server can trust no certificate of the webhook.
+pub(super) fn has_no_bundle(installed: &Installed) -> bool {
+    let bundle = installed.entry.pointer("/clientConfig/caBundle").and_then(Value::as_str);
+    bundle.unwrap_or_default().is_empty()
+}
+
+/// How `caBundle` comes to be set.
+fn bundle(installed: &Installed, publisher: &Publisher) -> String {
+    let by = match publisher {
+        Publisher::CertManager => "cert-manager sets it: certs/README.md".to_owned(),
+        Publisher::Person => "Set it as certs/README.md says".to_owned(),
+        Publisher::Replicas => {
+            let command = installed.are_replicas_ready();
+            format!("Nobody sets it by hand, {command}")
+        }
+        Publisher::Unknown => "Who sets it says certs/README.md".to_owned(),
+    };
+    format!("{by}; then have the pod made anew.")
 }
 
 /// A selector that does not match.
@@ -117,4 +145,26 @@ fn labelled_at(namespace: &Value) -> Option<String> {
         labels.is_some_and(|labels| labels.get(format!("f:{OPT_IN}")).is_some())
     };
     managers.iter().filter(owns).filter_map(|manager| manager.get("time")?.as_str()).min().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{bundle, has_no_bundle};
+    use crate::command::installed::{ENTRY, Installed, Publisher};
+
+    #[test]
+    fn nobody_is_told_to_set_what_the_replicas_publish() {
+        let service = json!({"name": "mine", "namespace": "caches"});
+        let configuration = json!({"webhooks": [{"name": ENTRY, "clientConfig": {"service": service}}]});
+        let installed = Installed::of(configuration).unwrap();
+        assert!(has_no_bundle(&installed));
+        let replicas = bundle(&installed, &Publisher::Replicas);
+        let asks = "are they ready? kubectl get deployment mine -n caches; then have the pod made anew.";
+        assert!(replicas.ends_with(asks) && !replicas.contains("certs/"), "{replicas}");
+        for publisher in [Publisher::CertManager, Publisher::Person, Publisher::Unknown] {
+            assert!(bundle(&installed, &publisher).contains("certs/README.md"));
+        }
+    }
 }
