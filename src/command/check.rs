@@ -4,6 +4,7 @@ mod canary;
 mod certificate;
 mod endpoints;
 mod express;
+mod guard;
 mod injected;
 mod namespace;
 mod others;

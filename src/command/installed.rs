@@ -10,6 +10,21 @@ pub(super) const ENTRY: &str = "pods.dynamo-cache.io";
 /// Where configurations of mutating webhooks are.
 pub(super) const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
+/// Where policies of the API server, and their bindings, are.
+pub(super) const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1";
+
+/// What the guard's objects are called, after the name of all that belongs together.
+pub(super) const GUARD: &str = "-guard";
+
+/// Kinds of the guard's objects, each with its name in a path.
+pub(super) const BINDING: (&str, &str) = ("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings");
+pub(super) const POLICY: (&str, &str) = ("ValidatingAdmissionPolicy", "validatingadmissionpolicies");
+
+/// The kinds and paths of the guard's binding and policy, by the name that the chart gives to all of it.
+pub(super) fn guard(name: &str) -> [(&'static str, String); 2] {
+    [BINDING, POLICY].map(|(kind, plural)| (kind, format!("{POLICIES}/{plural}/{name}{GUARD}")))
+}
+
 /// What was found of the webhook.
 pub(super) enum Webhook {
     /// No configuration has the entry.
@@ -42,7 +57,7 @@ pub(super) async fn find(api: &Api) -> Result<Webhook, Error> {
     find_among(api).await.map(|(webhook, _)| webhook)
 }
 
-/// The same, and the other configurations of mutating webhooks.
+/// The same, and the other configurations of mutating webhooks, those of a second dynamo-cache among them.
 ///
 /// # Errors
 /// The API server was not reached.

@@ -6,22 +6,12 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::api::{self, Api};
-use super::installed::{self, CONFIGURATIONS, ENTRY, Installed, Webhook};
+use super::installed::{self, BINDING, CONFIGURATIONS, ENTRY, GUARD, Installed, POLICIES, POLICY, Webhook, release};
 use super::print;
 use crate::cli::Uninstall;
 
-/// Where policies of the API server, and their bindings, are.
-const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1";
-
-/// What the guard's objects are called, after the name of all that belongs together.
-const GUARD: &str = "-guard";
-
 /// The command that removes what the manifests have installed.
 const MANIFESTS: &str = "kubectl delete -f manifests/install.yaml --ignore-not-found";
-
-/// Kinds of the guard's objects, each with its name in a path.
-const BINDING: (&str, &str) = ("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings");
-const POLICY: (&str, &str) = ("ValidatingAdmissionPolicy", "validatingadmissionpolicies");
 
 /// What the manifests call what they install, and the namespace of it, where nothing of the cluster tells.
 const USUAL: &str = "dynamo-cache";
@@ -45,22 +35,22 @@ struct Rest {
 }
 
 async fn uninstall(api: &Api, yes: bool) -> anyhow::Result<String> {
-    let (objects, rest) = match installed::find(api).await? {
+    let (webhook, others) = installed::find_among(api).await?;
+    let (objects, rest) = match webhook {
         Webhook::Absent => {
             // Whoever switched the webhook off by hand may have left the guard, which then warns of every pod, or refuses it.
             let guard = guard(api).await?;
             let Some((_, _, first)) = guard.first() else { return Ok(nothing()) };
-            let rest = Rest::of_guard(first);
+            let rest = vec![Rest::of_guard(first)];
             let names = guard.iter().map(|(kind, path, _)| (*kind, path.clone()));
             (names.collect::<Vec<_>>(), rest)
         }
         Webhook::Hidden(sentence) => anyhow::bail!("{sentence}"),
         Webhook::Installed(installed) => {
-            let guard =
-                |(kind, plural): (&'static str, &str)| (kind, format!("{POLICIES}/{plural}/{}{GUARD}", installed.name));
-            // The guard's binding first: with the webhook gone it would warn of every pod, or refuse it.
-            let configuration = ("MutatingWebhookConfiguration", format!("{CONFIGURATIONS}/{}", installed.name));
-            (vec![guard(BINDING), configuration, guard(POLICY)], Rest::of_webhook(&installed))
+            // A second dynamo-cache would go on, and new pods would have caches.
+            let second = others.into_iter().filter_map(|other| Installed::of(other).ok());
+            let all: Vec<_> = std::iter::once(installed).chain(second).collect();
+            (all.iter().flat_map(objects_of).collect(), all.iter().map(Rest::of_webhook).collect())
         }
     };
     let mut lines = String::new();
@@ -78,7 +68,14 @@ async fn uninstall(api: &Api, yes: bool) -> anyhow::Result<String> {
     if !yes {
         return Ok(format!("{lines}\nNothing was deleted; --yes does it.\n"));
     }
-    Ok(format!("\n{}", rest.told()))
+    Ok(format!("\n{}", told(&rest)))
+}
+
+/// What the API server acts on, in the order in which it goes.
+fn objects_of(installed: &Installed) -> [(&'static str, String); 3] {
+    let [binding, policy] = installed::guard(&installed.name);
+    // The guard's binding first: with the webhook gone it would warn of every pod, or refuse it.
+    [binding, ("MutatingWebhookConfiguration", format!("{CONFIGURATIONS}/{}", installed.name)), policy]
 }
 
 /// What is said where neither webhook nor guard is there.
@@ -129,27 +126,25 @@ impl Rest {
         Rest { name: name.to_owned(), namespace: namespace.to_owned(), release }
     }
 
-    fn told(&self) -> String {
+    /// The commands that remove it.
+    fn commands(&self) -> [String; 2] {
         let Rest { name, namespace, release } = self;
         let remove = match release {
             Some((release, namespace)) => format!("helm uninstall {release} --namespace {namespace}"),
             None => MANIFESTS.to_owned(),
         };
-        format!(
-            "New pods start without caches from now on; those that run keep theirs. What is left:\n  {remove}\n  \
-             kubectl delete secret {name}-ca --namespace {namespace} --ignore-not-found\n  kubectl label namespaces --selector dynamo-cache.io/inject dynamo-cache.io/inject-\n\
-             Claims and what is on them stay.\n"
-        )
+        [remove, format!("kubectl delete secret {name}-ca --namespace {namespace} --ignore-not-found")]
     }
 }
 
-/// The release of Helm that an object belongs to, and its namespace.
-fn release(object: &Value) -> Option<(String, String)> {
-    let annotation = |key: &str| {
-        let annotations = object.pointer("/metadata/annotations")?;
-        annotations.get(key).and_then(Value::as_str).map(str::to_owned)
-    };
-    annotation("meta.helm.sh/release-name").zip(annotation("meta.helm.sh/release-namespace"))
+fn told(rest: &[Rest]) -> String {
+    let commands: Vec<_> = rest.iter().flat_map(Rest::commands).map(|command| format!("  {command}\n")).collect();
+    format!(
+        "New pods start without caches from now on; those that run keep theirs. What is left:\n{}  \
+         kubectl label namespaces --selector dynamo-cache.io/inject dynamo-cache.io/inject-\n\
+         Claims and what is on them stay.\n",
+        commands.concat()
+    )
 }
 
 fn text<'o>(object: &'o Value, pointer: &str) -> Option<&'o str> {

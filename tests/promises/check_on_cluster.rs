@@ -102,7 +102,7 @@ fn a_healthy_installation_is_all_well_and_each_breakage_turns_its_own_line() {
         let expected = if check == "service" { "not-checked" } else { "ok" };
         assert_eq!(state, expected, "{check}");
     }
-    assert_eq!(healthy.states.len(), 15, "{:?}", healthy.states);
+    assert_eq!(healthy.states.len(), 16, "{:?}", healthy.states);
     let said = namespace.dynamo_cache(&["check"]);
     assert!(said.code == Some(0) && said.output.contains("\nWebhook\n  ✓ configuration dynamo-cache is there\n"));
     let own = "  ✓ the server makes its certificate itself, under a CA in caBundle that ends in ";
@@ -265,7 +265,18 @@ fn a_wrong_ca_and_a_missing_configuration_are_told_and_what_depends_on_them_is_n
     assert_eq!((said.code, said.errors.as_str()), (Some(1), "1 check failed\n"));
     assert!(said.output.contains("  – canary: not checked: it depends on the Service\n"), "{}", said.output);
 
+    // Half a guard does nothing.
+    plane.kubectl(&["delete", "validatingadmissionpolicybinding", "dynamo-cache-guard"]).unwrap();
+    let (states, told) = check();
+    assert_eq!(states["guard"], "warning");
+    assert!(told.contains("no ValidatingAdmissionPolicyBinding of that name: the guard does nothing"), "{told}");
+    let guard = "--namespace dynamo-cache --show-only templates/validatingadmissionpolicy.yaml | kubectl apply -f -";
+    plane.bash(&format!("helm template dynamo-cache manifests/chart {guard}")).unwrap();
+    assert_eq!(check().0, before);
+
     // A file with mistakes is a line of its own, and everything else is still told.
+    plane.kubectl(&["wait", "--for=create", "serviceaccount/default", "--timeout=60s"]).unwrap();
+    plane.kubectl(&["create", "-f", &plane.file(&worker("alone").to_string())]).unwrap();
     let settings =
         plane.read(&["configmap", "dynamo-cache", "--namespace=dynamo-cache"])["data"]["config.yaml"].clone();
     let write = |settings: &Value| {
@@ -292,8 +303,8 @@ fn a_wrong_ca_and_a_missing_configuration_are_told_and_what_depends_on_them_is_n
     for (check, state) in &states {
         let expected = match &**check {
             "configuration" => "failed",
-            "shipped" | "service" | "certificate" | "others" | "canary" | "version" | "settings" | "model-claim"
-            | "compile-claim" | "model-express" => "not-checked",
+            "shipped" | "service" | "certificate" | "guard" | "others" | "canary" | "version" | "settings"
+            | "label" | "model-claim" | "compile-claim" | "model-express" => "not-checked",
             "injected" => "warning",
             _ => "ok",
         };

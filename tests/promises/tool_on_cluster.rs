@@ -58,6 +58,43 @@ fn uninstalling_takes_the_webhook_configuration_away_and_tells_the_rest() {
     assert_eq!(said.code, Some(0), "{}", said.errors);
     assert!(said.output.contains("the webhook is not installed"), "{}", said.output);
     assert!(said.errors.contains("the built-in settings are taken"), "{}", said.errors);
+    let mut out = worker("out");
+    out["metadata"]["annotations"] = json!({"dynamo-cache.io/inject": "false"});
+    plane.kubectl(&["create", "-f", &plane.file(&out.to_string())]).unwrap();
+    let said = plane.dynamo_cache(&["explain", "out", "-n", "default"]).output;
+    assert!(said.contains("no webhook is installed, and a match condition would keep it from one."), "{said}");
+}
+
+#[test]
+fn a_second_dynamo_cache_is_warned_of_and_uninstalling_takes_both_away() {
+    let plane = ControlPlane::start().unwrap();
+    for name in ["dynamo-cache", "second"] {
+        plane.bash(&format!("helm install {name} manifests/chart --namespace {name} --create-namespace")).unwrap();
+    }
+    let said = plane.dynamo_cache(&["check", "-n", "kube-system"]).output;
+    let told = "  ! a second dynamo-cache is installed, and both may change the same pods: configuration second-dynamo-cache\n      Keep one of them; this removes the second: helm uninstall second --namespace second\n";
+    assert!(said.contains(told) && said.contains("  ✓ no other webhook changes pods\n"), "{said}");
+    // What is never touched needs no claim.
+    assert!(said.contains("this one is never touched") && !said.contains("--create-claim"), "{said}");
+    assert!(said.contains("  – model-claim: not checked: no pod of this namespace is ever touched\n"), "{said}");
+
+    let said = plane.dynamo_cache(&["uninstall"]).output;
+    for name in ["dynamo-cache", "second-dynamo-cache"] {
+        assert!(said.contains(&format!("would delete MutatingWebhookConfiguration/{name}\n")), "{said}");
+    }
+    let said = plane.dynamo_cache(&["uninstall", "--yes"]);
+    assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.output);
+    for (release, name) in [("dynamo-cache", "dynamo-cache"), ("second", "second-dynamo-cache")] {
+        for told in [
+            format!("deleted MutatingWebhookConfiguration/{name}\n"),
+            format!("deleted ValidatingAdmissionPolicy/{name}-guard\n"),
+            format!("  helm uninstall {release} --namespace {release}\n"),
+            format!("  kubectl delete secret {name}-ca --namespace {release} "),
+        ] {
+            assert!(said.output.contains(&told), "{told} is not in {}", said.output);
+        }
+    }
+    assert_eq!(said.output.matches("kubectl label namespaces").count(), 1, "{}", said.output);
 }
 
 #[test]

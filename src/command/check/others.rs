@@ -4,17 +4,24 @@ use serde_json::Value;
 
 use super::report::Report;
 use crate::command::api::{Api, Error};
+use crate::command::installed::{Installed, release};
 
 /// The versions in which clusters have had them, the newest first.
 const VERSIONS: [&str; 3] = ["v1", "v1beta1", "v1alpha1"];
 
-/// Tells of other webhooks, by their configurations, and of policies that change pods by themselves.
+/// Tells of a second dynamo-cache, of other webhooks, by their configurations, and of policies that change pods by
+/// themselves.
 ///
 /// # Errors
 /// The API server was not reached.
 pub(super) async fn check(api: &Api, configurations: &[Value], report: &mut Report) -> Result<(), Error> {
     const CHECK: &str = "others";
-    let webhooks: Vec<_> = configurations.iter().filter(|other| changes_pods(other)).filter_map(name).collect();
+    let is_ours = |other: &&Value| Installed::of((*other).clone()).is_ok();
+    let (ours, webhooks): (Vec<_>, Vec<_>) = configurations.iter().partition(is_ours);
+    for second in ours {
+        competes(second, report);
+    }
+    let webhooks: Vec<_> = webhooks.into_iter().filter(|other| changes_pods(other)).filter_map(name).collect();
     let webhooks = match webhooks.as_slice() {
         [] => "no other webhook changes pods".to_owned(),
         names => format!("other webhooks may change the same pods: {}", names.join(", ")),
@@ -31,6 +38,17 @@ pub(super) async fn check(api: &Api, configurations: &[Value], report: &mut Repo
     };
     report.good(CHECK, webhooks + &policies);
     Ok(())
+}
+
+/// Tells of a second dynamo-cache.
+fn competes(configuration: &Value, report: &mut Report) {
+    let name = name(configuration).unwrap_or_default();
+    let text = format!("a second dynamo-cache is installed, and both may change the same pods: configuration {name}");
+    let remove = match release(configuration) {
+        Some((release, namespace)) => format!("helm uninstall {release} --namespace {namespace}"),
+        None => format!("kubectl delete mutatingwebhookconfiguration {name}"),
+    };
+    report.warning("second", text, format!("Keep one of them; this removes the second: {remove}"));
 }
 
 async fn policies(api: &Api) -> Result<Vec<Value>, Error> {
@@ -72,7 +90,25 @@ fn is_about_new_pods(rule: &Value) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::{changes_pods, mutates_pods};
+    use super::{changes_pods, competes, mutates_pods};
+    use crate::command::check::report::Report;
+
+    #[test]
+    fn a_second_dynamo_cache_is_told_with_what_removes_it() {
+        let annotations = json!({"meta.helm.sh/release-name": "second", "meta.helm.sh/release-namespace": "elsewhere"});
+        for (annotations, remove) in [
+            (annotations, "helm uninstall second --namespace elsewhere"),
+            (json!(null), "kubectl delete mutatingwebhookconfiguration other"),
+        ] {
+            let mut report = Report::default();
+            competes(&json!({"metadata": {"name": "other", "annotations": annotations}}), &mut report);
+            let said = report.json();
+            assert!(
+                said.contains("warning") && said.contains("configuration other") && said.contains(remove),
+                "{said}"
+            );
+        }
+    }
 
     #[test]
     fn only_what_is_about_new_pods_counts() {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::endpoints::{self, Behind, Found};
 use super::report::Report;
-use super::{certificate, others, shipped};
+use super::{certificate, guard, others, shipped};
 use crate::command::api::{Api, Error};
 use crate::command::installed::{ENTRY, Installed, Webhook};
 
@@ -50,7 +50,7 @@ pub(super) async fn check<'w>(
         }
     };
     let Some(installed) = installed else {
-        for check in ["shipped", "service", "certificate", "others", "canary", "version"] {
+        for check in ["shipped", "service", "certificate", "guard", "others", "canary", "version"] {
             report.not_checked(check, "it depends on the configuration");
         }
         return Ok(None);
@@ -58,6 +58,7 @@ pub(super) async fn check<'w>(
     shipped::check(installed, report);
     let pods = service(api, installed, report).await?;
     certificate::check(api, installed, CERTIFICATES, report).await?;
+    guard::check(api, installed, report).await?;
     others::check(api, others, report).await?;
     Ok(Some(Looked { installed, pods }))
 }

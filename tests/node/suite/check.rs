@@ -63,7 +63,7 @@ fn a_healthy_installation_is_all_well_and_its_claims_are_written() {
     component(&namespace);
     let lines = wait_for("an installation where all is well", || {
         let (states, lines) = checked(&namespace, &WITH_PROBE);
-        let well = states.len() == 17 && states.values().all(|state| state == "ok");
+        let well = states.len() == 18 && states.values().all(|state| state == "ok");
         if well { Ok(lines) } else { Err(format!("{lines:#}")) }
     });
     let (service, _) = told(&lines, "service");

@@ -99,5 +99,5 @@ fn an_installation_for_cert_manager_is_told_what_it_lacks_and_a_server_that_neve
     });
     let lines = expect(&[("service", "not-checked")]);
     assert!(lines.to_string().contains("the API server called the webhook for a pod"), "{lines:#}");
-    assert_eq!(json!(lines).as_array().map(Vec::len), Some(15));
+    assert_eq!(json!(lines).as_array().map(Vec::len), Some(16));
 }

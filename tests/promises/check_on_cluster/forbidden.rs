@@ -10,8 +10,10 @@ use crate::control_plane::{shared, wait_for, webhook};
 use crate::stored::worker;
 
 /// What somebody has to be allowed to see everything: verb, group and resource.
-const RIGHTS: [(&str, &str, &str); 9] = [
+const RIGHTS: [(&str, &str, &str); 11] = [
     ("list", "admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+    ("get", "admissionregistration.k8s.io", "validatingadmissionpolicies"),
+    ("get", "admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
     ("get", "", "services"),
     ("get", "apps", "deployments"),
     ("create", "", "pods"),
@@ -30,6 +32,7 @@ fn unchecked(resource: &str, verb: &str) -> &'static [&'static str] {
             "shipped",
             "service",
             "certificate",
+            "guard",
             "others",
             "canary",
             "version",
@@ -38,6 +41,7 @@ fn unchecked(resource: &str, verb: &str) -> &'static [&'static str] {
             "compile-claim",
             "model-express",
         ],
+        (_, "validatingadmissionpolicies" | "validatingadmissionpolicybindings") => &["guard"],
         (_, "services") => &["model-express", "service"],
         (_, "deployments") => &["certificate"],
         ("create", _) => &["canary", "version"],
@@ -112,7 +116,8 @@ fn a_right_that_is_missing_is_named_by_its_line_and_the_others_go_on() {
             if found == *expected { Ok(lines) } else { Err(format!("{found:?} instead of {expected:?}: {lines:#}")) }
         })
     };
-    let all = ["api-server", "configuration", "shipped", "service", "certificate", "others", "canary", "version"];
+    let all =
+        ["api-server", "configuration", "shipped", "service", "certificate", "guard", "others", "canary", "version"];
     let of_namespace = ["label", "annotations", "model-claim", "compile-claim", "injected", "model-express"];
     let all = all.into_iter().chain(["settings"]).chain(of_namespace);
     // The tests' Service leads to a loopback address.
