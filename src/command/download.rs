@@ -42,6 +42,10 @@ pub(super) fn run(options: &Download) -> anyhow::Result<()> {
     api::ask(&options.cluster, async |api| {
         let webhook = installed::find(&api).await?;
         let base = Base::of_cluster(&api, &webhook, options.config.as_deref()).await?;
+        if let Some(mistakes) = base.mistakes {
+            // The claim that it fills stands there.
+            bail!("{mistakes}");
+        }
         let namespace = Namespace::of(&api, &api.namespace).await?;
         tell_all(base.notes.iter().chain(&namespace.notes));
         let objects = objects(options, &base, &namespace.facts, Some(&api.namespace));

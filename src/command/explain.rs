@@ -74,5 +74,6 @@ async fn live(api: &Api, name: &str, config: Option<&Path>) -> anyhow::Result<St
     let unseen = status.is_none().then(|| unseen::why(&pod, account, &webhook, &publisher, room.namespace.as_ref()));
     let restart = owner::restart(api, namespace, &pod).await;
     tell_all(base.notes.iter().chain(&room.notes));
-    Ok(report::report(account, Some(&Live { namespace, status, anew, unseen, restart })))
+    let is_settled = base.mistakes.is_none();
+    Ok(report::report(account, Some(&Live { namespace, status, anew, unseen, restart, is_settled })))
 }

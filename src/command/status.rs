@@ -108,7 +108,10 @@ async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: 
         let anew = change::change(anew::without_ours(&pod), &world, &[], &mut BTreeSet::new()).ok();
         let anew = anew.as_ref().and_then(|anew| anew.accounts.first()).unwrap_or(account);
         let mut could_have = found.take(namespace, &pod, (account, anew), status.as_ref());
-        if base.unknown.is_some() {
+        if base.mistakes.is_some() {
+            // The last settings without mistakes may name other claims.
+            could_have.clear();
+        } else if base.unknown.is_some() {
             // Nobody knows then whether the webhook would decide otherwise.
             could_have.retain(|(lack, _)| *lack == Lack::Claim);
         }

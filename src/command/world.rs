@@ -35,6 +35,8 @@ pub(super) struct Base {
     pub(super) source: String,
     /// Why these are not known to be the webhook's; none: they are, or a file was given.
     pub(super) unknown: Option<String>,
+    /// The mistakes of the webhook's own settings, a line each, where they are why.
+    pub(super) mistakes: Option<String>,
 }
 
 impl Base {
@@ -72,7 +74,10 @@ impl Base {
         let name = format!("ConfigMap {}/{}", installed.namespace, installed.service);
         match api.get(&path).await {
             Ok(Some(map)) => match map.pointer("/data/config.yaml").and_then(Value::as_str) {
-                Some(text) => Base::of(&Input { name, text: text.to_owned() }),
+                Some(text) => {
+                    let read = Base::of(&Input { name: name.clone(), text: text.to_owned() });
+                    Ok(read.unwrap_or_else(|error| mistaken(&name, &format!("{error:#}"))))
+                }
                 None => Ok(told(&format!("{name} has no config.yaml"))),
             },
             Ok(None) => Ok(told(&format!("the webhook's {name} is not there"))),
@@ -93,12 +98,26 @@ impl Base {
             }
         };
         let file = ALL.iter().filter_map(|setting| setting.key).filter_map(written).collect();
-        Ok(Base { settings, file, notes, source: input.name.clone(), unknown: None })
+        Ok(Base { settings, file, notes, source: input.name.clone(), ..Base::default() })
     }
 
     /// The world of a namespace about which this is known.
     pub(super) fn with(&self, facts: Facts) -> World {
         World { settings: self.settings.clone(), file: self.file.clone(), facts }
+    }
+}
+
+/// The built-in settings in place of those that cannot be understood: a replica that runs decides by its last good ones.
+fn mistaken(name: &str, mistakes: &str) -> Base {
+    let note = format!(
+        "the webhook's {name} has mistakes, and replicas that run keep the last settings without; which those are is not \
+         known here: the built-in settings are taken (--config FILE tells others)"
+    );
+    Base {
+        notes: mistakes.lines().map(str::to_owned).chain([note]).collect(),
+        unknown: Some("they have mistakes".to_owned()),
+        mistakes: Some(mistakes.to_owned()),
+        ..Base::default()
     }
 }
 

@@ -291,6 +291,7 @@ fn a_wrong_ca_and_a_missing_configuration_are_told_and_what_depends_on_them_is_n
     let (states, told) = check();
     assert_eq!(states, with_mistakes);
     assert!(told.contains("clam") && told.contains("it depends on the settings"), "{told}");
+    settings_with_mistakes_hide_no_pod(&plane);
     write(&settings);
     assert_eq!(check().0, before);
     let said = plane.dynamo_cache(&["check", "-n", "nowhere"]);
@@ -311,4 +312,17 @@ fn a_wrong_ca_and_a_missing_configuration_are_told_and_what_depends_on_them_is_n
         assert_eq!(state, expected, "{check}: {told}");
     }
     assert!(told.contains("helm upgrade --install dynamo-cache"), "{told}");
+}
+
+/// Commands that look go on with the built-in settings, and the one that fills a claim does not.
+fn settings_with_mistakes_hide_no_pod(plane: &ControlPlane) {
+    for command in [&["status"][..], &["preview"], &["explain", "alone"]] {
+        let said = plane.dynamo_cache(&[command, &["-n", "default"]].concat());
+        assert_eq!(said.code, Some(0), "{}", said.errors);
+        let told = ["ConfigMap dynamo-cache/dynamo-cache:", "clam", "keep the last settings without"];
+        assert!(told.iter().all(|part| said.errors.contains(part)), "{}", said.errors);
+        assert!(said.output.contains("alone"), "{command:?}: {}", said.output);
+    }
+    let said = plane.dynamo_cache(&["download", "m/m", "-n", "default", "--apply"]);
+    assert!(said.code == Some(1) && said.errors.contains("clam"), "nobody knows which claim to fill: {}", said.errors);
 }

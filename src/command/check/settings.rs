@@ -12,10 +12,10 @@ pub(super) async fn check(api: &Api, webhook: &Webhook, config: Option<&Path>, r
     const CHECK: &str = "settings";
     const OFFER: &str = "--config FILE tells them";
     report.group("Settings");
-    let base = match Base::of_cluster(api, webhook, config).await {
+    let read = Base::of_cluster(api, webhook, config).await.map_err(|error| format!("{error:#}"));
+    let base = match read.and_then(|base| base.mistakes.clone().map_or(Ok(base), Err)) {
         Ok(base) => base,
-        Err(error) => {
-            let mistakes = format!("{error:#}");
+        Err(mistakes) => {
             let mistakes: Vec<_> = mistakes.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
             let hint = "dynamo-cache config check FILE; a server that runs keeps the last settings without mistakes";
             report.bad(CHECK, mistakes.join("; "), hint);

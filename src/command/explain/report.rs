@@ -22,6 +22,8 @@ pub(super) struct Live<'l> {
     pub(super) unseen: Option<Unseen>,
     /// The command that has it made anew.
     pub(super) restart: String,
+    /// Whether the settings are known by which it would be made anew, as well as they can be.
+    pub(super) is_settled: bool,
 }
 
 /// The page about one pod.
@@ -170,11 +172,12 @@ fn outdated(account: &Account, live: &Live<'_>) -> bool {
     let Some(status) = &live.status else { return account.left_alone.is_none_or(|reason| !reason.leaves_no_status()) };
     let caches =
         account.containers.iter().flat_map(|container| container.caches.iter().map(move |cache| (container, cache)));
-    caches.into_iter().any(|(container, cache)| {
-        let anew = live.anew(&container.name, cache);
-        let was_in_place = Recorded::of(status, &container.name, cache.cache).in_place;
-        if was_in_place { anew.other_claim(cache).is_some() } else { anew.in_place.is_some() }
-    })
+    live.is_settled
+        && caches.into_iter().any(|(container, cache)| {
+            let anew = live.anew(&container.name, cache);
+            let was_in_place = Recorded::of(status, &container.name, cache.cache).in_place;
+            if was_in_place { anew.other_claim(cache).is_some() } else { anew.in_place.is_some() }
+        })
 }
 
 fn settings(account: &Account) -> String {
