@@ -21,6 +21,7 @@ mod inject;
 mod input;
 mod installed;
 mod job;
+mod object;
 mod opt_in;
 mod owner;
 mod preview;

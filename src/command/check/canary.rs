@@ -1,12 +1,13 @@
 //! A pod that the API server has to ask the webhook about, on a dry run: what the API server says is what is so.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::report::Report;
-use super::shipped::{self, CANARY, CANARY_LABEL};
+use super::shipped::{self, CANARY};
 use super::webhook::Looked;
 use crate::command::api::{Api, Error};
 use crate::command::installed::Installed;
+use crate::command::object;
 use crate::command::recorded;
 
 /// Checks that the API server reaches the webhook, and that it is of our version.
@@ -92,30 +93,18 @@ fn hint(message: &str, namespace: &str, pods: &str) -> String {
 
 /// A component that runs nowhere, and would pass `restricted`.
 fn pod() -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": "dynamo-cache-canary",
-            "labels": {CANARY_LABEL: "true"},
-            "annotations": {"dynamo-cache.io/inject": "true"},
-        },
-        "spec": {
-            "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-            "containers": [{
-                "name": "canary",
-                "image": "canary",
-                "command": ["python3", "-m", "dynamo.frontend"],
-                "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "1m", "memory": "1Mi"}},
-                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-            }],
-        },
-    })
+    object::of(include_str!("canary.json"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{hint, is_ours};
+    use super::{hint, is_ours, pod};
+    use crate::command::check::shipped::CANARY_LABEL;
+
+    #[test]
+    fn the_canary_has_the_label_that_its_entry_selects() {
+        assert_eq!(pod()["metadata"]["labels"][CANARY_LABEL], "true");
+    }
 
     #[test]
     fn only_what_names_the_canarys_entry_is_our_failure() {

@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::admission::settings::Layout;
 use crate::cli::Download;
+use crate::command::object;
 
 /// What the Job's container runs.
 const SCRIPT: &str = include_str!("fill.sh");
@@ -46,7 +47,7 @@ fn name_of(model: &str) -> String {
     format!("{}-{digest}", begin.trim_end_matches('-'))
 }
 
-/// The Job.
+/// The Job. It mounts the claims by itself, and is no Dynamo component; the end of its log is for whoever asks why it failed.
 pub(super) fn job(options: &Download, room: &Room) -> Value {
     let volume = |name: &str, claim: &str| json!({"name": name, "persistentVolumeClaim": {"claimName": claim}});
     let mount = |name: &str| json!({"name": name, "mountPath": format!("/{name}")});
@@ -67,22 +68,6 @@ pub(super) fn job(options: &Download, room: &Room) -> Value {
         args.push(json!("download"));
         args.extend(patterns);
     }
-    let container = json!({
-        "name": "download",
-        "image": options.image,
-        "env": environment(options, room.layout),
-        "command": ["bash", "-c"],
-        "args": args,
-        "resources": {"requests": {"cpu": "2", "memory": "4Gi"}},
-        // The end of the log, for whoever asks why it failed.
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "securityContext": {
-            "allowPrivilegeEscalation": false,
-            "readOnlyRootFilesystem": true,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": mounts,
-    });
     let mut security = json!({"runAsNonRoot": true});
     if let Some(user) = options.user.0 {
         security["runAsUser"] = user.into();
@@ -93,25 +78,17 @@ pub(super) fn job(options: &Download, room: &Room) -> Value {
         security["fsGroupChangePolicy"] = "OnRootMismatch".into();
     }
     security["seccompProfile"] = json!({"type": "RuntimeDefault"});
-    json!({
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": metadata(&name(options), room),
-        "spec": {
-            "backoffLimit": 3,
-            "template": {
-                // It mounts the claims by itself, and is no Dynamo component anyway.
-                "metadata": {"annotations": {"dynamo-cache.io/inject": "false"}},
-                "spec": {
-                    "restartPolicy": "Never",
-                    "automountServiceAccountToken": false,
-                    "securityContext": security,
-                    "containers": [container],
-                    "volumes": volumes,
-                },
-            },
-        },
-    })
+    let mut job = object::of(include_str!("job.json"));
+    job["metadata"] = metadata(&name(options), room);
+    let pod = &mut job["spec"]["template"]["spec"];
+    pod["securityContext"] = security;
+    pod["volumes"] = volumes.into();
+    let container = &mut pod["containers"][0];
+    container["image"] = options.image.as_str().into();
+    container["env"] = environment(options, room.layout).into();
+    container["args"] = args.into();
+    container["volumeMounts"] = mounts.into();
+    job
 }
 
 fn environment(options: &Download, layout: Layout) -> Vec<Value> {
