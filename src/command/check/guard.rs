@@ -6,6 +6,9 @@ use super::report::Report;
 use crate::command::api::{Api, Error};
 use crate::command::installed::{Installed, guard};
 
+/// The name of its line.
+const CHECK: &str = "guard";
+
 /// Checks that its policy and its binding are both there, or neither.
 ///
 /// # Errors
@@ -26,8 +29,6 @@ pub(super) async fn check(api: &Api, installed: &Installed, report: &mut Report)
     }
     Ok(())
 }
-
-const CHECK: &str = "guard";
 
 fn tell(binding: Option<&Value>, is_policy: bool, name: &str, report: &mut Report) {
     let [(kind_of_binding, _), (kind_of_policy, _)] = guard(name);
