@@ -7,6 +7,7 @@ use anyhow::bail;
 use serde_json::{Value, json};
 
 use crate::command::input::Input;
+use crate::command::object;
 use crate::command::template::{Template, templates};
 
 /// Where the example is.
@@ -57,25 +58,11 @@ impl Question {
 
     /// The review: the words of an API server, without those that we do not read.
     pub(super) fn review(&self) -> Value {
-        let (kind, resource) = (
-            json!({"group": "", "version": "v1", "kind": "Pod"}),
-            json!({"group": "", "version": "v1", "resource": "pods"}),
-        );
-        json!({
-            "kind": "AdmissionReview",
-            "apiVersion": "admission.k8s.io/v1",
-            "request": {
-                "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
-                "kind": kind, "resource": resource, "requestKind": kind, "requestResource": resource,
-                "namespace": NAMESPACE,
-                "operation": "CREATE",
-                "userInfo": {"username": "system:serviceaccount:kube-system:replicaset-controller"},
-                "object": self.pod,
-                "oldObject": null,
-                "dryRun": false,
-                "options": {"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"},
-            },
-        })
+        let mut review = object::of(include_str!("review.json"));
+        let request = &mut review["request"];
+        request["namespace"] = NAMESPACE.into();
+        request["object"] = self.pod.clone();
+        review
     }
 }
 
