@@ -182,12 +182,13 @@ fn each_breakage_turns_its_own_line_and_those_that_depend_on_it_with_certificate
         let (states, lines) = checked(&namespace, &["check", "-o", "json"]);
         if states.values().all(|state| state == "ok") { Ok((states, lines)) } else { Err(format!("{lines:#}")) }
     });
-    assert_eq!(states.len(), 15, "{states:?}");
+    assert_eq!(states.len(), 16, "{states:?}");
     let healthy = Healthy { namespace: &namespace, states };
     healthy.is_back();
 
-    let of_webhook = ["shipped", "service", "certificate", "others", "canary", "version"];
-    let depend_on_it = [of_webhook.as_slice(), &["settings", "model-claim", "compile-claim", "model-express"]].concat();
+    let of_webhook = ["shipped", "service", "certificate", "guard", "others", "canary", "version"];
+    let of_namespace = ["label", "settings", "model-claim", "compile-claim", "model-express"];
+    let depend_on_it = [of_webhook.as_slice(), &of_namespace].concat();
     cluster.kubectl(&[&["delete"], CONFIGURATION.as_slice()].concat()).unwrap();
     let (_, hint) = healthy.turns("configuration", &depend_on_it, "configuration");
     // The hint is a command, and the command brings it back.
