@@ -32,22 +32,29 @@ fn helm_installs_upgrades_rolls_back_and_uninstalls_and_nothing_is_left() {
             pod::status(&pod)["containers"]["main"].as_array().is_some_and(|main| main.contains(&json!("compile")));
         Ok::<_, String>((pod["spec"]["securityContext"]["fsGroup"].as_u64(), compile))
     };
-    let wait_for_settings = |what: &str, wanted: (Option<u64>, bool)| {
+    let taken = release::settings_taken(cluster).unwrap();
+    let wait_for_settings = |what: &str, files: u64, wanted: (Option<u64>, bool)| {
+        // Each has a file of its own, which its kubelet brings when it likes.
+        wait_for("every replica to take the settings", || {
+            let now = release::settings_taken(cluster)?;
+            let all = now.iter().zip(&taken).all(|(now, begin)| *now == begin + files);
+            if all { Ok(()) } else { Err(format!("{now:?} after {taken:?}")) }
+        });
         wait_for(what, || seen().and_then(|seen| if seen == wanted { Ok(()) } else { Err(format!("{seen:?}")) }));
         assert_eq!(release::pods(cluster), replicas, "a change of settings restarts no replica");
     };
-    wait_for_settings("the settings as shipped", (None, false));
+    wait_for_settings("the settings as shipped", 0, (None, false));
     let refused = namespace.run(&pod::engine("as-shipped", READS_AND_WRITES));
     refused.assert_said(&REFUSED);
 
     let set = "config.fsGroup=0,config.compileCache.multiNode=true";
     cluster.helm(&["upgrade", NAME, &chart, "--namespace", NAME, "--wait", "--timeout=3m", "--set", set]).unwrap();
-    wait_for_settings("the settings of the upgrade", (Some(0), true));
+    wait_for_settings("the settings of the upgrade", 1, (Some(0), true));
     let wrote = namespace.run(&pod::engine("upgraded", READS_AND_WRITES));
     wrote.assert_said(&WROTE);
 
     cluster.helm(&["rollback", NAME, "1", "--namespace", NAME, "--wait", "--timeout=3m"]).unwrap();
-    wait_for_settings("the settings from before", (None, false));
+    wait_for_settings("the settings from before", 2, (None, false));
 
     release::uninstall(cluster);
     let pristine = Namespace::plain();

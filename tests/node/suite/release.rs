@@ -82,3 +82,16 @@ pub(crate) fn pods(cluster: &Cluster) -> BTreeSet<(String, String)> {
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     pods.map(|pod| (text(&pod["metadata"]["name"]), text(&pod["metadata"]["uid"]))).collect()
 }
+
+/// How many settings files each replica has taken, in the order of `pods`.
+pub(crate) fn settings_taken(cluster: &Cluster) -> Result<Vec<u64>, String> {
+    let taken = |(name, _): &(String, String)| {
+        let page = format!("/api/v1/namespaces/{NAME}/pods/{name}:8080/proxy/metrics");
+        let page = cluster.kubectl(&["get", "--raw", &page])?;
+        let count = page
+            .lines()
+            .find_map(|line| line.strip_prefix("dynamo_cache_settings_file_total{result=\"accepted\"} ")?.parse().ok());
+        count.ok_or(page)
+    };
+    pods(cluster).iter().map(taken).collect()
+}
