@@ -68,7 +68,7 @@ async fn live(api: &Api, name: &str, config: Option<&Path>) -> anyhow::Result<St
     let anew = change::change(anew::without_ours(&pod), &world, &[], &mut BTreeSet::new())?;
     let anew = anew.accounts.first().unwrap_or(account);
     let publisher = match &webhook {
-        Webhook::Installed(installed) if unseen::has_no_bundle(installed) => installed.publisher(api).await,
+        Webhook::Installed(installed) if installed.bundle().is_none() => installed.publisher(api).await,
         _ => Publisher::Unknown,
     };
     let unseen = status.is_none().then(|| unseen::why(&pod, account, &webhook, &publisher, room.namespace.as_ref()));

@@ -105,6 +105,11 @@ impl Installed {
         api.get(&path).await.ok().flatten().map_or(Publisher::Unknown, |deployment| publisher_of(&deployment))
     }
 
+    /// The CAs by which the API server trusts the webhook, as the entry has them; none where there are none.
+    pub(super) fn bundle(&self) -> Option<&str> {
+        bundle(&self.entry).filter(|bundle| !bundle.is_empty())
+    }
+
     /// What to look at where the replicas have not published yet.
     pub(super) fn are_replicas_ready(&self) -> String {
         format!(
@@ -131,6 +136,11 @@ impl Installed {
             entry,
         })
     }
+}
+
+/// The `caBundle` of an entry.
+pub(super) fn bundle(entry: &Value) -> Option<&str> {
+    entry.pointer("/clientConfig/caBundle").and_then(Value::as_str)
 }
 
 /// The release of Helm that an object belongs to, and its namespace.

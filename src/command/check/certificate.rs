@@ -12,7 +12,7 @@ use super::report::Report;
 use super::shipped::{CANARY, entry};
 use crate::certificate::trust::Trust;
 use crate::command::api::{Api, Error};
-use crate::command::installed::{INJECTED, Installed, Publisher};
+use crate::command::installed::{INJECTED, Installed, Publisher, bundle};
 
 /// Below this many days, it is time.
 const SOON: u64 = 14;
@@ -23,8 +23,7 @@ const SOON: u64 = 14;
 /// The API server was not reached.
 pub(super) async fn check(api: &Api, installed: &Installed, page: &str, report: &mut Report) -> Result<(), Error> {
     let page = &remedy(installed, page);
-    let bundle = |entry: &Value| entry.pointer("/clientConfig/caBundle").and_then(Value::as_str).map(str::to_owned);
-    let Some(text) = bundle(&installed.entry).filter(|bundle| !bundle.is_empty()) else {
+    let Some(text) = installed.bundle() else {
         let hint = match installed.publisher(api).await {
             Publisher::Replicas => &format!("{}; {page}", installed.are_replicas_ready()),
             _ => page,
@@ -40,7 +39,7 @@ pub(super) async fn check(api: &Api, installed: &Installed, page: &str, report: 
         );
         return Ok(());
     }
-    let Some(authorities) = STANDARD.decode(&text).ok().and_then(|pem| certificates(&pem)) else {
+    let Some(authorities) = STANDARD.decode(text).ok().and_then(|pem| certificates(&pem)) else {
         report.bad("certificate", "caBundle is no list of certificates in PEM", page);
         return Ok(());
     };

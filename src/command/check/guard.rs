@@ -14,18 +14,10 @@ const CHECK: &str = "guard";
 /// # Errors
 /// The API server was not reached.
 pub(super) async fn check(api: &Api, installed: &Installed, report: &mut Report) -> Result<(), Error> {
-    let mut found = Vec::new();
-    for (_, path) in guard(&installed.name) {
-        match api.get(&path).await {
-            Err(error) if error.is_forbidden() => {
-                report.not_checked(CHECK, error.to_string());
-                return Ok(());
-            }
-            object => found.push(object?),
-        }
-    }
-    if let [binding, policy] = found.as_slice() {
-        tell(binding.as_ref(), policy.is_some(), &installed.name, report);
+    let [(_, binding), (_, policy)] = guard(&installed.name);
+    match (api.get(&binding).await, api.get(&policy).await) {
+        (Err(error), _) | (_, Err(error)) if error.is_forbidden() => report.not_checked(CHECK, error.to_string()),
+        (binding, policy) => tell(binding?.as_ref(), policy?.is_some(), &installed.name, report),
     }
     Ok(())
 }

@@ -57,9 +57,9 @@ pub(super) fn why(
         Webhook::Installed(installed) => installed,
     };
     not_selected(pod, installed, namespace).or_else(|| too_early(pod, installed, namespace)).unwrap_or_else(|| {
-        if has_no_bundle(installed) {
+        if installed.bundle().is_none() {
             let why = format!("configuration {} has no caBundle: the API server trusts no certificate", installed.name);
-            return say(why, &bundle(installed, publisher));
+            return say(why, &publication(installed, publisher));
         }
         let why = "all of it fits now, so the webhook did not answer when the pod was created: it was down or not \
                    reachable, or its certificate did not fit"
@@ -72,21 +72,12 @@ pub(super) fn why(
     })
 }
 
-/// Whether the API server can trust no certificate of the webhook.
-pub(super) fn has_no_bundle(installed: &Installed) -> bool {
-    let bundle = installed.entry.pointer("/clientConfig/caBundle").and_then(Value::as_str);
-    bundle.unwrap_or_default().is_empty()
-}
-
 /// How `caBundle` comes to be set.
-fn bundle(installed: &Installed, publisher: &Publisher) -> String {
+fn publication(installed: &Installed, publisher: &Publisher) -> String {
     let by = match publisher {
         Publisher::CertManager => "cert-manager sets it: certs/README.md".to_owned(),
         Publisher::Person => "Set it as certs/README.md says".to_owned(),
-        Publisher::Replicas => {
-            let command = installed.are_replicas_ready();
-            format!("Nobody sets it by hand, {command}")
-        }
+        Publisher::Replicas => format!("Nobody sets it by hand, {}", installed.are_replicas_ready()),
         Publisher::Unknown => "Who sets it says certs/README.md".to_owned(),
     };
     format!("{by}; then have the pod made anew.")
@@ -151,7 +142,7 @@ fn labelled_at(namespace: &Value) -> Option<String> {
 mod tests {
     use serde_json::json;
 
-    use super::{bundle, has_no_bundle};
+    use super::publication;
     use crate::command::installed::{ENTRY, Installed, Publisher};
 
     #[test]
@@ -159,12 +150,12 @@ mod tests {
         let service = json!({"name": "mine", "namespace": "caches"});
         let configuration = json!({"webhooks": [{"name": ENTRY, "clientConfig": {"service": service}}]});
         let installed = Installed::of(configuration).unwrap();
-        assert!(has_no_bundle(&installed));
-        let replicas = bundle(&installed, &Publisher::Replicas);
+        assert_eq!(installed.bundle(), None);
+        let replicas = publication(&installed, &Publisher::Replicas);
         let asks = "are they ready? kubectl get deployment mine -n caches; then have the pod made anew.";
         assert!(replicas.ends_with(asks) && !replicas.contains("certs/"), "{replicas}");
         for publisher in [Publisher::CertManager, Publisher::Person, Publisher::Unknown] {
-            assert!(bundle(&installed, &publisher).contains("certs/README.md"));
+            assert!(publication(&installed, &publisher).contains("certs/README.md"));
         }
     }
 }
