@@ -35,7 +35,7 @@ Examples:
   dynamo-cache uninstall --yes
 
 The guard's binding and the MutatingWebhookConfiguration go first, so that the API server refuses nothing and calls \
-nobody who is gone; then it prints the command that removes the rest. A guard that was left where the configuration is \
+nobody who is gone; then it prints the command that removes the rest. Where several dynamo-caches are installed, all of them go. A guard that was left where the configuration is \
 gone already goes, too.")]
 pub struct Uninstall {
     /// Delete, instead of only saying what would be deleted.
