@@ -15,11 +15,16 @@ pub mod claims;
 pub mod events;
 mod live;
 pub mod namespaces;
+mod object;
+mod observed;
 pub mod pods;
 pub mod secret;
 mod store;
 mod watching;
 pub mod webhook;
+
+/// By which name the API server knows that we wrote a field.
+const MANAGER: &str = "dynamo-cache";
 
 /// Where the kubelet tells a container which API server is its own.
 const IN_A_POD: &str = "KUBERNETES_SERVICE_HOST";

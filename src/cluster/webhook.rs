@@ -4,21 +4,25 @@
 //! would also own the entry itself, and a `helm rollback` to a chart without that entry would leave a stub of it and fail
 //! with 422 (seen with Helm 4 and Kubernetes 1.37). Of a patch we own the one field, and it goes with its entry.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 
-use super::watching;
+use super::MANAGER;
+use super::object::{Found, Object};
+use super::observed::Observed;
 use crate::metrics::{Kind, Metrics};
-
-/// By which name the API server knows that we wrote a field.
-const MANAGER: &str = "dynamo-cache";
 
 /// The label by which Kubernetes itself tells a namespace's name.
 const NAMESPACE: &str = "kubernetes.io/metadata.name";
@@ -41,14 +45,91 @@ impl Service {
 
 /// The configuration, and what was last seen of it.
 pub struct Configuration {
-    api: Api<MutatingWebhookConfiguration>,
+    api: Api<Object<MutatingWebhookConfiguration, Content>>,
     name: String,
     service: Service,
-    seen: watch::Sender<Seen>,
-    /// Why nothing new is seen, where the watch fails.
-    failing: watch::Sender<Option<String>>,
+    observed: Observed<Seen>,
     versions: Mutex<Versions>,
     metrics: Arc<Metrics>,
+}
+
+/// What is read of a configuration. An API server stores no other than these, and all of them are optional there.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Content {
+    metadata: Metadata,
+    webhooks: Option<Vec<Webhook>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Metadata {
+    /// Each is read by itself, and says nothing where it cannot be: it names who wrote a field, and decides nothing.
+    managed_fields: Option<Vec<Box<RawValue>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Webhook {
+    name: String,
+    client_config: ClientConfig,
+    namespace_selector: Option<Selector>,
+    side_effects: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct ClientConfig {
+    service: Option<Named>,
+    /// In base64.
+    ca_bundle: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Named {
+    namespace: String,
+    name: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Selector {
+    match_expressions: Option<Vec<Expression>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Expression {
+    key: String,
+    operator: String,
+    values: Option<Vec<String>>,
+}
+
+/// Who manages which fields, of the webhooks alone.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Managed {
+    manager: String,
+    fields_v1: ManagedFields,
+}
+
+#[derive(Deserialize)]
+struct ManagedFields {
+    #[serde(rename = "f:webhooks", default)]
+    webhooks: HashMap<String, ManagedWebhook>,
+}
+
+#[derive(Deserialize)]
+struct ManagedWebhook {
+    #[serde(rename = "f:clientConfig")]
+    client_config: Option<ManagedClientConfig>,
+}
+
+#[derive(Deserialize)]
+struct ManagedClientConfig {
+    #[serde(rename = "f:caBundle")]
+    ca_bundle: Option<IgnoredAny>,
 }
 
 /// How far things have come.
@@ -94,8 +175,7 @@ impl Configuration {
             api: Api::all(client.clone()),
             name: name.to_owned(),
             service: service.clone(),
-            seen: watch::Sender::default(),
-            failing: watch::Sender::default(),
+            observed: Observed::default(),
             versions: Mutex::default(),
             metrics: Arc::clone(metrics),
         }
@@ -113,32 +193,26 @@ impl Configuration {
 
     /// What is seen of it, now and as it changes.
     pub fn seen(&self) -> watch::Receiver<Seen> {
-        self.seen.subscribe()
+        self.observed.state()
     }
 
     /// Why nothing new is seen of it, where the watch fails, now and as it changes.
     pub fn failing(&self) -> watch::Receiver<Option<String>> {
-        self.failing.subscribe()
+        self.observed.failing()
     }
 
     /// Watches, for ever.
     pub async fn follow(&self) {
-        let tell = |found: Result<Option<MutatingWebhookConfiguration>, String>| match found {
-            Ok(found) => {
-                self.failing.send_replace(None);
-                self.catch_up(found.as_ref());
-            }
-            Err(why) => {
-                // The listing that comes next is how things are, whatever we wrote.
-                self.versions().written = None;
-                self.failing.send_replace(Some(why));
-            }
+        let apply = |found: Result<Option<Found<Content>>, ()>| match found {
+            Ok(found) => self.catch_up(found.as_ref()),
+            // The listing that comes next is how things are, whatever we wrote.
+            Err(()) => self.versions().written = None,
         };
-        watching::follow(&self.api, &self.name, (Kind::Configuration, &self.metrics), tell).await;
+        self.observed.follow(&self.api, &self.name, (Kind::Configuration, &self.metrics), apply).await;
     }
 
     /// Sees what the watch tells, unless it is from before our last writing: somebody would seem to have undone it.
-    fn catch_up(&self, found: Option<&MutatingWebhookConfiguration>) {
+    fn catch_up(&self, found: Option<&Found<Content>>) {
         let mut versions = self.versions();
         versions.watched = found.and_then(version);
         if versions.watched.zip(versions.written).is_some_and(|(watched, written)| watched < written) {
@@ -149,7 +223,7 @@ impl Configuration {
     }
 
     /// Sees what came of our writing, unless the watch has told of something later already.
-    fn see_written(&self, written: &MutatingWebhookConfiguration) {
+    fn see_written(&self, written: &Found<Content>) {
         let mut versions = self.versions();
         if versions.watched.zip(version(written)).is_some_and(|(watched, written)| written <= watched) {
             return;
@@ -163,14 +237,9 @@ impl Configuration {
         self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn see(&self, found: Option<&MutatingWebhookConfiguration>) {
-        let entries = found.map(|found| entries(found, &self.service)).unwrap_or_default();
-        let seen = if entries.is_empty() { Seen::NotInstalled } else { Seen::Installed(entries) };
-        self.seen.send_if_modified(|last| {
-            let changed = *last != seen;
-            *last = seen;
-            changed
-        });
+    fn see(&self, found: Option<&Found<Content>>) {
+        let entries = found.map(|found| entries(&found.content, &self.service)).unwrap_or_default();
+        self.observed.set(if entries.is_empty() { Seen::NotInstalled } else { Seen::Installed(entries) });
     }
 
     /// Reads the entries that call us, and writes what `amend` wants of the `caBundle` of each, where it wants anything.
@@ -178,13 +247,14 @@ impl Configuration {
     /// what came of it is seen next.
     ///
     /// # Errors
-    /// The API server refused or could not be reached. An entry that is gone is no error.
+    /// The API server refused or could not be reached. An entry that is gone is no error, and neither is a configuration
+    /// that cannot be read: the watch tells of it.
     pub async fn publish(&self, amend: impl Fn(&Entry) -> Option<String>) -> Result<bool, kube::Error> {
         let Some(found) = self.api.get_opt(&self.name).await? else { return Ok(false) };
-        let entries = entries(&found, &self.service);
+        let Ok(found) = found.into_found() else { return Ok(false) };
+        let entries = entries(&found.content, &self.service);
         let amended = entries.iter().filter_map(|entry| {
-            let bundle = amend(entry)?;
-            let bundle = k8s_openapi::ByteString(bundle.into_bytes());
+            let bundle = STANDARD.encode(amend(entry)?);
             Some(json!({"name": entry.name, "clientConfig": {"caBundle": bundle}}))
         });
         let webhooks: Vec<_> = amended.collect();
@@ -193,11 +263,13 @@ impl Configuration {
         }
         let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
         // Only over what was just read: a replica that wrote meanwhile may have added what we do not know of.
-        let metadata = json!({"resourceVersion": found.metadata.resource_version});
+        let metadata = json!({"resourceVersion": found.resource_version});
         let patch = Patch::Strategic(json!({"metadata": metadata, "webhooks": webhooks}));
         match self.api.patch(&self.name, &parameters, &patch).await {
             Ok(written) => {
-                self.see_written(&written);
+                if let Ok(written) = written.into_found() {
+                    self.see_written(&written);
+                }
                 Ok(true)
             }
             // An entry that has gone since is 409 too. 422 would be a bundle that the API server refuses.
@@ -213,14 +285,14 @@ impl fmt::Debug for Configuration {
     }
 }
 
-fn entries(configuration: &MutatingWebhookConfiguration, service: &Service) -> Vec<Entry> {
+fn entries(configuration: &Content, service: &Service) -> Vec<Entry> {
     let ours = configuration.webhooks.iter().flatten().filter(|webhook| {
         let named = webhook.client_config.service.as_ref();
         named.is_some_and(|named| named.name == service.name && named.namespace == service.namespace)
     });
-    let entry = |webhook: &MutatingWebhook| Entry {
+    let entry = |webhook: &Webhook| Entry {
         name: webhook.name.clone(),
-        bundle: webhook.client_config.ca_bundle.as_ref().map(|bundle| bundle.0.clone()).unwrap_or_default(),
+        bundle: STANDARD.decode(webhook.client_config.ca_bundle.as_deref().unwrap_or_default()).unwrap_or_default(),
         writers: writers(configuration, &webhook.name),
         excluded: excluded(webhook),
         is_pure: webhook.side_effects == "None",
@@ -229,7 +301,7 @@ fn entries(configuration: &MutatingWebhookConfiguration, service: &Service) -> V
 }
 
 /// The names that an entry's `namespaceSelector` keeps away.
-fn excluded(webhook: &MutatingWebhook) -> BTreeSet<String> {
+fn excluded(webhook: &Webhook) -> BTreeSet<String> {
     let selector = webhook.namespace_selector.as_ref();
     let expressions = selector.and_then(|selector| selector.match_expressions.as_deref()).unwrap_or_default();
     let names = expressions.iter().filter(|named| named.key == NAMESPACE && named.operator == "NotIn");
@@ -237,20 +309,21 @@ fn excluded(webhook: &MutatingWebhook) -> BTreeSet<String> {
 }
 
 /// The field managers that have written the `caBundle` of an entry, but for ours.
-fn writers(configuration: &MutatingWebhookConfiguration, entry: &str) -> BTreeSet<String> {
+fn writers(configuration: &Content, entry: &str) -> BTreeSet<String> {
     let key = format!("k:{}", json!({"name": entry}));
     let managers = configuration.metadata.managed_fields.iter().flatten();
-    let wrote = managers.filter(|fields| {
-        let fields = fields.fields_v1.as_ref().and_then(|fields| fields.0.get("f:webhooks")?.get(&key));
-        fields.and_then(|entry| entry.get("f:clientConfig")?.get("f:caBundle")).is_some()
+    let managers = managers.filter_map(|managed| serde_json::from_str::<Managed>(managed.get()).ok());
+    let wrote = managers.filter(|managed| {
+        let entry = managed.fields_v1.webhooks.get(&key);
+        entry.and_then(|entry| entry.client_config.as_ref()?.ca_bundle).is_some()
     });
-    wrote.filter_map(|fields| fields.manager.clone()).filter(|manager| manager != MANAGER).collect()
+    wrote.map(|managed| managed.manager).filter(|manager| manager != MANAGER).collect()
 }
 
 /// Which of two objects is the older: versions of one kind are numbers that grow
 /// (kubernetes.io/docs/reference/using-api/api-concepts, resource versions).
-fn version(configuration: &MutatingWebhookConfiguration) -> Option<u64> {
-    configuration.metadata.resource_version.as_ref()?.parse().ok()
+fn version(configuration: &Found<Content>) -> Option<u64> {
+    configuration.resource_version.as_ref()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -260,21 +333,29 @@ mod tests {
     use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
     use serde_json::json;
 
-    use super::{Configuration, Seen, Service};
+    use super::{Configuration, Content, Found, Object, Seen, Service};
     use crate::metrics::Metrics;
 
-    fn stored(version: &str, bundle: &str) -> MutatingWebhookConfiguration {
+    fn stored(version: &str, bundle: &str) -> Found<Content> {
         let service = json!({"name": "ours", "namespace": "system"});
         let wrote = |manager: &str, entry: &str| {
             let fields =
                 json!({"f:webhooks": {format!("k:{{\"name\":\"{entry}\"}}"): {"f:clientConfig": {"f:caBundle": {}}}}});
             json!({"manager": manager, "fieldsType": "FieldsV1", "fieldsV1": fields})
         };
-        let managers = [wrote("stranger", "a.io"), wrote("dynamo-cache", "a.io"), wrote("other", "b.io")];
+        // None of the last three can be read by k8s-openapi, and so could not the object that has one of them.
+        let late = json!({"manager": "late", "time": "9999-12-31T23:59:59Z", "fieldsV1": {}});
+        let deep: serde_json::Value = serde_json::from_str(&format!("{}{}", "[".repeat(120), "]".repeat(120))).unwrap();
+        let deep = json!({"manager": "deep", "fieldsV1": {"f:metadata": deep}});
+        let odd = json!({"manager": 7, "fieldsV1": "x"});
+        let [stranger, own, other] = [wrote("stranger", "a.io"), wrote("dynamo-cache", "a.io"), wrote("other", "b.io")];
+        let managers = [late, deep, odd, stranger, own, other];
         let entry = json!({"name": "a.io", "clientConfig": {"service": service, "caBundle": bundle},
             "admissionReviewVersions": ["v1"], "sideEffects": "None"});
         let metadata = json!({"name": "ours", "resourceVersion": version, "managedFields": managers});
-        serde_json::from_value(json!({"metadata": metadata, "webhooks": [entry]})).unwrap()
+        let text = json!({"metadata": metadata, "webhooks": [entry]}).to_string();
+        let object: Object<MutatingWebhookConfiguration, Content> = serde_json::from_str(&text).unwrap();
+        object.into_found().unwrap()
     }
 
     #[tokio::test]
@@ -304,7 +385,7 @@ mod tests {
 
     #[test]
     fn who_wrote_a_bundle_is_told_for_each_entry() {
-        assert_eq!(super::writers(&stored("1", ""), "a.io").into_iter().collect::<Vec<_>>(), ["stranger"]);
-        assert_eq!(super::writers(&stored("1", ""), "b.io").into_iter().collect::<Vec<_>>(), ["other"]);
+        assert_eq!(super::writers(&stored("1", "").content, "a.io").into_iter().collect::<Vec<_>>(), ["stranger"]);
+        assert_eq!(super::writers(&stored("1", "").content, "b.io").into_iter().collect::<Vec<_>>(), ["other"]);
     }
 }
