@@ -22,6 +22,8 @@ pub use dynamo_cache_admission as admission;
 pub mod config;
 /// The settings file, read again while running.
 pub mod settings_file;
+/// Files that are read whole, and never more than they should hold.
+pub mod small_file;
 /// YAML as Kubernetes reads it.
 pub mod yaml;
 /// What a person may type.

@@ -1,6 +1,5 @@
 //! The settings file, read again while running: a bad new one keeps the last good one.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::{self, Config};
+use crate::small_file;
 
 /// Why a file does not apply.
 #[derive(Debug, thiserror::Error)]
@@ -83,9 +83,9 @@ impl SettingsFile {
     }
 }
 
-/// A file of a few kilobytes on a local disk: not worth a thread of its own.
 fn content(path: &Path) -> Result<String, String> {
-    fs::read_to_string(path).map_err(|error| error.to_string())
+    let content = small_file::read(path).map_err(|error| error.to_string())?;
+    String::from_utf8(content).map_err(|_| "it is not UTF-8".to_owned())
 }
 
 fn parse(path: &Path, content: &Result<String, String>) -> Result<Config, Error> {

@@ -1,7 +1,6 @@
 //! A certificate that others bring, read again while we serve: what is half written keeps the last good one.
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -11,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::validity::Validity;
 use super::{Clients, Error, Identity, bundle, roots, tls, what_is_wrong};
+use crate::small_file;
 
 /// Where a certificate, its key and the CAs to publish are.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ pub struct Files {
     seen: Option<Contents>,
 }
 
-/// What the files said, or why one could not be read. They are small and on a local disk: not worth a thread.
+/// What the files said, or why one could not be read.
 #[derive(Clone, PartialEq)]
 struct Contents {
     certificate: Result<Vec<u8>, String>,
@@ -72,7 +72,7 @@ impl Files {
     /// # Errors
     /// A file cannot be read, or what they hold does not belong together.
     pub fn read(&mut self) -> Option<Result<Brought, Error>> {
-        let content = |path: &PathBuf| fs::read(path).map_err(|error| error.to_string());
+        let content = |path: &PathBuf| small_file::read(path).map_err(|error| error.to_string());
         let contents = Contents {
             certificate: content(&self.certificate),
             key: content(&self.key),

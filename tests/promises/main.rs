@@ -41,6 +41,7 @@ mod rights_on_cluster;
 mod run;
 mod second_webhook;
 mod server;
+mod settings_reloaded;
 mod silence;
 mod stop;
 mod stored;
