@@ -73,8 +73,12 @@ fn an_rsa_key_in_pkcs1_is_served() {
 #[test]
 fn an_elliptic_key_in_sec1_is_served() {
     let key = KeyPair::generate().unwrap();
-    // Likewise around a SEC1 key of P-256: 27 bytes.
-    answers("sec1", &pair("sec1", &key, |key| pem("EC PRIVATE KEY", sec1(&key.serialize_der()))));
+    answers("sec1", &pair("sec1", &key, elliptic_in_sec1));
+}
+
+/// A key of P-256 in SEC1, as openssl and cert-manager write it.
+pub(crate) fn elliptic_in_sec1(key: &KeyPair) -> String {
+    pem("EC PRIVATE KEY", sec1(&key.serialize_der()))
 }
 
 /// The octets in a PKCS#8 key: a sequence of a version, an algorithm, and these.
