@@ -10,8 +10,14 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::trust::{Trust, may_sign};
-use super::validity::Validity;
+use super::validity::{CLOCK_SKEW, Validity};
 use super::{Clients, Error, Identity, tls};
+
+/// The one name in the subject of a CA of ours.
+const COMMON_NAME: &str = "dynamo-cache CA";
+
+/// So many lifetimes of a leaf after its key is gone, a CA is withdrawn: `rotation` has the reckoning.
+const WITHDRAWN_AFTER: u32 = 5;
 
 /// A CA, and its key where it may still sign.
 #[derive(Clone)]
@@ -20,6 +26,8 @@ pub struct Authority {
     /// In PEM.
     key: Option<String>,
     validity: Validity,
+    /// Since when its key is gone, in whole seconds, where that is recorded.
+    retired: Option<SystemTime>,
 }
 
 impl Authority {
@@ -29,12 +37,12 @@ impl Authority {
     /// The cryptographic library fails.
     pub fn mint(now: SystemTime, lifetime: Duration) -> Result<Self, Error> {
         let validity = Validity::begins(now, lifetime);
-        let mut params = params(&[], "dynamo-cache CA", validity)?;
+        let mut params = params(&[], COMMON_NAME, validity)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?.der().clone();
-        Ok(Authority { certificate, key: Some(key.serialize_pem()), validity })
+        Ok(Authority { certificate, key: Some(key.serialize_pem()), validity, retired: None })
     }
 
     /// One that is known by its certificate alone.
@@ -43,7 +51,7 @@ impl Authority {
         if !may_sign(&certificate) {
             return Err("a certificate in it is no CA".to_owned());
         }
-        Ok(Authority { certificate, key: None, validity })
+        Ok(Authority { certificate, key: None, validity, retired: None })
     }
 
     /// Takes a key, in PEM, if it is the one to this certificate.
@@ -56,9 +64,49 @@ impl Authority {
         own
     }
 
-    /// The same without its key.
-    pub(super) fn retired(&self) -> Self {
-        Authority { certificate: self.certificate.clone(), key: None, validity: self.validity }
+    /// The same without its key, from now on.
+    pub(super) fn without_key(&self, now: SystemTime) -> Self {
+        let retired = Some(Validity::in_whole_seconds(now));
+        Authority { certificate: self.certificate.clone(), key: None, validity: self.validity, retired }
+    }
+
+    /// Since when its key is gone; none where it is here, or nobody has recorded it yet.
+    pub(super) fn retired(&self) -> Option<SystemTime> {
+        self.retired
+    }
+
+    /// Records since when its key is gone.
+    pub(super) fn record_retirement(&mut self, since: Option<SystemTime>) {
+        self.retired = since;
+    }
+
+    /// Whether the API server has to trust it: it has not expired, and its key is here or not gone for long, where a leaf
+    /// lasts for `leaf`.
+    pub fn is_needed(&self, now: SystemTime, leaf: Duration) -> bool {
+        now < self.validity.until && self.retired.is_none_or(|retired| now < retired + leaf * WITHDRAWN_AFTER)
+    }
+
+    /// Whether no clock within an hour of ours says that it is needed. A CA that is taken away before that is put back
+    /// by a replica whose clock is behind.
+    pub fn is_withdrawn(&self, now: SystemTime, leaf: Duration) -> bool {
+        let skew = CLOCK_SKEW.min(leaf / 24);
+        self.validity.is_over_everywhere(now)
+            || self.retired.is_some_and(|retired| retired + leaf * WITHDRAWN_AFTER + skew <= now)
+    }
+
+    /// The CA of this certificate, without a key, if it is one that `mint` makes: of our name, signed by itself, and not
+    /// for other CAs. Those of cert-manager have our name, too, and may sign for others.
+    pub(super) fn of_ours(certificate: &CertificateDer<'static>) -> Option<Self> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+        let mut attributes = parsed.subject().iter_attributes();
+        let only = attributes.next().filter(|_| attributes.next().is_none())?;
+        let is_common_name = *only.attr_type() == x509_parser::oid_registry::OID_X509_COMMON_NAME;
+        let has_our_name = is_common_name && only.as_str().is_ok_and(|name| name == COMMON_NAME);
+        let signs_leaves_alone = parsed.basic_constraints().ok()??.value.path_len_constraint == Some(0);
+        if !has_our_name || !signs_leaves_alone || parsed.subject() != parsed.issuer() {
+            return None;
+        }
+        Authority::known(certificate.clone()).ok()
     }
 
     /// Its certificate.
@@ -108,10 +156,11 @@ impl Authority {
     }
 }
 
-/// Two are the same when their certificates are, and both can sign or neither can.
+/// Two are the same when their certificates are, and both can sign, or neither can since the same time.
 impl PartialEq for Authority {
     fn eq(&self, other: &Self) -> bool {
-        self.certificate == other.certificate && self.key.is_some() == other.key.is_some()
+        let state = |one: &Self| (one.key.is_some(), one.retired);
+        self.certificate == other.certificate && state(self) == state(other)
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rcgen::KeyPair;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use sha2::{Digest as _, Sha256};
 
 use super::authority::Authority;
 use super::{bundle, what_is_wrong};
@@ -16,6 +17,9 @@ const CERTIFICATES: &str = "ca.crt";
 
 /// Where the keys are of those that may still sign.
 const KEYS: &str = "ca.key";
+
+/// Since when the keys of the others are gone: a line for each, its SHA-256 in hex and the seconds since 1970.
+const RETIRED: &str = "ca.retired";
 
 const END_OF_KEY: &str = "-----END PRIVATE KEY-----";
 
@@ -32,6 +36,11 @@ pub struct Unreadable {
 }
 
 impl Keyring {
+    /// Whether a Secret holds nothing of ours: it has just been installed, or somebody has emptied it.
+    pub fn is_missing_in(data: &BTreeMap<String, Vec<u8>>) -> bool {
+        [CERTIFICATES, KEYS].iter().all(|key| data.get(*key).is_none_or(Vec::is_empty))
+    }
+
     /// Reads what a Secret holds.
     ///
     /// # Errors
@@ -54,6 +63,19 @@ impl Keyring {
                 return Err(wrong(KEYS)("a key belongs to none of the certificates".to_owned()));
             }
         }
+        // A line that says nothing costs a CA that stays for longer, and no CA.
+        let retired = String::from_utf8_lossy(data.get(RETIRED).map(Vec::as_slice).unwrap_or_default());
+        let retired: BTreeMap<_, _> = retired
+            .lines()
+            .filter_map(|line| {
+                let (name, seconds) = line.split_once(' ')?;
+                let since = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds.trim().parse().ok()?))?;
+                Some((name, since))
+            })
+            .collect();
+        for authority in authorities.iter_mut().filter(|authority| authority.key().is_none()) {
+            authority.record_retirement(retired.get(&*fingerprint(authority.certificate())).copied());
+        }
         Ok(Keyring(authorities))
     }
 
@@ -64,8 +86,16 @@ impl Keyring {
             // Writing to a string does not fail.
             let _ = writeln!(keys, "{}", key.trim());
         }
+        let mut retired = String::new();
+        for authority in &self.0 {
+            let Some(since) = authority.retired() else { continue };
+            let seconds = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+            let _ = writeln!(retired, "{} {seconds}", fingerprint(authority.certificate()));
+        }
         let certificates = bundle::write(self.certificates());
-        [(CERTIFICATES, certificates), (KEYS, keys)].map(|(key, text)| (key.to_owned(), text.into_bytes())).into()
+        [(CERTIFICATES, certificates), (KEYS, keys), (RETIRED, retired)]
+            .map(|(key, text)| (key.to_owned(), text.into_bytes()))
+            .into()
     }
 
     /// The same with one more in front.
@@ -85,15 +115,15 @@ impl Keyring {
         self.certificates().any(|held| held == certificate)
     }
 
-    /// The same without those that are over for every replica, whatever its clock says.
-    #[must_use]
-    pub(super) fn pruned(&self, now: SystemTime) -> Self {
-        Keyring(self.0.iter().filter(|authority| !authority.validity().is_over_everywhere(now)).cloned().collect())
+    /// The certificates that the API server has to trust, where a leaf lasts for `leaf`; one whose time is yet to come is
+    /// among them.
+    pub fn needed(&self, now: SystemTime, leaf: Duration) -> impl Iterator<Item = &CertificateDer<'static>> {
+        self.0.iter().filter(move |authority| authority.is_needed(now, leaf)).map(Authority::certificate)
     }
 
-    /// The certificates of those that are not over; one whose time is yet to come is not.
-    pub fn unended(&self, now: SystemTime) -> impl Iterator<Item = &CertificateDer<'static>> {
-        self.0.iter().filter(move |authority| now < authority.validity().until).map(Authority::certificate)
+    /// The certificates that no replica serves under any more, and that are still here.
+    pub fn withdrawn(&self, now: SystemTime, leaf: Duration) -> impl Iterator<Item = &CertificateDer<'static>> {
+        self.0.iter().filter(move |authority| authority.is_withdrawn(now, leaf)).map(Authority::certificate)
     }
 
     /// Those that can sign now.
@@ -105,4 +135,13 @@ impl Keyring {
     pub fn ends(&self) -> Option<SystemTime> {
         self.0.iter().map(|authority| authority.validity().until).max()
     }
+}
+
+/// The SHA-256 of a certificate, in hex.
+fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    Sha256::digest(certificate).iter().fold(String::new(), |mut hex, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }

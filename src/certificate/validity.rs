@@ -19,12 +19,14 @@ pub struct Validity {
 impl Validity {
     /// The time of what is minted now and lasts that long. Certificates count in whole seconds.
     pub(super) fn begins(now: SystemTime, lifetime: Duration) -> Self {
-        let whole = |time: SystemTime| {
-            let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
-        };
         let from = now.checked_sub(CLOCK_SKEW).unwrap_or(SystemTime::UNIX_EPOCH);
-        Validity { from: whole(from), until: whole(now + lifetime) }
+        Validity { from: Self::in_whole_seconds(from), until: Self::in_whole_seconds(now + lifetime) }
+    }
+
+    /// A time as a certificate tells it.
+    pub(super) fn in_whole_seconds(time: SystemTime) -> SystemTime {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
     }
 
     /// What a certificate says of itself.

@@ -24,33 +24,23 @@ pub(super) fn run(options: &Uninstall) -> anyhow::Result<()> {
     print(&api::ask(&options.cluster, async |api| uninstall(&api, options.yes).await)?)
 }
 
-/// What is left to remove once the API server asks nobody any more.
-struct Rest {
-    /// The name that the chart gives to all of it.
-    name: String,
-    /// Where it runs.
-    namespace: String,
-    /// The release of Helm, and its namespace, where it is one.
-    release: Option<(String, String)>,
-}
-
 async fn uninstall(api: &Api, yes: bool) -> anyhow::Result<String> {
     let (webhook, others) = installed::find_among(api).await?;
-    let (objects, rest) = match webhook {
+    let (objects, removals) = match webhook {
         Webhook::Absent => {
             // Whoever switched the webhook off by hand may have left the guard, which then warns of every pod, or refuses it.
             let guard = guard(api).await?;
             let Some((_, _, first)) = guard.first() else { return Ok(nothing()) };
-            let rest = vec![Rest::of_guard(first)];
+            let removals = vec![removal(first)];
             let names = guard.iter().map(|(kind, path, _)| (*kind, path.clone()));
-            (names.collect::<Vec<_>>(), rest)
+            (names.collect::<Vec<_>>(), removals)
         }
         Webhook::Hidden(sentence) => anyhow::bail!("{sentence}"),
         Webhook::Installed(installed) => {
             // A second dynamo-cache would go on, and new pods would have caches.
             let second = others.into_iter().filter_map(|other| Installed::of(other).ok());
             let all: Vec<_> = std::iter::once(installed).chain(second).collect();
-            (all.iter().flat_map(objects_of).collect(), all.iter().map(Rest::of_webhook).collect())
+            (all.iter().flat_map(objects_of).collect(), all.iter().map(|one| removal(&one.configuration)).collect())
         }
     };
     let mut lines = String::new();
@@ -68,7 +58,7 @@ async fn uninstall(api: &Api, yes: bool) -> anyhow::Result<String> {
     if !yes {
         return Ok(format!("{lines}\nNothing was deleted; --yes does it.\n"));
     }
-    Ok(format!("\n{}", told(&rest)))
+    Ok(format!("\n{}", told(&removals)))
 }
 
 /// What the API server acts on, in the order in which it goes.
@@ -110,40 +100,20 @@ fn is_guard(object: &Value, name: &str) -> bool {
     name.strip_suffix(GUARD).is_some_and(|begin| begin == USUAL || label == Some(USUAL))
 }
 
-impl Rest {
-    fn of_webhook(installed: &Installed) -> Rest {
-        Rest {
-            name: installed.service.clone(),
-            namespace: installed.namespace.clone(),
-            release: release(&installed.configuration),
-        }
-    }
-
-    fn of_guard(object: &Value) -> Rest {
-        let name = text(object, "/metadata/name").and_then(|name| name.strip_suffix(GUARD)).unwrap_or(USUAL);
-        let release = release(object);
-        let namespace = release.as_ref().map_or(USUAL, |(_, namespace)| namespace);
-        Rest { name: name.to_owned(), namespace: namespace.to_owned(), release }
-    }
-
-    /// The commands that remove it.
-    fn commands(&self) -> [String; 2] {
-        let Rest { name, namespace, release } = self;
-        let remove = match release {
-            Some((release, namespace)) => format!("helm uninstall {release} --namespace {namespace}"),
-            None => MANIFESTS.to_owned(),
-        };
-        [remove, format!("kubectl delete secret {name}-ca --namespace {namespace} --ignore-not-found")]
+/// The command that removes what belongs to an object: by its release of Helm, where it is of one.
+fn removal(object: &Value) -> String {
+    match release(object) {
+        Some((release, namespace)) => format!("helm uninstall {release} --namespace {namespace}"),
+        None => MANIFESTS.to_owned(),
     }
 }
 
-fn told(rest: &[Rest]) -> String {
-    let commands: Vec<_> = rest.iter().flat_map(Rest::commands).map(|command| format!("  {command}\n")).collect();
+fn told(removals: &[String]) -> String {
+    let removals = removals.join("\n  ");
     format!(
-        "New pods start without caches from now on; those that run keep theirs. What is left:\n{}  \
+        "New pods start without caches from now on; those that run keep theirs. What is left:\n  {removals}\n  \
          kubectl label namespaces --selector dynamo-cache.io/inject dynamo-cache.io/inject-\n\
-         Claims and what is on them stay.\n",
-        commands.concat()
+         Claims and what is on them stay.\n"
     )
 }
 

@@ -5,4 +5,5 @@ mod brought;
 pub(crate) mod clients;
 mod closed_loop;
 mod healing;
+mod secret;
 mod upgrade;

@@ -99,7 +99,7 @@ fn the_webhook_can_do_what_the_chart_allows_it_and_no_more() {
         plane.kubectl(&["auth", "can-i", verb, &named, account, "--namespace=dynamo-cache", "--quiet"]).is_ok()
     };
     for (kind, name, verbs) in [
-        ("secrets", "dynamo-cache-ca", ["list", "watch", "update"].as_slice()),
+        ("secrets", "dynamo-cache-ca", ["list", "watch", "patch"].as_slice()),
         ("mutatingwebhookconfigurations", "dynamo-cache", &["get", "watch", "patch"]),
     ] {
         for verb in verbs {
@@ -108,9 +108,11 @@ fn the_webhook_can_do_what_the_chart_allows_it_and_no_more() {
         }
         assert!(!own("delete", kind, name), "it may delete {kind}/{name}");
     }
+    assert!(!own("create", "secrets", "dynamo-cache-ca") && !own("update", "secrets", "dynamo-cache-ca"));
     assert!(may("list", "pods"), "it may not list pods, to count them");
     for (verb, resource) in [
         ("get", "secrets"),
+        ("create", "secrets"),
         ("create", "pods"),
         ("get", "pods"),
         ("watch", "pods"),

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use rcgen::BasicConstraints::{Constrained, Unconstrained};
 use rustls::pki_types::CertificateDer;
 
 use super::{Content, Known, Served, Step, plan};
@@ -18,7 +19,9 @@ const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 #[derive(Clone)]
 struct Replica {
     now: SystemTime,
+    /// None: it is empty.
     secret: Option<Keyring>,
+    deleted: bool,
     garbage: bool,
     memory: Keyring,
     served: Option<(Authority, Validity)>,
@@ -30,18 +33,21 @@ impl Replica {
     fn new() -> Self {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let (memory, published, settled) = (Keyring::default(), Some(Vec::new()), Vec::new());
-        Replica { now, secret: None, garbage: false, memory, served: None, published, settled }
+        Replica { now, secret: None, deleted: false, garbage: false, memory, served: None, published, settled }
     }
 
     fn plan(&self) -> Vec<Step> {
         let content = match &self.secret {
+            _ if self.deleted => Content::Absent,
             _ if self.garbage => Content::Unreadable,
-            None => Content::Absent,
+            None => Content::Empty,
             Some(keyring) => Content::Holds(keyring.clone()),
         };
         let served = self.served.as_ref().map(|(under, validity)| Served { under, validity: *validity });
         let (memory, published, settled) = (&self.memory, self.published.as_deref(), &self.settled[..]);
-        plan(&Known { now: self.now, content: &content, memory, served, published, settled })
+        let (now, anywhere) = (self.now, published.unwrap_or_default());
+        let (content, in_sight, leaf) = (&content, now, WEEK);
+        plan(&Known { now, content, memory, in_sight, leaf, served, published, settled, anywhere })
     }
 
     /// Does what is planned until nothing is, and says what it was.
@@ -129,28 +135,65 @@ fn a_rotation_publishes_then_serves_then_retires_then_prunes() {
 }
 
 #[test]
-fn a_replica_that_missed_the_rotation_is_trusted_for_as_long_as_its_leaf_can_last() {
-    let mut cut_off = Replica::at_rest();
-    let mut other = cut_off.clone();
-    other.now += YEAR * 2 / 3;
-    other.act();
-    other.settle();
-    other.act();
-    for days in 0..365 {
-        cut_off.now = Replica::new().now + DAY * days;
-        let (memory, now) = (cut_off.memory.clone(), cut_off.now);
-        let served = cut_off.served.as_ref().map(|(under, validity)| Served { under, validity: *validity });
-        let known = Known { now, content: &Content::NotSeen, memory: &memory, served, published: None, settled: &[] };
+fn a_ca_leaves_five_leaf_lifetimes_after_its_key_and_the_bundle_first() {
+    let mut replica = Replica::at_rest();
+    let old = replica.keyring().0[0].certificate().clone();
+    replica.now += YEAR * 2 / 3;
+    replica.act();
+    replica.settle();
+    assert_eq!(replica.act(), "serve store ");
+    let needed = |replica: &Replica| replica.keyring().needed(replica.now, WEEK).any(|needed| *needed == old);
+    let withdrawn = |replica: &Replica| replica.keyring().withdrawn(replica.now, WEEK).any(|gone| *gone == old);
+    replica.now += DAY * 34;
+    assert_eq!(replica.act(), "serve ");
+    assert!(needed(&replica) && !withdrawn(&replica));
+    replica.now += DAY;
+    assert!(!needed(&replica) && !withdrawn(&replica), "by a clock that is behind it is needed");
+    replica.now += HOUR;
+    assert!(withdrawn(&replica));
+    assert_eq!(replica.act(), "", "it is published yet");
+    replica.published.as_mut().unwrap().retain(|published| *published != old);
+    assert_eq!(replica.act(), "store ");
+    assert!(!replica.keyring().holds(&old));
+}
+
+#[test]
+fn a_replica_without_sight_of_the_secret_makes_leaves_for_three_lifetimes() {
+    let at_rest = Replica::at_rest();
+    let (mut served, begun) = (at_rest.served.clone(), at_rest.now);
+    for hours in 0..24 * 365 {
+        let now = begun + HOUR * hours;
+        let (content, memory) = (&Content::NotSeen, &at_rest.memory);
+        let of = served.as_ref().map(|(under, validity)| Served { under, validity: *validity });
+        let (in_sight, leaf, published, settled, anywhere) = (begun, WEEK, None, &[][..], &[][..]);
+        let known = Known { now, content, memory, in_sight, leaf, served: of, published, settled, anywhere };
         for step in plan(&known) {
             let Step::Serve(under) = step else { panic!("it cannot write: {step:?}") };
-            let until = (now + WEEK).min(under.validity().until);
-            cut_off.served = Some((under, Validity { from: now, until }));
+            served = Some((under, Validity { from: now, until: now + WEEK }));
         }
-        let (under, validity) = cut_off.served.as_ref().unwrap();
-        other.now = other.now.max(now);
-        other.act();
-        assert!(validity.holds(now) && other.keyring().holds(under.certificate()), "day {days}");
+        let until = served.as_ref().unwrap().1.until;
+        assert!(hours > 3 * 7 * 24 || now < until, "hour {hours}");
+        assert!(until <= begun + 4 * WEEK, "hour {hours}");
     }
+}
+
+#[test]
+fn without_a_secret_leaves_are_renewed_from_memory_and_nothing_is_written() {
+    let mut replica = Replica::at_rest();
+    let before = replica.keyring().clone();
+    replica.deleted = true;
+    for _ in 0..100 {
+        replica.now += DAY;
+        assert!(matches!(replica.act().as_str(), "" | "serve "));
+        assert!(replica.served.as_ref().unwrap().1.holds(replica.now));
+    }
+    // It is installed again, empty.
+    (replica.deleted, replica.secret) = (false, None);
+    assert_eq!(replica.act(), "store ");
+    assert_eq!(*replica.keyring(), before);
+
+    let mut fresh = Replica { deleted: true, ..Replica::new() };
+    assert_eq!(fresh.act(), "", "it has nothing to serve, and nowhere to keep a CA");
 }
 
 #[test]
@@ -215,7 +258,12 @@ fn who_starts_with_a_secret_made_anew_keeps_those_trusted_who_serve_under_the_lo
     let mut new = Replica::new();
     new.published = old.published.clone();
     assert_eq!(new.act(), "mint serve ");
-    let mut old = Replica { secret: new.secret.clone(), memory: new.memory.clone(), ..old };
+    assert!(
+        new.keyring().holds(old.served.as_ref().unwrap().0.certificate()),
+        "what is published and lost is taken in"
+    );
+    let secret = Some(Keyring(vec![new.keyring().0[0].clone()]));
+    let mut old = Replica { secret, memory: new.memory.clone(), published: None, ..old };
     assert_eq!(old.act(), "store ", "its own certificate joins");
     assert!(old.keyring().holds(old.served.as_ref().unwrap().0.certificate()) && !old.serves_the_newest());
     old.settle();
@@ -250,14 +298,16 @@ fn what_is_written_to_a_secret_is_read_back_and_garbage_is_refused() {
     let now = SystemTime::now();
     let mint = || Authority::mint(now, YEAR).unwrap();
     let (old, new) = (mint(), mint());
-    let keyring = Keyring(vec![new.clone(), old.clone(), old.retired()]);
-    for keyring in [Keyring(vec![new.clone(), old]), keyring.with(mint()), Keyring(vec![new.clone(), mint().retired()])]
-    {
-        let data = keyring.write();
-        let read = Keyring::read(&data).unwrap();
-        let certificates = |keyring: &Keyring| keyring.certificates().cloned().collect::<Vec<_>>();
-        assert_eq!(certificates(&read), certificates(&keyring));
+    let keyring = Keyring(vec![new.clone(), mint().without_key(now - DAY), mint().without_key(now)]);
+    for keyring in [Keyring(vec![new.clone(), old]), keyring.with(mint())] {
+        let read = Keyring::read(&keyring.write()).unwrap();
+        assert_eq!(read, keyring);
         assert!(read.able(now).next().is_some());
+    }
+    for odd in ["garbage", "0 0", "x 99999999999999999999", " \n\n\u{0}"] {
+        let mut data = Keyring(vec![new.clone(), mint().without_key(now)]).write();
+        data.insert("ca.retired".to_owned(), odd.as_bytes().to_vec());
+        assert_eq!(Keyring::read(&data).unwrap().0[1].retired(), None, "a time that cannot be read is none");
     }
     let good = Keyring(vec![new]).write();
     let with = |key: &str, value: &str| {
@@ -277,4 +327,41 @@ fn what_is_written_to_a_secret_is_read_back_and_garbage_is_refused() {
     let leaf = with("ca.crt", &bundle::write(&leaf.chain));
     assert!(leaf.is_err_and(|why| why.to_string().contains("no CA")));
     assert!(Keyring::read(&BTreeMap::new()).is_err_and(|why| why.to_string().contains("ca.crt: it is missing")));
+    let empty = [("ca.crt".to_owned(), Vec::new()), ("other".to_owned(), b"x".to_vec())].into();
+    assert!(Keyring::is_missing_in(&BTreeMap::new()) && Keyring::is_missing_in(&empty));
+    assert!(!Keyring::is_missing_in(&good));
+}
+
+#[test]
+fn only_what_we_mint_is_taken_for_ours() {
+    let now = SystemTime::now();
+    let ours = Authority::mint(now, YEAR).unwrap();
+    assert!(Authority::of_ours(ours.certificate()).is_some_and(|ours| ours.key().is_none()));
+    let made = |name: &str, constraint, issuer: Option<&str>| {
+        let params = |name: &str| {
+            let mut params = rcgen::CertificateParams::default();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            params.distinguished_name.push(rcgen::DnType::CommonName, name);
+            params.is_ca = rcgen::IsCa::Ca(constraint);
+            params
+        };
+        let key = rcgen::KeyPair::generate().unwrap();
+        match issuer {
+            None => params(name).self_signed(&key).unwrap().der().clone(),
+            Some(issuer) => {
+                let issuer = rcgen::CertifiedIssuer::self_signed(params(issuer), rcgen::KeyPair::generate().unwrap());
+                params(name).signed_by(&key, &issuer.unwrap()).unwrap().der().clone()
+            }
+        }
+    };
+    assert!(Authority::of_ours(&made("dynamo-cache CA", Constrained(0), None)).is_some());
+    for foreign in [
+        made("dynamo-cache CA", Unconstrained, None),
+        made("dynamo-cache CA", Constrained(1), None),
+        made("dynamo-cache development CA", Constrained(0), None),
+        made("dynamo-cache CA", Constrained(0), Some("Example CA")),
+        CertificateDer::from(vec![1, 2, 3]),
+    ] {
+        assert!(Authority::of_ours(&foreign).is_none());
+    }
 }

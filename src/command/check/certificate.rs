@@ -100,6 +100,12 @@ async fn self_managed(
     let Installed { namespace, service, .. } = installed;
     let found = match api.get(&format!("/api/v1/namespaces/{namespace}/secrets/{service}-ca")).await {
         Err(error) if error.is_forbidden() => None,
+        Ok(None) => {
+            let text = format!("Secret {namespace}/{service}-ca is not there, and a new replica waits for it");
+            let hint = format!("The helm upgrade or kubectl apply that installed the webhook puts it back; {page}");
+            report.bad("certificate", text, &hint);
+            return Ok(());
+        }
         found => found?,
     };
     let shared = found.as_ref().and_then(|found| found.pointer("/data/ca.crt")?.as_str());

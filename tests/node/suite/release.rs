@@ -67,11 +67,9 @@ pub(crate) fn install(cluster: &'static Cluster, more: &[&str]) {
     });
 }
 
-/// Uninstalls the release as the README says; the Secret that the replicas made is deleted with their ServiceAccount.
+/// Uninstalls the release as the README says.
 pub(crate) fn uninstall(cluster: &Cluster) {
     cluster.helm(&["uninstall", NAME, "--namespace", NAME]).unwrap();
-    let gone = ["wait", "--for=delete", "secret/dynamo-cache-ca", "--namespace", NAME, "--timeout=60s"];
-    cluster.kubectl(&gone).unwrap();
 }
 
 /// The pods of the release that are not on their way out: names and UIDs.

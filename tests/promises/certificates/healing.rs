@@ -26,11 +26,11 @@ fn counted(replica: &Replica<'_>, line: &str) -> bool {
 }
 
 #[test]
-fn a_secret_that_is_deleted_or_filled_with_garbage_is_restored_and_nothing_is_rotated() {
+fn a_secret_that_is_emptied_or_filled_with_garbage_is_restored_and_nothing_rotates() {
     let (plane, _one) = alone();
     let installation = Installation::new(plane, "", &["--drain=0s"]);
     let namespace = Namespace::opted_in(plane, &[]);
-    // Both at once, so that one of them finds the Secret made by the other.
+    // Both at once, so that one of them finds the Secret filled by the other.
     let mut both = ["one", "two"].map(|name| installation.start(name));
     for replica in &mut both {
         replica.wait_until_ready();
@@ -40,14 +40,14 @@ fn a_secret_that_is_deleted_or_filled_with_garbage_is_restored_and_nothing_is_ro
     assert_eq!(installation.bundles(), [before[0].clone(), before[0].clone()]);
     gets_through(&installation, &namespace);
 
-    plane.kubectl(&["delete", "secret", "dynamo-cache-ca", "--namespace=dynamo-cache"]).unwrap();
     let restored = || if installation.secret() == before { Ok(()) } else { Err("it is not what it was".to_owned()) };
-    wait_for("the Secret to be restored", restored);
-
-    let garbage = ["patch", "secret", "dynamo-cache-ca", "--namespace=dynamo-cache", "-p"];
-    let patch = r#"{"stringData":{"ca.crt":"garbage","ca.key":"-----BEGIN PRIVATE KEY-----\n!\n"}}"#;
-    plane.kubectl(&[garbage.as_slice(), &[patch]].concat()).unwrap();
-    wait_for("the Secret to be restored", restored);
+    for patch in
+        [r#"{"data":null}"#, r#"{"stringData":{"ca.crt":"garbage","ca.key":"-----BEGIN PRIVATE KEY-----\n!\n"}}"#]
+    {
+        let change = ["patch", "secret", "dynamo-cache-ca", "--namespace=dynamo-cache", "--type=merge", "-p", patch];
+        plane.kubectl(&change).unwrap();
+        wait_for("the Secret to be restored", restored);
+    }
     for replica in &both {
         assert!(counted(replica, "dynamo_cache_certificate_renewals_total{what=\"leaf\"} 1"), "{}", replica.log());
         replica.wait_for("/readyz", "200 OK");
@@ -57,17 +57,55 @@ fn a_secret_that_is_deleted_or_filled_with_garbage_is_restored_and_nothing_is_ro
 }
 
 #[test]
-fn a_secret_that_is_lost_with_every_replica_is_made_anew() {
+fn a_ca_that_is_lost_with_every_replica_is_made_again() {
     let (plane, _one) = alone();
     let installation = Installation::new(plane, "", &["--drain=0s"]);
     let namespace = Namespace::opted_in(plane, &[]);
     drop(installation.ready("one"));
     let before = installation.secret();
-    plane.kubectl(&["delete", "secret", "dynamo-cache-ca", "--namespace=dynamo-cache"]).unwrap();
+    installation.empty_secret();
     let _two = installation.ready("two");
-    assert_ne!(installation.secret(), before);
+    assert!(!installation.secret()[1].contains(&before[1]));
     gets_through(&installation, &namespace);
-    assert!(installation.bundles()[0].contains(&before[0]), "who still served under the old one would be trusted");
+    assert!(installation.bundles()[0].contains(&before[0]), "a replica that still served under it would be trusted");
+    wait_for("the lost CA in the Secret, for the record", || {
+        let [certificates, keys] = installation.secret();
+        if certificates.contains(&before[0]) && keys.matches(KEY).count() == 1 { Ok(()) } else { Err(certificates) }
+    });
+}
+
+/// Leaves of three seconds, so that a CA leaves after fifteen.
+#[test]
+fn cas_that_were_lost_leave_the_bundle_and_one_that_a_person_put_there_stays() {
+    let (plane, _one) = alone();
+    let times = ["--drain=0s", "--settle=1s", "--leaf-lifetime=3s"];
+    let installation = Installation::new(plane, "", &times);
+    let namespace = Namespace::opted_in(plane, &[]);
+    let theirs = rcgen::generate_simple_self_signed(["elsewhere".to_owned()]).unwrap().cert.pem();
+    let mut lost = Vec::new();
+    for round in 0..5 {
+        drop(installation.ready(&format!("round-{round}")));
+        lost.push(installation.secret()[0].lines().nth(1).unwrap().to_owned());
+        installation.empty_secret();
+    }
+    installation.publish(&format!("{}{theirs}", installation.bundles()[0]));
+    let replica = installation.ready("last");
+    gets_through(&installation, &namespace);
+    wait_for("the lost CAs to leave the bundle and the Secret", || {
+        namespace.create(&pod())?;
+        let (bundles, secret) = (installation.bundles(), installation.secret());
+        let certificates = bundles.iter().map(|bundle| bundle.matches("BEGIN CERTIFICATE").count()).max();
+        if certificates == Some(2) && secret[0].matches("BEGIN CERTIFICATE").count() == 1 {
+            return Ok(());
+        }
+        Err(format!("{certificates:?} in the bundle: {}", replica.log()))
+    });
+    for bundle in installation.bundles() {
+        assert!(bundle.contains(&theirs) && bundle.contains(&installation.secret()[0]), "{bundle}");
+        assert!(lost.iter().all(|lost| !bundle.contains(lost)), "{bundle}");
+    }
+    assert!(counted(&replica, "dynamo_cache_bundle_conflicts_total 0"), "{}", replica.log());
+    gets_through(&installation, &namespace);
 }
 
 #[test]
@@ -151,6 +189,8 @@ fn replicas_outlive_the_api_server_and_start_while_it_is_away() {
     let mut two = installation.start("two");
     two.wait_for("/readyz", "[-]certificate: Secret of the CA: the watch fails: ");
     two.wait_for("/readyz", "[-]bundle: ");
+    assert!(two.page("/readyz").unwrap().starts_with("HTTP/1.1 503"), "it knows no claim, and has no CA");
+    assert!(two.page("/livez").unwrap().starts_with("HTTP/1.1 200"), "a restart would mend nothing");
     one.wait_for("/metrics", "dynamo_cache_watch_errors_total{kind=\"secret\"} ");
     one.wait_for("/readyz?verbose", "[-]claims: the watch fails: ");
     assert!(one.page("/readyz").unwrap().starts_with("HTTP/1.1 200"), "it was ready, so it stays");

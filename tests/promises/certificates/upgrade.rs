@@ -1,6 +1,8 @@
-//! Upgrades that change what the certificates hang on: the entries, and the ServiceAccount that owns the CA.
+//! Upgrades that change what the certificates hang on: the entries, the ServiceAccount, and who made the Secret.
 
 use std::fs;
+
+use serde_json::json;
 
 use crate::control_plane::namespace::Namespace;
 use crate::control_plane::replicas::{Installation, alone};
@@ -41,39 +43,61 @@ fn an_upgrade_with_one_entry_more_is_trusted_soon_and_its_rollback_at_once() {
 }
 
 #[test]
-fn an_upgrade_that_renames_the_service_account_makes_another_ca_and_refuses_no_pod() {
+fn an_upgrade_that_renames_the_service_account_keeps_the_ca_and_refuses_no_pod() {
     let (plane, _one) = alone();
     let installation = Installation::new(plane, "", &["--drain=0s"]);
     let namespace = Namespace::opted_in(plane, &[]);
     let old = installation.ready("old");
-    let first = installation.secret()[0].clone();
+    let first = installation.secret();
     let mut created = (0..).map(|number| namespace.create(&worker(&format!("worker-{number}")).to_string()));
     let mut create = || created.next().unwrap().unwrap();
+    wait_for("the API server to call", || namespace.create(&worker("canary").to_string()).map(drop));
 
     let chart = format!("{ROOT}/manifests/chart");
     installation.helm(&["upgrade", "dynamo-cache", &chart, "--reuse-values"], "serviceAccount.name=renamed");
-    wait_for("the Secret to go with its owner", || {
-        create();
-        if installation.secret()[0].is_empty() { Ok(()) } else { Err("it is there".to_owned()) }
-    });
-
+    create();
     installation.act_as("renamed");
     let new = installation.start("new");
-    wait_for("a replica under the new CA", || {
+    wait_for("a replica of the new name", || {
         create();
         let answer = new.page("/readyz?verbose")?;
         if answer.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(format!("{answer}\n{}", new.log())) }
     });
-    let second = installation.secret()[0].clone();
-    assert!(!second.is_empty() && !second.contains(&first), "another CA: {second}");
-    for bundle in installation.bundles() {
-        assert!(bundle.contains(&first) && bundle.contains(&second), "{bundle}");
-    }
-    let owner = plane.read(&["secret", "dynamo-cache-ca", "--namespace=dynamo-cache"]);
-    assert_eq!(owner["metadata"]["ownerReferences"][0]["name"], "renamed");
+    assert_eq!(installation.secret(), first, "the Secret is the release's, not the account's");
     create();
     drop(old);
     installation.balancer.cut();
     create();
     assert!(new.page("/metrics").unwrap().contains("dynamo_cache_bundle_conflicts_total 0\n"));
+}
+
+/// What a replica made before the chart did: its ServiceAccount owns it, and Helm does not.
+#[test]
+fn a_secret_that_a_replica_created_is_taken_over_by_the_commands_of_upgrade_md() {
+    let (plane, _one) = alone();
+    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let replica = installation.ready("one");
+    let before = installation.secret();
+    let mut secret = plane.read(&["secret", "dynamo-cache-ca", "--namespace=dynamo-cache"]);
+    // A release that does not have the Secret.
+    let chart = format!("{ROOT}/manifests/chart");
+    installation.helm(&["upgrade", "dynamo-cache", &chart, "--reuse-values"], "certificate.mode=secret");
+    let account = plane.read(&["serviceaccount", "dynamo-cache", "--namespace=dynamo-cache"]);
+    let (name, uid) = (&account["metadata"]["name"], &account["metadata"]["uid"]);
+    let owner = json!([{"apiVersion": "v1", "kind": "ServiceAccount", "name": name, "uid": uid}]);
+    secret["metadata"] = json!({"name": "dynamo-cache-ca", "namespace": "dynamo-cache", "ownerReferences": owner});
+    plane.kubectl(&["create", "-f", &plane.file(&secret.to_string())]).unwrap();
+
+    let page = fs::read_to_string(format!("{ROOT}/docs/upgrade.md")).unwrap();
+    let commands = page.split("```sh\n").find(|block| block.contains("--take-ownership")).unwrap();
+    let commands = commands.split("```").next().unwrap();
+    let commands = commands.replace("helm upgrade", "helm upgrade --set certificate.mode=self-managed");
+    let refused = plane.bash(&commands.replace("--take-ownership", ""));
+    assert!(refused.is_err_and(|why| why.contains("dynamo-cache-ca")), "Helm takes over nothing unasked");
+    plane.bash(&commands).unwrap();
+    let secret = plane.read(&["secret", "dynamo-cache-ca", "--namespace=dynamo-cache"]);
+    assert_eq!(secret["metadata"].get("ownerReferences"), None);
+    assert_eq!(secret["metadata"]["annotations"]["meta.helm.sh/release-name"], "dynamo-cache");
+    assert_eq!(installation.secret(), before);
+    replica.wait_for("/readyz?verbose", "[+]certificate: ok");
 }

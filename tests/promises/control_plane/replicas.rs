@@ -149,6 +149,12 @@ impl<'p> Installation<'p> {
         ["ca.crt", "ca.key"].map(|key| decoded(&secret["data"][key]))
     }
 
+    /// Takes out of the Secret what the replicas wrote.
+    pub(crate) fn empty_secret(&self) {
+        let empty = ["patch", "secret", "dynamo-cache-ca", "--namespace=dynamo-cache", "--type=merge"];
+        self.plane.kubectl(&[&empty, ["--patch={\"data\":null}"].as_slice()].concat()).unwrap();
+    }
+
     /// Sets the `caBundle` of the first entry as somebody else.
     pub(crate) fn overwrite_bundle(&self, pem: &str) {
         self.set_bundle(&["pods.dynamo-cache.io"], pem);
@@ -176,8 +182,9 @@ impl Drop for Installation<'_> {
     fn drop(&mut self) {
         // Nothing else here may be broken by what a failed test leaves behind.
         let _ = self.plane.helm(&["uninstall", "dynamo-cache", "--namespace=dynamo-cache"]);
-        // It goes with its ServiceAccount, but nobody waits for that here.
-        let _ = self.plane.kubectl(&["delete", "secret", "dynamo-cache-ca", "--namespace=dynamo-cache"]);
+        // One that a test has put there by hand is not Helm's to remove, and would keep the next release from being installed.
+        let left = ["delete", "secret", "dynamo-cache-ca", "--namespace=dynamo-cache", "--ignore-not-found"];
+        let _ = self.plane.kubectl(&left);
     }
 }
 

@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 use super::Shown;
 use super::pause::until_first;
 use super::publisher::Publisher;
+use super::settled::Published;
 use crate::certificate::Identity;
 use crate::certificate::files::{Brought, Files};
 use crate::certificate::trust::Trust;
@@ -74,7 +75,7 @@ impl FromFiles {
                 ticks.tick().await;
                 continue;
             };
-            publisher.publish(&self.authorities, &self.shown).await;
+            publisher.publish(&self.authorities, &[], &self.shown).await;
             match self.next.as_ref().map(|next| may_show(publisher, next, &self.shown)) {
                 None | Some(Ok(false)) => {}
                 Some(Ok(true)) => {
@@ -119,8 +120,7 @@ fn hold(held: &mut Option<String>, why: &str, shown: &Shown) {
 /// Why no API server trusts it.
 fn may_show(publisher: &mut Publisher, next: &Identity, shown: &Shown) -> Result<bool, String> {
     let (now, host) = (SystemTime::now(), publisher.host());
-    let (everywhere, settled) = publisher.look();
-    let everywhere = everywhere.unwrap_or_default();
+    let Published { everywhere, settled, .. } = publisher.look().unwrap_or_default();
     let judge = |cas: &[CertificateDer<'static>], identity: &Identity| {
         Trust::of(cas.to_vec()).verify(&identity.chain, &host, now)
     };

@@ -24,6 +24,11 @@ impl Pause {
         self.until = Some(now + self.length);
     }
 
+    /// Begins, and lasts for exactly this long.
+    pub(super) fn begin_for(&mut self, length: Duration, now: Instant) {
+        *self = Pause { length, until: Some(now + length) };
+    }
+
     /// There is none any more, and the next one is short.
     pub(super) fn end(&mut self) {
         *self = Pause::default();

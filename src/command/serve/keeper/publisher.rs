@@ -14,7 +14,7 @@ use super::Shown;
 use super::contest::{Contest, Place};
 use super::judge::Judge;
 use super::pause::Pause;
-use super::settled::Settled;
+use super::settled::{Published, Settled};
 use crate::certificate::bundle;
 use crate::cluster::in_words;
 use crate::cluster::webhook::{Configuration, Entry, Seen};
@@ -96,12 +96,10 @@ impl Publisher {
         [self.write.until(), self.contest.when(), self.judge.when(), self.settled.next(looked)]
     }
 
-    /// Takes in what is published now: the CAs that every entry has, if that is known yet, and those that every API
-    /// server knows by now.
-    pub(super) fn look(&mut self) -> (Option<Vec<CertificateDer<'static>>>, Vec<CertificateDer<'static>>) {
-        let (everywhere, settled) = self.settled.see(&self.entries(), Instant::now());
-        let has_seen = *self.seen.borrow() != Seen::NotYet;
-        (has_seen.then_some(everywhere), settled)
+    /// Takes in what is published now, if that is known yet.
+    pub(super) fn look(&mut self) -> Option<Published> {
+        let published = self.settled.see(&self.entries(), Instant::now());
+        (*self.seen.borrow() != Seen::NotYet).then_some(published)
     }
 
     /// Whether nobody calls us, as far as we know.
@@ -116,16 +114,25 @@ impl Publisher {
         }
     }
 
-    /// Publishes these where they are missing, unless somebody else insists on something else.
-    pub(super) async fn publish(&mut self, ours: &[CertificateDer<'static>], shown: &Shown) {
+    /// Publishes these where they are missing, and takes away those that are withdrawn or over, unless somebody else insists
+    /// on something else.
+    pub(super) async fn publish(
+        &mut self,
+        ours: &[CertificateDer<'static>],
+        withdrawn: &[CertificateDer<'static>],
+        shown: &Shown,
+    ) {
         let entries = self.entries();
         self.see(&entries, ours, shown);
         let (now, wall) = (Instant::now(), SystemTime::now());
+        let is_over = |certificate: &CertificateDer<'static>| {
+            withdrawn.contains(certificate) || bundle::is_over(certificate, wall)
+        };
         let amend = |entry: &Entry| {
             let place = |certificate: &CertificateDer<'static>| (entry.name.clone(), certificate.clone());
             let ours = ours.iter().filter(|certificate| !self.contest.rests(&place(certificate), now));
             let is_over = |certificate: &CertificateDer<'static>| {
-                bundle::is_over(certificate, wall) && !self.contest.insists(&place(certificate), now)
+                is_over(certificate) && !self.contest.insists(&place(certificate), now)
             };
             bundle::amended(&entry.bundle, ours, is_over)
         };
@@ -137,7 +144,7 @@ impl Publisher {
                 self.write.end();
                 self.refused = None;
                 if published {
-                    let over = |(_, certificate): &Place| bundle::is_over(certificate, wall);
+                    let over = |(_, certificate): &Place| is_over(certificate);
                     self.contest.put(places(&entries, ours), places_of(&entries).filter(over), now);
                     info!(configuration = self.configuration.name(), cas = ours.len(), "published caBundle");
                 }

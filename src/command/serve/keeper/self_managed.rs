@@ -19,6 +19,13 @@ use crate::cluster::secret::{Seen, Shared, Stored};
 use crate::metrics::{Renewed, Trouble};
 use crate::server::probe::Condition;
 
+/// By how much a replica that remembers a CA is ahead of one that does not, when an empty Secret comes back: the first
+/// brings its CA back, the second would make another.
+const HEAD_START: Duration = Duration::from_secs(5);
+
+/// What puts the Secret back.
+const REMEDY: &str = "helm upgrade or kubectl apply, as it was installed, puts it back";
+
 /// How long things last.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::command::serve) struct Lifetimes {
@@ -43,6 +50,10 @@ pub(in crate::command::serve) struct SelfManaged {
     memory: Keyring,
     /// What the Secret held that could not be read, where it was logged.
     unreadable: Option<Unreadable>,
+    /// When we last saw the Secret, or saw that it is not there.
+    in_sight: SystemTime,
+    /// Why there is no Secret that we may fill, where that was logged.
+    unusable: Option<String>,
     /// Why the Secret could not be written.
     refused: Option<String>,
     /// Who signed what is shown.
@@ -71,6 +82,8 @@ impl SelfManaged {
             shown,
             memory,
             unreadable: None,
+            in_sight: SystemTime::now(),
+            unusable: None,
             refused: None,
             under: None,
             writes: Pause::default(),
@@ -79,36 +92,74 @@ impl SelfManaged {
 
     /// Does what is due, for ever.
     pub(in crate::command::serve) async fn run(mut self) {
-        let (mut seen, mut failing) = (self.secret.seen(), self.secret.failing());
+        let (mut seen, mut failing_now) = (self.secret.seen(), self.secret.failing());
         let mut ticks = interval(self.lifetimes.check);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let looked = Instant::now();
-            let (content, stored) = match seen.borrow_and_update().clone() {
+            let state = seen.borrow_and_update().clone();
+            let failing = failing_now.borrow_and_update().clone();
+            if failing.is_none() && state != Seen::NotYet {
+                self.in_sight = SystemTime::now();
+            }
+            let (content, stored) = match &state {
                 Seen::NotYet => (Content::NotSeen, None),
-                Seen::Absent => (Content::Absent, None),
-                Seen::Present(stored) => (self.understand(&stored), Some(stored)),
+                Seen::Present(stored) if stored.foreign_type().is_none() => (self.understand(stored), Some(stored)),
+                Seen::Absent | Seen::Present(_) => (Content::Absent, None),
             };
-            self.act(&content, stored.as_ref()).await;
-            self.tell(failing.borrow_and_update().as_deref());
-            let ours: Vec<_> = self.ours(&content);
-            self.publisher.publish(&ours, &self.shown).await;
+            self.report_unusable(&state);
+            self.act(&content, stored).await;
+            self.tell(failing.as_deref());
+            let (ours, withdrawn) = self.ours(&content);
+            self.publisher.publish(&ours, &withdrawn, &self.shown).await;
             self.publisher.judge(&self.shown).await;
             let [a, b, c, d] = self.publisher.when(looked);
             tokio::select! {
-                _ = ticks.tick() => {}
+                _ = ticks.tick() => self.count_unusable(),
                 Ok(()) = seen.changed() => {}
-                Ok(()) = failing.changed() => {}
+                Ok(()) = failing_now.changed() => {}
                 () = self.publisher.changed() => {}
                 () = until_first([a, b, c, d, self.writes.until()], looked) => {}
             }
         }
     }
 
-    /// Says that we do not see the Secret for the moment, or cannot write it. What is served is good all the same.
+    /// Logs that there is no Secret that we may fill, and that there is one again, once each.
+    fn report_unusable(&mut self, state: &Seen) {
+        let path = self.secret.path();
+        let why = match state {
+            Seen::NotYet => return,
+            Seen::Absent => Some(format!("{path} is not there; {REMEDY}")),
+            Seen::Present(stored) => {
+                stored.foreign_type().map(|type_| format!("{path} is of type {type_}, not Opaque; delete it: {REMEDY}"))
+            }
+        };
+        if why == self.unusable {
+            return;
+        }
+        if let Some(why) = &why {
+            error!(why, "the Secret of the CA cannot be used; the CA is not renewed");
+        } else {
+            info!("the Secret of the CA can be used again");
+            if self.memory.certificates().next().is_none() {
+                self.writes.begin_for(HEAD_START, Instant::now());
+            }
+        }
+        self.unusable = why;
+        self.count_unusable();
+    }
+
+    /// Counts it as a failure that goes on, so that an alert tells of it.
+    fn count_unusable(&self) {
+        if self.unusable.is_some() {
+            self.shown.metrics.certificate_failed(Trouble::Secret);
+        }
+    }
+
+    /// Says that we do not see the Secret for the moment, or cannot fill or write it. What is served is good all the same.
     fn tell(&self, failing: Option<&str>) {
         let refused = self.refused.as_ref().map(|why| format!("failed to write it: {why}"));
-        match failing.map(str::to_owned).or(refused) {
+        match failing.map(str::to_owned).or(self.unusable.clone()).or(refused) {
             Some(why) => self.shown.conditions.lack(Condition::Certificate, format!("Secret of the CA: {why}")),
             None if self.shown.identity.is_some() => self.shown.conditions.meet(Condition::Certificate),
             None => {}
@@ -116,7 +167,11 @@ impl SelfManaged {
     }
 
     fn understand(&mut self, stored: &Stored) -> Content {
-        match Keyring::read(&stored.data()) {
+        let data = stored.data();
+        if Keyring::is_missing_in(&data) {
+            return Content::Empty;
+        }
+        match Keyring::read(&data) {
             Ok(keyring) => {
                 if self.memory != keyring {
                     if let Some(ends) = keyring.ends() {
@@ -142,11 +197,21 @@ impl SelfManaged {
     /// Plans, and does what is planned.
     async fn act(&mut self, content: &Content, stored: Option<&Stored>) {
         let now = SystemTime::now();
-        let (published, settled) = self.publisher.look();
+        let published = self.publisher.look();
+        let of_published = published.as_ref();
         let served = self.under.as_ref().zip(self.shown.identity.as_ref());
         let served = served.map(|(under, identity)| Served { under, validity: identity.validity });
-        let memory = &self.memory;
-        let known = Known { now, content, memory, served, published: published.as_deref(), settled: &settled };
+        let known = Known {
+            now,
+            content,
+            memory: &self.memory,
+            in_sight: self.in_sight,
+            leaf: self.lifetimes.leaf,
+            served,
+            published: of_published.map(|published| &*published.everywhere),
+            settled: of_published.map(|published| &*published.settled).unwrap_or_default(),
+            anywhere: of_published.map(|published| &*published.anywhere).unwrap_or_default(),
+        };
         for step in plan(&known) {
             match step {
                 Step::Serve(under) => self.serve(under, now),
@@ -183,6 +248,8 @@ impl SelfManaged {
 
     /// Whether it is stored, by us.
     async fn store(&mut self, keyring: &Keyring, over: Option<&Stored>) -> bool {
+        // Nothing is planned to be stored where there is no Secret.
+        let Some(over) = over else { return false };
         let written = timeout(DEADLINE, self.secret.store(keyring.write(), over)).await;
         self.writes.begin(Instant::now());
         let why = match written {
@@ -199,13 +266,21 @@ impl SelfManaged {
         false
     }
 
-    /// The CAs that have to be published: those of the Secret, and the one that is served under.
-    fn ours(&self, content: &Content) -> Vec<CertificateDer<'static>> {
+    /// The CAs that have to be published: those of the Secret, and the one that is served under; and those that nobody needs
+    /// any more.
+    fn ours(&self, content: &Content) -> (Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>) {
         let keyring = match content {
             Content::Holds(keyring) => keyring,
             _ => &self.memory,
         };
+        let (now, leaf) = (SystemTime::now(), self.lifetimes.leaf);
         let under = self.under.iter().map(Authority::certificate).filter(|under| !keyring.holds(under));
-        keyring.unended(SystemTime::now()).chain(under).cloned().collect()
+        let needed = keyring.needed(now, leaf).chain(under).cloned().collect();
+        // What we only remember may have been changed by others since.
+        let withdrawn = match content {
+            Content::Holds(keyring) => keyring.withdrawn(now, leaf).cloned().collect(),
+            _ => Vec::new(),
+        };
+        (needed, withdrawn)
     }
 }

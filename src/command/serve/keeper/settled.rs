@@ -9,6 +9,17 @@ use tokio::time::Instant;
 use crate::certificate::bundle;
 use crate::cluster::webhook::Entry;
 
+/// The CAs of the entries.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    /// Those that any entry has.
+    pub(super) anywhere: Vec<CertificateDer<'static>>,
+    /// Those that every entry has.
+    pub(super) everywhere: Vec<CertificateDer<'static>>,
+    /// Those of them that have been there long enough.
+    pub(super) settled: Vec<CertificateDer<'static>>,
+}
+
 /// The CAs that every entry has, and since when.
 #[derive(Debug)]
 pub(super) struct Settled {
@@ -23,24 +34,24 @@ impl Settled {
         Settled { everywhere: HashMap::new(), settle }
     }
 
-    /// Takes in what is published now: the CAs that every entry has, and those that have been there long enough.
-    pub(super) fn see(
-        &mut self,
-        entries: &[Entry],
-        now: Instant,
-    ) -> (Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>) {
-        let mut bundles = entries.iter().map(|entry| bundle::read(&entry.bundle));
-        let mut everywhere = bundles.next().unwrap_or_default();
-        for bundle in bundles {
-            everywhere.retain(|certificate| bundle.contains(certificate));
-        }
+    /// Takes in what is published now.
+    pub(super) fn see(&mut self, entries: &[Entry], now: Instant) -> Published {
+        let bundles: Vec<_> = entries.iter().map(|entry| bundle::read(&entry.bundle)).collect();
+        let mut everywhere = bundles.first().cloned().unwrap_or_default();
+        everywhere.retain(|certificate| bundles.iter().all(|bundle| bundle.contains(certificate)));
         self.everywhere.retain(|certificate, _| everywhere.contains(certificate));
         for certificate in &everywhere {
             self.everywhere.entry(certificate.clone()).or_insert(now);
         }
         let settled = self.everywhere.iter().filter(|(_, since)| now >= **since + self.settle);
         let settled = settled.map(|(certificate, _)| certificate.clone()).collect();
-        (everywhere, settled)
+        let mut anywhere = Vec::new();
+        for certificate in bundles.into_iter().flatten() {
+            if !anywhere.contains(&certificate) {
+                anywhere.push(certificate);
+            }
+        }
+        Published { anywhere, everywhere, settled }
     }
 
     /// When the next has been there long enough, after a time.
