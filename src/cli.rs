@@ -178,7 +178,7 @@ pub struct Times {
     /// Between two counts of the pods without our status; in the middle, for replicas drift apart.
     #[arg(long, value_name = "TIME", hide = true, default_value = "300s", value_parser = value::interval)]
     pub count: Duration,
-    /// Pods in one page of a count: etcd takes objects up to 1.5 MiB, so fifty of the largest fit into the chart's memory.
+    /// Pods in one page of a count. We hold one at a time, but the API server holds the page.
     #[arg(long, value_name = "NUMBER", hide = true, default_value = "50", value_parser = clap::value_parser!(u32).range(1..))]
     pub count_page: u32,
     /// From the first signal to the end of accepting: a cluster needs about 15 s, without this, to send its calls

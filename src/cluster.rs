@@ -13,12 +13,17 @@ use crate::metrics::Metrics;
 
 pub mod claims;
 pub mod events;
+mod backoff;
+mod collection;
 mod live;
 pub mod namespaces;
 mod object;
 mod observed;
 pub mod pods;
+mod projection;
+mod reflector;
 pub mod secret;
+mod skipped;
 mod store;
 mod watching;
 pub mod webhook;

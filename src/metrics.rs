@@ -21,9 +21,10 @@ pub mod missed;
 mod process;
 
 use label::{
-    Answer, Event, Failure, Handshake, LeftOut, LiveRead, PodCount, Renewal, Review, SettingsFile, Shed, WatchError,
+    Answer, Event, Failure, Handshake, LeftOut, LiveRead, PodCount, Renewal, Review, SettingsFile, Shed, SkippedObject,
+    WatchError,
 };
-pub use label::{Bound, Counting, Kind, Read, Reading, Renewed, Shake, Told, Trouble};
+pub use label::{Bound, Counting, Kind, Read, Reading, Renewed, Shake, Skip, Told, Trouble};
 use missed::Missed;
 
 /// What a reader of `OpenMetrics` asks for.
@@ -47,6 +48,7 @@ pub struct Metrics {
     shed: Family<Shed, Counter>,
     live_reads: Family<LiveRead, Counter>,
     watch_errors: Family<WatchError, Counter>,
+    objects_skipped: Family<SkippedObject, Counter>,
     settings_file: Family<SettingsFile, Counter>,
     certificate_ends: Gauge,
     authority_ends: Gauge,
@@ -80,6 +82,7 @@ impl Default for Metrics {
             shed: Family::default(),
             live_reads: Family::default(),
             watch_errors: Family::default(),
+            objects_skipped: Family::default(),
             settings_file: Family::default(),
             certificate_ends: Gauge::default(),
             authority_ends: Gauge::default(),
@@ -118,6 +121,8 @@ impl Metrics {
         let help = "Reads of what a watch did not have yet, by kind and result";
         ours.register("live_reads", help, self.live_reads.clone());
         ours.register("watch_errors", "Errors of the watches, by kind", self.watch_errors.clone());
+        let help = "Objects whose facts are not known, by kind and reason";
+        ours.register("objects_skipped", help, self.objects_skipped.clone());
         let help = "Readings of a settings file whose content was new, by result";
         ours.register("settings_file", help, self.settings_file.clone());
         let help = "When the served certificate ends, in Unix time";
@@ -155,6 +160,11 @@ impl Metrics {
         }
         for kind in [Kind::Claim, Kind::Configuration, Kind::Namespace, Kind::Secret] {
             self.watch_errors.get_or_create(&WatchError { kind }).inc_by(0);
+        }
+        for kind in [Kind::Claim, Kind::Namespace, Kind::Pod] {
+            for reason in [Skip::Full, Skip::Unreadable] {
+                self.objects_skipped.get_or_create(&SkippedObject { kind, reason }).inc_by(0);
+            }
         }
         for what in [Renewed::Authority, Renewed::Leaf] {
             self.renewals.get_or_create(&Renewal { what }).inc_by(0);
@@ -229,6 +239,11 @@ impl Metrics {
     /// Counts an error of a watch.
     pub fn watch_failed(&self, kind: Kind) {
         self.watch_errors.get_or_create(&WatchError { kind }).inc();
+    }
+
+    /// Counts an object whose facts are not known.
+    pub fn skipped(&self, kind: Kind, reason: Skip) {
+        self.objects_skipped.get_or_create(&SkippedObject { kind, reason }).inc();
     }
 
     /// Counts a certificate that came in place of another or of none, and remembers when it ends.

@@ -4,28 +4,33 @@
 //! outlives its page.
 
 use std::fmt;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use k8s_openapi::api::core::v1;
-use kube::api::ListParams;
-use kube::core::Request;
 use kube::{Client, Resource as _};
-use serde::Deserialize;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
+use super::backoff::random;
+use super::collection::{self, Collection, Error};
 use super::namespaces::Namespaces;
+use super::projection::Fields;
+use super::reflector::Object;
+use super::skipped::Skipped;
 use super::webhook::Seen;
 use crate::admission::component::LABELS;
 use crate::admission::missed::is_missed;
-use crate::admission::pod::{Pod, Text};
-use crate::metrics::{Counting, Metrics};
+use crate::admission::pod::Pod;
+use crate::metrics::{Counting, Kind, Metrics, Skip};
 
-/// For one page: nobody waits for it.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// Bytes of one pod's annotations, and of its labels that matter. The API server takes 256 KiB of annotations, each of whose
+/// characters it writes as six at most, and an object of 1.5 MiB.
+const STRINGS: usize = 2 << 20;
+
+/// What all labels begin with by which a pod is judged.
+const LABELLED: &str = "nvidia.com/";
 
 /// Pods that have ended are no more without caches than with them. Metadata does not tell, so the API server is asked.
 const NOT_ENDED: &str = "status.phase!=Failed,status.phase!=Succeeded";
@@ -36,37 +41,10 @@ pub struct Pods {
     namespaces: Arc<Namespaces>,
     /// The configuration by which we are called, if it is watched: it may exclude namespaces.
     called: Option<watch::Receiver<Seen>>,
-    /// Pods in one page, whose text is held as a whole.
+    /// Pods in one page.
     page: u32,
+    skipped: Skipped,
     metrics: Arc<Metrics>,
-}
-
-/// Why there is no number.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error(transparent)]
-    Asked(#[from] kube::Error),
-    #[error("failed to read the list: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("there was no answer within {} s", DEADLINE.as_secs())]
-    Late(#[from] tokio::time::error::Elapsed),
-    #[error("failed to write the question: {0}")]
-    Question(#[from] kube::core::request::Error),
-}
-
-/// A `PartialObjectMetadataList`, its pods as the core reads them.
-#[derive(Deserialize)]
-struct Page<'a> {
-    #[serde(borrow)]
-    metadata: Option<Next<'a>>,
-    #[serde(borrow)]
-    items: Option<Vec<Pod<'a>>>,
-}
-
-#[derive(Deserialize)]
-struct Next<'a> {
-    #[serde(borrow, rename = "continue")]
-    token: Option<Text<'a>>,
 }
 
 impl Pods {
@@ -79,7 +57,7 @@ impl Pods {
         metrics: &Arc<Metrics>,
     ) -> Self {
         let (client, namespaces, metrics) = (client.clone(), Arc::clone(namespaces), Arc::clone(metrics));
-        Pods { client, namespaces, called, page, metrics }
+        Pods { client, namespaces, called, page, skipped: Skipped::new(Kind::Pod, &metrics), metrics }
     }
 
     /// Counts for ever, at first as soon as the namespaces are known. A count that fails leaves the last number, which
@@ -139,21 +117,35 @@ impl Pods {
     }
 
     async fn missed(&self, namespace: &str) -> Result<u64, Error> {
+        let path = v1::Pod::url_path(&(), Some(namespace));
         let mut missed = 0;
         for labels in selectors() {
-            let mut parameters = ListParams::default().labels(&labels).fields(NOT_ENDED).limit(self.page);
+            let collection = Collection::new(&self.client, path.clone(), true, fields()).labelled(&labels);
+            let mut parameters = collection.parameters().fields(NOT_ENDED).limit(self.page);
             loop {
-                let request = Request::new(v1::Pod::url_path(&(), Some(namespace))).list_metadata(&parameters)?;
-                let text = timeout(DEADLINE, self.client.request_text(request)).await??;
-                let Page { metadata, items } = serde_json::from_str(&text)?;
-                missed += items.iter().flatten().filter(|pod| is_missed(pod)).map(|_| 1).sum::<u64>();
-                let token = metadata.and_then(|list| list.token).filter(|token| !token.is_empty());
-                let Some(token) = token else { break };
+                let page = collection.page(&parameters, |kept| {
+                    let pod = Object::read(&kept.text, kept.cut, |text| {
+                        let pod: Pod<'_> = serde_json::from_slice(text)?;
+                        Ok(is_missed(&pod))
+                    });
+                    match pod.value {
+                        Ok(is_missed) => missed += u64::from(is_missed),
+                        // The number is without it; the API server stores no such pod.
+                        Err(why) => self.skipped.count(Skip::Unreadable, namespace, &pod.name, &why),
+                    }
+                });
+                let Some(token) = page.await?.next.filter(|token| !token.is_empty()) else { break };
                 parameters = parameters.continue_token(&token);
             }
         }
         Ok(missed)
     }
+}
+
+/// What is read of a pod: `is_missed` looks at nothing else of metadata.
+fn fields() -> Fields {
+    let labels = ("labels", Fields::Strings(LABELLED, STRINGS));
+    collection::object(vec![labels, ("annotations", Fields::Strings("", STRINGS))], Vec::new())
 }
 
 /// Selectors that together select every pod with a component label, each once: selectors know no `or`.
@@ -167,9 +159,7 @@ fn selectors() -> impl Iterator<Item = String> {
 /// Nine to eleven tenths of a time: replicas that began together drift apart, and the API server is not asked by all at
 /// once.
 fn spread(every: Duration) -> Duration {
-    // Every hasher has other keys, so an empty one is a die.
-    let [die, ..] = RandomState::new().build_hasher().finish().to_le_bytes();
-    every.mul_f64(0.9 + 0.2 * f64::from(die) / 255.0)
+    every.mul_f64(0.9 + 0.2 * random())
 }
 
 impl fmt::Debug for Pods {
@@ -182,7 +172,10 @@ impl fmt::Debug for Pods {
 mod tests {
     use std::time::Duration;
 
-    use super::{Page, is_missed, selectors, spread};
+    use serde_json::json;
+
+    use super::{LABELLED, LABELS, Pod, fields, is_missed, selectors, spread};
+    use crate::cluster::projection::{Part, Projection};
 
     #[test]
     fn each_pod_is_selected_once() {
@@ -195,18 +188,30 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_metadata_is_read_as_pods() {
-        let json = r#"{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/v1",
-            "metadata":{"resourceVersion":"7","continue":"token","remainingItemCount":3},"items":[
-            {"kind":"PartialObjectMetadata","metadata":{"name":"a","labels":{"nvidia.com/dynamo-component":"w"}}},
-            {"metadata":{"name":"b","labels":{"nvidia.com/dynamo-component":"w"},
-                "annotations":{"dynamo-cache.io/status":"{}"},"managedFields":[{"manager":"kubelet"}]}}]}"#;
-        let page: Page<'_> = serde_json::from_str(json).unwrap();
-        assert_eq!(&*page.metadata.unwrap().token.unwrap(), "token");
-        let missed: Vec<_> = page.items.unwrap().iter().map(is_missed).collect();
-        assert_eq!(missed, [true, false]);
-        let empty: Page<'_> = serde_json::from_str(r#"{"metadata":{},"items":null}"#).unwrap();
-        assert!(empty.items.is_none() && empty.metadata.unwrap().token.is_none());
+    fn what_is_kept_of_a_pod_tells_whether_it_was_missed() {
+        let metadata = |annotations: serde_json::Value| {
+            json!({"name": "a", "labels": {"nvidia.com/dynamo-component": "w", "app": "x".repeat(63)},
+                "annotations": annotations, "managedFields": [{"manager": "kubelet"}]})
+        };
+        let full = "<".repeat(260_000);
+        for (annotations, missed) in [
+            (json!({}), true),
+            (json!({"dynamo-cache.io/status": "{}"}), false),
+            (json!({"dynamo-cache.io/inject": "false"}), false),
+            (json!({"large": "x".repeat(200_000)}), true),
+            (json!({"large": full}), false),
+        ] {
+            // As the API server writes it.
+            let json = json!({"metadata": metadata(annotations)}).to_string().replace('<', "\\u003c");
+            let (fields, mut json) = (fields(), json.as_bytes());
+            let Ok(Some(Part::Document(kept))) = Projection::new(&fields).advance(&mut json) else {
+                panic!("one document")
+            };
+            let pod: Pod<'_> = serde_json::from_slice(&kept.text).unwrap();
+            assert!(!kept.cut);
+            assert_eq!(is_missed(&pod), missed);
+            assert!(LABELS.iter().all(|label| label.starts_with(LABELLED)));
+        }
     }
 
     #[test]

@@ -42,6 +42,13 @@ pub(super) struct WatchError {
     pub(super) kind: Kind,
 }
 
+/// The labels of `objects_skipped`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct SkippedObject {
+    pub(super) kind: Kind,
+    pub(super) reason: Skip,
+}
+
 /// The label of `settings_file`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct SettingsFile {
@@ -105,8 +112,19 @@ pub enum Kind {
     Configuration,
     /// Namespaces that opted in.
     Namespace,
+    /// Pods of those; they are listed, and not watched.
+    Pod,
     /// The Secret that the replicas share.
     Secret,
+}
+
+/// Why nothing is known of an object.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum Skip {
+    /// So much is stored already.
+    Full,
+    /// What is used of it is not what we expect, or more than is taken.
+    Unreadable,
 }
 
 /// What was renewed.
@@ -217,6 +235,12 @@ impl EncodeLabelValue for Reading {
 }
 
 impl EncodeLabelValue for Shake {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        word(self, encoder)
+    }
+}
+
+impl EncodeLabelValue for Skip {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         word(self, encoder)
     }
