@@ -31,14 +31,15 @@ fn reviewed(webhook: &Webhook, namespace: &str) -> Value {
 }
 
 /// Waits until a pod gets its model cache, or until it does not.
-fn wait_for_model(webhook: &Webhook, namespace: &str, there: bool) {
+pub(crate) fn wait_for_model(webhook: &Webhook, namespace: &str, there: bool) {
     wait_for(&format!("a pod with{} its model cache", if there { "" } else { "out" }), || {
         let status = reviewed(webhook, namespace);
         if (status["containers"]["main"][0] == "model") == there { Ok(()) } else { Err(status.to_string()) }
     });
 }
 
-fn wait_for_page(webhook: &Webhook, words: &str) {
+/// Waits until `/readyz?verbose` has these words.
+pub(crate) fn wait_for_page(webhook: &Webhook, words: &str) {
     wait_for(words, || {
         let page = webhook.page("/readyz?verbose").body;
         if page.contains(words) { Ok(()) } else { Err(page) }

@@ -210,12 +210,18 @@ impl ControlPlane {
 
 /// Waits until `look` sees what it looks for; what it last saw instead is in the message when the deadline has passed.
 #[track_caller]
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+pub(crate) fn wait_for<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
+    wait_within(DEADLINE, what, look)
+}
+
+/// The same for what takes longer than anything else here.
+#[track_caller]
+pub(crate) fn wait_within<T>(deadline: Duration, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let begun = Instant::now();
     loop {
         match look() {
             Ok(seen) => return seen,
-            Err(why) => assert!(begun.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain for {what}: {why}"),
+            Err(why) => assert!(begun.elapsed() < deadline, "waited {deadline:?} in vain for {what}: {why}"),
         }
         #[allow(clippy::disallowed_methods, reason = "the one place where the tests pause, between two looks")]
         std::thread::sleep(Duration::from_millis(100));

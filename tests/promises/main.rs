@@ -52,4 +52,5 @@ mod tenant_on_cluster;
 mod tool;
 mod tool_on_cluster;
 mod try_on_cluster;
+mod watches_on_cluster;
 mod webhook;

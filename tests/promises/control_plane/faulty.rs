@@ -29,10 +29,23 @@ pub(crate) struct Faulty {
     _served: JoinSet<()>,
 }
 
+/// What becomes of a watch.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Watching {
+    /// It is answered, and ends at once.
+    EndsAtOnce,
+    /// It is answered that its version is gone, as an event.
+    IsGone,
+    /// The API server answers.
+    #[default]
+    Passes,
+}
+
 struct Faults {
     client: kube::Client,
     /// What is answered instead of asking.
     refuses: Mutex<Option<StatusCode>>,
+    watching: Mutex<Watching>,
     /// A watch ends when this changes.
     cuts: watch::Sender<usize>,
     /// Watches that were begun.
@@ -52,6 +65,7 @@ impl Faulty {
         let faults = Arc::new(Faults {
             client,
             refuses: Mutex::default(),
+            watching: Mutex::default(),
             cuts: watch::Sender::default(),
             watches: AtomicUsize::new(0),
         });
@@ -80,6 +94,11 @@ impl Faulty {
         *self.faults.refuses.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 
+    /// Answers every watch so from now on.
+    pub(crate) fn watching(&self, watching: Watching) {
+        *self.faults.watching.lock().unwrap_or_else(PoisonError::into_inner) = watching;
+    }
+
     /// How many watches were begun so far, of whatever.
     pub(crate) fn watches(&self) -> usize {
         self.faults.watches.load(Relaxed)
@@ -102,6 +121,15 @@ async fn pass(State(faults): State<Arc<Faults>>, request: Request) -> Response {
     let mut cuts = faults.cuts.subscribe();
     if request.uri().query().is_some_and(|query| query.contains("watch=")) {
         faults.watches.fetch_add(1, Relaxed);
+        let watching = *faults.watching.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = [(header::CONTENT_TYPE, "application/json")];
+        let gone = json!({"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "status": "Failure",
+            "code": 410, "reason": "Expired", "message": "too old resource version"}});
+        match watching {
+            Watching::EndsAtOnce => return (head, String::new()).into_response(),
+            Watching::IsGone => return (head, format!("{gone}\n")).into_response(),
+            Watching::Passes => {}
+        }
     }
     let (mut head, body) = request.into_parts();
     head.headers.remove(header::HOST);
