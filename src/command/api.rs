@@ -1,7 +1,10 @@
 //! The API server, as the commands of a person ask it: objects as JSON, and errors in words.
 
+mod odd;
 mod way;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,6 +12,7 @@ use hyper::Request;
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::tell;
 use crate::cli::Cluster;
 
 /// For one answer: a person waits for it.
@@ -23,6 +27,8 @@ pub(super) struct Api {
     server: String,
     /// The namespace of `-n`, else of the kubeconfig's context.
     pub(super) namespace: String,
+    /// The lines about objects that were skipped, so that each is printed once.
+    skipped: RefCell<BTreeSet<String>>,
 }
 
 /// Why there is no answer.
@@ -44,12 +50,20 @@ pub(super) enum Error {
         /// The first cause.
         why: String,
     },
+    /// It answered with an object that cannot be read.
+    #[error("{path} could not be read: {why}")]
+    Unreadable {
+        /// The object's path.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 impl Error {
     /// Whether asking again may well be answered otherwise: what is wrong is not what was asked.
     pub(super) fn may_pass(&self) -> bool {
-        !matches!(self, Error::Refused { code: 400..=428 | 430..=499, .. })
+        !matches!(self, Error::Refused { code: 400..=428 | 430..=499, .. } | Error::Unreadable { .. })
     }
 
     /// Whether the person, or their ServiceAccount, is not allowed to ask.
@@ -76,21 +90,22 @@ impl Api {
         config.default_retry = false;
         let (server, default) = (config.cluster_url.to_string(), config.default_namespace.clone());
         let client = kube::Client::try_from(config).context("failed to make a client of the cluster")?;
-        Ok(Api { client, server, namespace: options.namespace.clone().unwrap_or(default) })
+        Ok(Api { client, server, namespace: options.namespace.clone().unwrap_or(default), skipped: RefCell::default() })
     }
 
     /// An object; none where it is not there, or the API server knows no such kind.
     ///
     /// # Errors
-    /// The API server refuses, or was not reached.
+    /// The API server refuses, or was not reached; the object cannot be read.
     pub(super) async fn get(&self, path: &str) -> Result<Option<Value>, Error> {
         match self.send("GET", path, None).await {
             Err(Error::Refused { code: 404, .. }) => Ok(None),
-            answer => answer.map(Some),
+            answer => self.object(path, &answer?).map(Some),
         }
     }
 
-    /// All objects of a list, each with its kind, read page by page; none where the API server knows no such kind.
+    /// All objects of a list, each with its kind and without its `managedFields`, read page by page; none where the API
+    /// server knows no such kind. One that cannot be read is skipped, with a line on standard error that names it.
     ///
     /// # Errors
     /// The API server refuses, or was not reached.
@@ -105,29 +120,20 @@ impl Api {
     pub(super) async fn select(&self, path: &str, selector: &str) -> Result<Vec<Value>, Error> {
         let (mut objects, mut next) = (Vec::new(), String::new());
         loop {
-            let page = self.get(&format!("{path}?limit={PAGE}&{selector}{next}")).await?;
-            let Some(mut page) = page else { return Ok(objects) };
-            let kind = page.get("kind").and_then(Value::as_str).and_then(|kind| kind.strip_suffix("List"));
-            let kind = Value::from(kind.unwrap_or_default());
-            let version = page.get("apiVersion").cloned().unwrap_or_default();
-            let token = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
-            if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
-                for item in items {
-                    // Items do not repeat what the list says of them.
-                    let mut object = serde_json::Map::from_iter([
-                        ("apiVersion".to_owned(), version.clone()),
-                        ("kind".to_owned(), kind.clone()),
-                    ]);
-                    if let Value::Object(fields) = item {
-                        object.extend(fields);
-                    }
-                    objects.push(Value::Object(object));
+            let page = match self.send("GET", &format!("{path}?limit={PAGE}&{selector}{next}"), None).await {
+                Err(Error::Refused { code: 404, .. }) => return Ok(objects),
+                answer => odd::page(&answer?).map_err(|error| self.unreachable(error.to_string()))?,
+            };
+            for line in page.skipped {
+                if self.skipped.borrow_mut().insert(line.clone()) {
+                    tell(&line);
                 }
             }
-            if token.is_empty() {
+            objects.extend(page.objects);
+            if page.next.is_empty() {
                 return Ok(objects);
             }
-            next = format!("&continue={}", token.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"));
+            next = format!("&continue={}", page.next.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"));
         }
     }
 
@@ -136,7 +142,8 @@ impl Api {
     /// # Errors
     /// The API server refuses, or was not reached.
     pub(super) async fn create(&self, path: &str, object: &Value) -> Result<Value, Error> {
-        self.send("POST", path, Some(object)).await
+        let stored = self.send("POST", path, Some(object)).await?;
+        self.object(path, &stored)
     }
 
     /// Deletes an object, what it owns with it or before it; whether it was there.
@@ -157,13 +164,23 @@ impl Api {
     /// # Errors
     /// The API server refuses, or was not reached.
     pub(super) async fn text(&self, path: &str) -> Result<String, Error> {
-        let request = self.request("GET", path, None)?;
+        self.send("GET", path, None).await
+    }
+
+    async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<String, Error> {
+        let request = self.request(method, path, body)?;
         self.in_time(self.client.request_text(request)).await
     }
 
-    async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Error> {
-        let request = self.request(method, path, body)?;
-        self.in_time(self.client.request(request)).await
+    fn object(&self, path: &str, text: &str) -> Result<Value, Error> {
+        odd::object(text).map_err(|error| {
+            if serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok() {
+                Error::Unreadable { path: path.to_owned(), why: error.to_string() }
+            } else {
+                // No JSON at all: something between here and the API server has answered.
+                self.unreachable(error.to_string())
+            }
+        })
     }
 
     async fn in_time<T>(&self, answer: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Error> {

@@ -25,6 +25,8 @@ pub(super) fn documents(text: &str) -> Result<Vec<Document>, Error> {
             Some(Ok(Unique(value))) => documents.push(Document { at, value }),
             Some(Err(error)) => {
                 let message = error.to_string();
+                // serde_json's limit, in the words that the YAML reader has for its own.
+                let message = message.replace("recursion limit exceeded", "this is nested more than 127 levels deep");
                 // The place is told separately.
                 let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
                 let at = Position { line: error.line(), column: error.column().max(1) };
