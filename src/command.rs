@@ -73,8 +73,14 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Prints to standard output. A reader that has gone away, as in `… | head`, has what it wanted.
+/// Prints to standard output, for eyes: nothing in it commands a terminal.
 fn print(text: &str) -> anyhow::Result<()> {
+    print_exact(&screen::visible(text))
+}
+
+/// Prints to standard output as it is: what programs read, and what is coloured, its parts made visible before. A reader
+/// that has gone away, as in `… | head`, has what it wanted.
+fn print_exact(text: &str) -> anyhow::Result<()> {
     let mut output = io::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("failed to write the output"),
@@ -89,7 +95,7 @@ fn tell_all<'n>(notes: impl IntoIterator<Item = &'n String>) {
     }
 }
 
-/// Prints lines to standard error; nobody can be told when that fails.
+/// Prints lines to standard error, for eyes; nobody can be told when that fails.
 pub fn tell(lines: &str) {
-    let _ = writeln!(io::stderr().lock(), "{lines}");
+    let _ = writeln!(io::stderr().lock(), "{}", screen::visible(lines));
 }

@@ -18,7 +18,7 @@ use anyhow::bail;
 use serde_json::Value;
 
 use super::api::{self, Api};
-use super::{Stopped, diff, installed, opt_in, print, room};
+use super::{Stopped, diff, installed, opt_in, print, print_exact, room};
 use crate::cli::{Check, CheckOutput};
 
 use report::Report;
@@ -49,7 +49,7 @@ pub(super) fn run(options: &Check) -> anyhow::Result<()> {
     })?;
     report.is_written()?;
     match options.output {
-        CheckOutput::Json => print(&report.json())?,
+        CheckOutput::Json => print_exact(&report.json())?,
         CheckOutput::Text => print(&report.summary())?,
     }
     if let Some(stopped) = stopped {

@@ -3,7 +3,7 @@
 use clap::CommandFactory as _;
 use clap_complete::{Shell, generate};
 
-use super::print;
+use super::print_exact;
 use crate::cli::{Cli, Completion, CompletionShell};
 
 /// Runs `completion`.
@@ -20,5 +20,5 @@ pub(super) fn run(options: &Completion) -> anyhow::Result<()> {
     generate(shell, &mut Cli::command(), "dynamo-cache", &mut script);
     let script = String::from_utf8(script)?;
     // For bash, clap_complete 4.6 writes a name with a hyphen in two ways, and neither finds the other.
-    print(&script.replace("dynamo__subcmd__cache", "dynamo__cache"))
+    print_exact(&script.replace("dynamo__subcmd__cache", "dynamo__cache"))
 }

@@ -1,7 +1,7 @@
 //! Prints, checks or describes the settings file.
 
 use super::input::Input;
-use super::{print, tell};
+use super::{print, print_exact, tell};
 use crate::cli::Config;
 use crate::config;
 
@@ -18,7 +18,7 @@ pub(super) fn run(what: &Config) -> anyhow::Result<()> {
             }
             print(&format!("{} is valid\n", input.name))
         }
-        Config::Default => print(&config::default_file()),
-        Config::Schema => print(&format!("{:#}\n", config::schema())),
+        Config::Default => print_exact(&config::default_file()),
+        Config::Schema => print_exact(&format!("{:#}\n", config::schema())),
     }
 }

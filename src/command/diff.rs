@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use diffy::DiffOptions;
 use serde_json::Value;
 
+use super::screen::visible;
 use crate::yaml;
 
 const RED: &str = "\u{1b}[31m";
@@ -21,7 +22,7 @@ pub(super) fn wants_colour() -> bool {
     std::io::stdout().is_terminal() && !refused && !dumb
 }
 
-/// The difference, with three lines around it; empty where there is none.
+/// The difference for eyes, with three lines around it; empty where there is none. Print it as it is: colour is in it.
 pub(super) fn unified(name: &str, before: &Value, after: &Value, coloured: bool) -> String {
     if before == after {
         return String::new();
@@ -30,7 +31,8 @@ pub(super) fn unified(name: &str, before: &Value, after: &Value, coloured: bool)
     let mut options = DiffOptions::new();
     options.set_original_filename(name.to_owned()).set_modified_filename(name.to_owned());
     let diff = options.create_patch(&before, &after).to_string();
-    if coloured { diff.lines().enumerate().map(paint).collect() } else { diff }
+    let diff = visible(&diff);
+    if coloured { diff.lines().enumerate().map(paint).collect() } else { diff.into_owned() }
 }
 
 fn paint((number, line): (usize, &str)) -> String {

@@ -15,7 +15,7 @@ use super::api::{self, Api};
 use super::facts::Facts;
 use super::room::Room as Namespace;
 use super::world::Base;
-use super::{installed, print, tell, tell_all};
+use super::{installed, print, print_exact, tell, tell_all};
 use crate::admission::claim::Claims;
 use crate::admission::settings;
 use crate::cli::Download;
@@ -37,7 +37,12 @@ pub(super) fn run(options: &Download) -> anyhow::Result<()> {
     if options.offline {
         let base = Base::read(options.config.as_deref())?;
         tell_all(&base.notes);
-        return print(&documents(&objects(options, &base, &Facts::default(), options.cluster.namespace.as_deref())));
+        return print_exact(&documents(&objects(
+            options,
+            &base,
+            &Facts::default(),
+            options.cluster.namespace.as_deref(),
+        )));
     }
     api::ask(&options.cluster, async |api| {
         let webhook = installed::find(&api).await?;
@@ -53,7 +58,7 @@ pub(super) fn run(options: &Download) -> anyhow::Result<()> {
             return apply(&api, options, &base, &namespace.facts, &objects).await;
         }
         tell_all(&missing_claim(options, &base, &namespace.facts, &api.namespace));
-        print(&documents(&objects))
+        print_exact(&documents(&objects))
     })
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::change::{self, Changed};
 use super::input::Input;
 use super::world::World;
-use super::{print as print_text, tell};
+use super::{print_exact, tell};
 use crate::cli::Inject;
 use crate::yaml;
 
@@ -42,7 +42,7 @@ pub(super) fn run(options: &Inject) -> anyhow::Result<()> {
     {
         tell(&line);
     }
-    print_text(&print::documents(changed, options.output))
+    print_exact(&print::documents(changed, options.output))
 }
 
 /// A line about all objects that may have pods, and of which it is not known where.

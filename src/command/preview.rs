@@ -15,7 +15,7 @@ use super::opt_in::{self, NotAsked};
 use super::room::Room;
 use super::table::{aligned, why_not};
 use super::world::Base;
-use super::{diff, installed, print, tell, tell_all};
+use super::{diff, installed, print, print_exact, tell, tell_all};
 use crate::admission::plan::Cache;
 use crate::cli::{Preview, PreviewOutput};
 
@@ -24,14 +24,13 @@ use crate::cli::{Preview, PreviewOutput};
 /// # Errors
 /// The namespace is not there, or the cluster does not answer.
 pub(super) fn run(options: &Preview) -> anyhow::Result<()> {
-    let text = api::ask(&options.cluster, async |api| {
+    api::ask(&options.cluster, async |api| {
         let (changed, not_asked) = decide(&api, options.config.as_deref()).await?;
-        Ok(match options.output {
-            PreviewOutput::Diff => diffs(&changed),
-            PreviewOutput::Table => table(&changed, &api.namespace, not_asked.as_ref()),
-        })
-    })?;
-    print(&text)
+        match options.output {
+            PreviewOutput::Diff => print_exact(&diffs(&changed)),
+            PreviewOutput::Table => print(&table(&changed, &api.namespace, not_asked.as_ref())),
+        }
+    })
 }
 
 /// Everything with pods in the namespace, as the engine would change it, and why the webhook is not asked about it yet.

@@ -1,8 +1,50 @@
-//! Where a person sees how far something is: one line on a terminal that changes, elsewhere a line per change.
+//! What reaches a terminal: text that cannot command it, and one line that changes.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
 
 use super::tell;
+
+/// Text for eyes: control characters and those that turn the direction of text are written as their escapes.
+///
+/// A tenant writes annotations, commands and error messages; raw, an ESC in one moves the cursor of the person who reads it,
+/// and U+202E turns the rest of the line around. Line ends and tabs stay.
+pub(super) fn visible(text: &str) -> Cow<'_, str> {
+    if !text.contains(|c: char| c != '\n' && commands(c)) {
+        return text.into();
+    }
+    escaped(text, |c| c != '\n' && commands(c)).into()
+}
+
+/// The same for text that is one line, or a cell of a table: line ends are escapes too.
+pub(super) fn visible_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(commands) {
+        return text.into();
+    }
+    escaped(text, commands).into()
+}
+
+fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
+    let mut visible = String::with_capacity(text.len());
+    for c in text.chars() {
+        let _ = match c {
+            '\n' if is_escaped(c) => write!(visible, "\\n"),
+            '\r' => write!(visible, "\\r"),
+            c if is_escaped(c) && c.is_ascii() => write!(visible, "\\x{:02x}", u32::from(c)),
+            c if is_escaped(c) => write!(visible, "\\u{:04x}", u32::from(c)),
+            c => write!(visible, "{c}"),
+        };
+    }
+    visible
+}
+
+/// Whether a character does something to a terminal besides being there: controls (C0, DEL and C1), line ends of Unicode,
+/// and marks, embeddings, overrides and isolates of direction (Unicode Standard Annex 9).
+fn commands(c: char) -> bool {
+    (c.is_control() && c != '\t')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
 
 /// Standard error, and what is shown there.
 pub(super) struct Screen {
@@ -25,7 +67,7 @@ impl Screen {
         line.clone_into(&mut self.shown);
         if self.is_terminal {
             // Back to the line's beginning, and away with what was there.
-            let _ = write!(std::io::stderr().lock(), "\r\u{1b}[K{line}");
+            let _ = write!(std::io::stderr().lock(), "\r\u{1b}[K{}", visible_line(line));
         } else {
             tell(line);
         }
@@ -36,5 +78,18 @@ impl Screen {
         if self.is_terminal && !self.shown.is_empty() {
             tell("");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{visible, visible_line};
+
+    #[test]
+    fn what_commands_a_terminal_is_written_as_an_escape() {
+        let hostile = "a\u{1b}[2Jb\u{202e}c\u{9b}d\r\n\te\u{7f}\u{2069}\u{200f}ü✓";
+        assert_eq!(visible(hostile), "a\\x1b[2Jb\\u202ec\\u009bd\\r\n\te\\x7f\\u2069\\u200fü✓");
+        assert_eq!(visible_line("a\nb"), "a\\nb");
+        assert_eq!(visible("plain\n\ttext ✓ مرحبا"), "plain\n\ttext ✓ مرحبا");
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::screen::visible_line;
 use crate::admission::reason::Reason;
 
 /// Two spaces between columns, none after the last.
@@ -10,11 +11,12 @@ const GAP: &str = "  ";
 
 /// The rows, each column as wide as its widest cell, each line begun with `indent`.
 pub(super) fn aligned(indent: &str, rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|cell| visible_line(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let widest = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell)).max();
     let widths: Vec<_> = (0..columns).map(|column| widest(column).unwrap_or_default()).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = indent.to_owned();
         for (cell, wide) in row.iter().zip(&widths) {
             line += cell;

@@ -9,6 +9,7 @@ use clap::Parser as _;
 use serde_json::Value;
 
 use super::diff;
+use super::screen::visible;
 use super::serve::{self, Running};
 use crate::admission::reason::Reason;
 use crate::admission::settings::STATUS;
@@ -27,7 +28,7 @@ use question::Question;
 pub(super) fn run(options: &Try) -> anyhow::Result<()> {
     let question = Question::read(options.filename.as_deref())?;
     let answers = serve::runtime().context("failed to start threads")?.block_on(ask(&question))?;
-    super::print(&report(&question, &answers)?)
+    super::print_exact(&report(&question, &answers)?)
 }
 
 /// Starts what `serve` would start, asks it, and stops it.
@@ -62,18 +63,18 @@ fn report(question: &Question, answers: &Answers) -> anyhow::Result<String> {
     }
     report += "\nTold:\n";
     for warning in response.get("warnings").and_then(Value::as_array).into_iter().flatten() {
-        writeln!(report, "  warning  {}", warning.as_str().unwrap_or_default())?;
+        writeln!(report, "  warning  {}", visible(warning.as_str().unwrap_or_default()))?;
     }
     let reasons = response.pointer("/auditAnnotations/reasons").and_then(Value::as_str).unwrap_or_default();
     for reason in Reason::ALL.iter().filter(|reason| reasons.split(',').any(|code| code == reason.code())) {
         writeln!(report, "  reason   {reason}: {}. {}", reason.sentence(), reason.fix())?;
     }
     for (key, value) in response.get("auditAnnotations").and_then(Value::as_object).into_iter().flatten() {
-        writeln!(report, "  audit    {key}: {}", value.as_str().unwrap_or_default())?;
+        writeln!(report, "  audit    {key}: {}", visible(value.as_str().unwrap_or_default()))?;
     }
     let annotations = patched.pointer("/metadata/annotations");
     if let Some(status) = annotations.and_then(|annotations| annotations.get(STATUS)?.as_str()) {
-        writeln!(report, "  status   {status}")?;
+        writeln!(report, "  status   {}", visible(status))?;
     }
     writeln!(report, "\nAsked over HTTPS at https://{}/mutate:", answers.address)?;
     writeln!(report, "  first call   {:>10.3?}  with connection and TLS handshake", answers.first)?;

@@ -32,6 +32,7 @@ mod look_on_cluster;
 mod missed_on_cluster;
 mod network_policy_on_cluster;
 mod observed_on_cluster;
+mod odd_on_cluster;
 mod pair;
 mod probe_on_cluster;
 mod program;

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::command::print;
+use crate::command::print_exact;
+use crate::command::screen::{visible, visible_line};
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +91,7 @@ impl Report {
     fn line(&mut self, check: &str, state: State, text: String, hint: Option<String>) {
         let line = Line { group: self.group.clone(), check: check.to_owned(), state, text, hint };
         if let Some(coloured) = self.printed
-            && let Err(error) = print(&line.text(self.lines.last(), coloured))
+            && let Err(error) = print_exact(&line.text(self.lines.last(), coloured))
         {
             self.unwritten.get_or_insert(error);
         }
@@ -131,7 +132,7 @@ impl Line {
         let mut text = String::new();
         if before.is_none_or(|before| before.group != self.group) {
             let gap = if before.is_none() { "" } else { "\n" };
-            let _ = writeln!(text, "{gap}{}", self.group);
+            let _ = writeln!(text, "{gap}{}", visible_line(&self.group));
         }
         let (mark, colour) = match self.state {
             State::Bad => ("×", "\u{1b}[31m"),
@@ -140,9 +141,9 @@ impl Line {
             State::Warning => ("!", "\u{1b}[33m"),
         };
         let mark = if coloured { format!("{colour}{mark}\u{1b}[0m") } else { mark.to_owned() };
-        let _ = writeln!(text, "  {mark} {}", self.text);
+        let _ = writeln!(text, "  {mark} {}", visible(&self.text));
         if let Some(hint) = &self.hint {
-            let _ = writeln!(text, "      {hint}");
+            let _ = writeln!(text, "      {}", visible(hint));
         }
         text
     }
