@@ -35,6 +35,7 @@ pub(super) fn job(about: &Use, options: &Probe) -> Value {
     container["image"] = options.probe_image.as_str().into();
     container["command"] = vec!["sh", "-c", SCRIPT].into();
     container["env"][0]["value"] = about.place.as_str().into();
+    container["env"][1]["value"] = about.mount.get("mountPath").cloned().unwrap_or_default();
     container["volumeMounts"] = Value::Array(vec![about.mount.clone()]);
     job
 }
