@@ -20,8 +20,9 @@ pub use download::Download;
 pub use look::{Cluster, Explain, Preview, PreviewOutput, Status};
 pub use rest::{Completion, CompletionShell, Uninstall};
 
-/// The image of the Jobs that commands create: bash, and Python with pip.
-const IMAGE: &str = "docker.io/library/python:3.13-slim";
+/// The image of the Jobs that commands create: bash, and Python with pip. By its digest, since a tag can be moved; it is that
+/// of an index, for amd64 and arm64. `skopeo inspect --format "{{.Digest}}" docker://IMAGE` has that of a newer one.
+const IMAGE: &str = "docker.io/library/python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b";
 
 /// Gives every NVIDIA Dynamo pod its model cache, compile cache and Model Express address.
 #[derive(Debug, Parser)]

@@ -34,6 +34,7 @@ pub(super) fn run(options: &Download) -> anyhow::Result<()> {
     if !is_commit(&options.revision) {
         tell(&format!("revision {} may move: a commit is safer (--revision COMMIT)", options.revision));
     }
+    tell_all(&unencrypted(options));
     if options.offline {
         let base = Base::read(options.config.as_deref())?;
         tell_all(&base.notes);
@@ -60,6 +61,19 @@ pub(super) fn run(options: &Download) -> anyhow::Result<()> {
         tell_all(&missing_claim(options, &base, &namespace.facts, &api.namespace));
         print_exact(&documents(&objects))
     })
+}
+
+/// What goes over the network for all to read and change, where the hub is asked without TLS.
+fn unencrypted(options: &Download) -> Option<String> {
+    let endpoint = options.endpoint.as_ref()?;
+    endpoint.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("http://"))?;
+    let token = match &options.token_secret {
+        Some(secret) => format!("the token of Secret {secret}"),
+        None => format!("the token of Secret {}, where that is there,", job::TOKEN_SECRET),
+    };
+    Some(format!(
+        "warning: {endpoint} is not encrypted: {token} can be read on the way, and the model changed (--endpoint https://…)"
+    ))
 }
 
 /// Whether a revision is a commit's whole name, which always means the same files.

@@ -88,7 +88,10 @@ pub(super) fn waiting(pod: Option<&Value>, warning: Option<&str>) -> String {
     if let Some(message) = unscheduled.and_then(|condition| condition.get("message")?.as_str()) {
         return format!("waiting for a node: {message}");
     }
-    let state = pod.pointer("/status/containerStatuses/0/state/waiting");
+    // Containers that come before the others keep them waiting.
+    let pointers = ["/status/initContainerStatuses/0/state", "/status/containerStatuses/0/state"];
+    let mut states = pointers.into_iter().filter_map(|pointer| pod.pointer(pointer));
+    let state = states.find(|state| state.get("terminated").is_none()).and_then(|state| state.get("waiting"));
     let part = |key: &str| state.and_then(|state| state.get(key)?.as_str()).unwrap_or_default();
     match (part("reason"), part("message")) {
         ("", _) => "waiting for a node".to_owned(),

@@ -70,7 +70,7 @@ fn a_job_that_is_there_is_told_of_and_replaced_only_when_asked() {
     let first = uid();
     // The compile claim is not there, so it is not mounted.
     let pod = namespace.pod(&pod_of(&namespace));
-    assert_eq!(pod["spec"]["volumes"].as_array().unwrap().len(), 2, "{pod:#}");
+    assert_eq!(pod["spec"]["volumes"].as_array().unwrap().len(), 3, "{pod:#}");
 
     let said = namespace.dynamo_cache(&apply);
     assert_eq!((said.code, said.output.as_str()), (Some(1), ""));

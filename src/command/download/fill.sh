@@ -1,19 +1,26 @@
 set -euo pipefail
 umask 0002  # what this user writes, others of group 0 may change
 
-for claim in /model-cache /compilation-cache; do
-  if [[ -d $claim && ! -w $claim ]]; then
-    echo "warning: the workers cannot write to $claim: $(ls -ld "$claim")"
-  fi
-done
+# Installed by the container before this one, where the image has none.
+PATH=/client/bin:$PATH
 
-# An image that has the client needs no package index.
-if ! command -v hf >/dev/null; then
-  echo "phase installing the client"
-  python3 -m venv /tmp/client
-  /tmp/client/bin/pip install --quiet --no-cache-dir 'huggingface_hub==2.4.0'
-  PATH=/tmp/client/bin:$PATH
+if [[ ! -w /model-cache ]]; then
+  echo "warning: the workers cannot write to /model-cache: $(ls -ld /model-cache)"
 fi
+if [[ -f /client/warnings ]]; then cat /client/warnings; fi
+
+# Anyone who may write to the claim may have left a link there, and the model is to end up on the claim.
+within() { # PATH…
+  local path to
+  for path; do
+    to=$(realpath --canonicalize-missing -- "$path")
+    [[ $to == /model-cache || $to == /model-cache/* ]] || {
+      echo "Error: $path is a link that leads out of the claim, to $to"
+      exit 1
+    }
+  done
+}
+within "$HF_HUB_CACHE"
 
 # How much there is to download, for whoever follows; 0: not known.
 total=$(python3 - "$@" 2>/dev/null <<'PYTHON' || echo 0
@@ -36,10 +43,16 @@ trap "kill $!" EXIT
 echo "phase downloading"
 snapshot=$(hf download "$MODEL" --revision "$REVISION" --quiet "$@")
 
+mapfile -d '' -t files < <(find "$snapshot" ! -type d -print0)
+refs=${snapshot%/snapshots/*}/refs
+within "$snapshot" "${files[@]}" "$refs"
+
 # A download by commit leaves no name for it, and Dynamo looks for `main` on the claim
 # before it asks anybody: without this it would go to the hub for what is here.
-refs=${snapshot%/snapshots/*}/refs
 mkdir -p "$refs"
-echo -n "${snapshot##*/}" > "$refs/.main"
-mv "$refs/.main" "$refs/main"
+# mktemp creates it, so it is no link to another file.
+main=$(mktemp "$refs/.main-XXXXXX")
+echo -n "${snapshot##*/}" >"$main"
+chmod 664 "$main"
+mv --no-target-directory "$main" "$refs/main"
 du -shL "$snapshot"

@@ -81,7 +81,7 @@ async fn look(api: &Api, name: &str) -> Result<Option<Progress>, Error> {
     let mut log = String::new();
     if let Some(pod) = pod.as_ref().filter(|pod| text(pod, "/status/phase") != "Pending") {
         let pod = text(pod, "/metadata/name");
-        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/log?tailLines={LOG_LINES}");
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/log?container=download&tailLines={LOG_LINES}");
         // A log that cannot be read is one that tells nothing.
         log = api.text(&path).await.unwrap_or_default();
     }

@@ -7,7 +7,13 @@ use crate::admission::settings::Layout;
 use crate::cli::Download;
 use crate::command::object;
 
-/// What the Job's container runs.
+/// What installs the client, in a container of its own.
+const INSTALL: &str = include_str!("client.sh");
+
+/// The packages of the client, for the Python of the Job's image, each with its hashes; .ci/client writes them.
+const REQUIREMENTS: &str = include_str!("requirements.txt");
+
+/// What downloads, in the container that has the token and the model claim.
 const SCRIPT: &str = include_str!("fill.sh");
 
 /// Most characters in a Job's name: it becomes the value of a label of its pods.
@@ -47,18 +53,22 @@ fn name_of(model: &str) -> String {
     format!("{}-{digest}", begin.trim_end_matches('-'))
 }
 
-/// The Job. It mounts the claims by itself, and is no Dynamo component; the end of its log is for whoever asks why it failed.
+/// The Job. Its first container installs the client, without the token; its second downloads. It mounts the claims by
+/// itself, and is no Dynamo component; the end of its log is the error where it fails.
 pub(super) fn job(options: &Download, room: &Room) -> Value {
     let volume = |name: &str, claim: &str| json!({"name": name, "persistentVolumeClaim": {"claimName": claim}});
     let mount = |name: &str| json!({"name": name, "mountPath": format!("/{name}")});
-    let (mut volumes, mut mounts) = (vec![volume("model-cache", &room.model_claim)], vec![mount("model-cache")]);
+    let mut volumes = vec![volume("model-cache", &room.model_claim)];
+    let mut to_install = vec![mount("client"), mount("tmp")];
+    let to_download =
+        [mount("model-cache"), json!({"name": "client", "mountPath": "/client", "readOnly": true}), mount("tmp")];
     if let Some(claim) = &room.compile_claim {
-        // Nothing is written there. It is mounted so that its root, too, is opened to the group.
+        // Nothing is written there. It is mounted so that its root, too, is opened to the group; not where the download
+        // runs, which a link on the model claim could lead there.
         volumes.push(volume("compilation-cache", claim));
-        mounts.push(mount("compilation-cache"));
+        to_install.insert(0, mount("compilation-cache"));
     }
-    volumes.push(json!({"name": "tmp", "emptyDir": {}}));
-    mounts.push(json!({"name": "tmp", "mountPath": "/tmp"}));
+    volumes.extend(["client", "tmp"].map(|name| json!({"name": name, "emptyDir": {}})));
     let mut args = vec![json!(SCRIPT)];
     let patterns = [("--include", &options.include), ("--exclude", &options.exclude)];
     let patterns = patterns.into_iter().flat_map(|(option, globs)| globs.iter().flat_map(move |glob| [option, glob]));
@@ -83,11 +93,15 @@ pub(super) fn job(options: &Download, room: &Room) -> Value {
     let pod = &mut job["spec"]["template"]["spec"];
     pod["securityContext"] = security;
     pod["volumes"] = volumes.into();
+    let container = &mut pod["initContainers"][0];
+    container["image"] = options.image.as_str().into();
+    container["args"] = json!([INSTALL.replace("@REQUIREMENTS@\n", REQUIREMENTS)]);
+    container["volumeMounts"] = to_install.into();
     let container = &mut pod["containers"][0];
     container["image"] = options.image.as_str().into();
     container["env"] = environment(options, room.layout).into();
     container["args"] = args.into();
-    container["volumeMounts"] = mounts.into();
+    container["volumeMounts"] = Value::from(to_download.as_slice());
     job
 }
 

@@ -36,8 +36,14 @@ pub(super) fn of(job: &Value, pod: Option<&Value>, log: &str, warning: Option<&s
         "Failed" => phase(format!("it failed and is tried again: {}", headline(&died.unwrap_or_default()))),
         "Running" => running(log),
         "Succeeded" => phase("finishing".to_owned()),
+        _ if is_installing(pod) => phase("installing the client".to_owned()),
         _ => phase(waiting(Some(pod), warning)),
     }
+}
+
+/// Whether the container that installs the client runs.
+fn is_installing(pod: &Value) -> bool {
+    pod.pointer("/status/initContainerStatuses/0/state/running").is_some()
 }
 
 /// What the log of a running pod tells last.
@@ -58,9 +64,11 @@ fn running(log: &str) -> Progress {
     Progress::Phase("starting".to_owned())
 }
 
-/// What the container said before it failed.
+/// What the container that failed said before.
 fn last_words(pod: &Value) -> Option<String> {
-    let terminated = pod.pointer("/status/containerStatuses/0/state/terminated")?;
+    let of_client = pod.pointer("/status/initContainerStatuses/0/state/terminated");
+    let of_client = of_client.filter(|terminated| terminated.get("exitCode").is_some_and(|code| code != 0));
+    let terminated = of_client.or_else(|| pod.pointer("/status/containerStatuses/0/state/terminated"))?;
     let message = terminated.get("message").and_then(Value::as_str).and_then(error_of);
     message.or_else(|| terminated.get("reason").and_then(Value::as_str).map(str::to_owned))
 }
@@ -126,6 +134,27 @@ mod tests {
         assert_eq!(line("progress 20480 of 0 bytes\n"), "downloading, 20 KiB so far");
         assert_eq!(line("progress -5 of 10 bytes\n"), format!("{}   0 %  0 B of 10 B", "░".repeat(30)));
         assert_eq!(of(&job, None, "", Some("forbidden: quota")).line(), "no pod: forbidden: quota");
+    }
+
+    #[test]
+    fn installing_is_a_phase_and_its_failure_is_that_of_the_job() {
+        let pod = |state| {
+            json!({"status": {"phase": "Pending", "initContainerStatuses": [{"state": state}],
+            "containerStatuses": [{"state": {"waiting": {"reason": "PodInitializing"}}}]}})
+        };
+        let line = |state| of(&json!({}), Some(&pod(state)), "", None).line();
+        assert_eq!(line(json!({"running": {}})), "installing the client");
+        assert_eq!(line(json!({"terminated": {"exitCode": 0}})), "starting its container");
+        assert_eq!(
+            line(json!({"waiting": {"reason": "ErrImagePull", "message": "none such"}})),
+            "ErrImagePull: none such"
+        );
+        let said = "phase installing the client\nERROR: THESE PACKAGES DO NOT MATCH THE HASHES\n";
+        let mut failed = pod(json!({"terminated": {"exitCode": 1, "reason": "Error", "message": said}}));
+        failed["status"]["phase"] = "Failed".into();
+        let job = json!({"status": {"conditions": [{"type": "Failed", "status": "True", "message": "too often"}]}});
+        let own = "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES".to_owned();
+        assert_eq!(of(&job, Some(&failed), "", None), Progress::Failed(own));
     }
 
     #[test]

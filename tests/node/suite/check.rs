@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::brought::Pair;
 use super::cluster::{ROOT, shared, wait_for};
 use super::namespace::Namespace;
-use super::pod;
+use super::pod::{self, PYTHON};
 use super::release::{self, NAME};
 use super::volume::Volume;
 
 const CONFIGURATION: [&str; 2] = ["mutatingwebhookconfiguration", NAME];
-const WITH_PROBE: [&str; 4] = ["check", "--write-probe", "-o", "json"];
+const WITH_PROBE: [&str; 6] = ["check", "--write-probe", "--probe-image", PYTHON, "-o", "json"];
 
 /// How each check came out, and the whole of it.
 fn checked(namespace: &Namespace, check: &[&str]) -> (BTreeMap<String, String>, Value) {
@@ -71,7 +71,8 @@ fn a_healthy_installation_is_all_well_and_its_claims_are_written() {
     let (model, _) = told(&lines, "model-write");
     assert!(model.ends_with("/huggingface was written, read and removed as user 1000"), "{model}");
 
-    let said = namespace.cluster.dynamo_cache(&["check", "--write-probe", "-n", &namespace.name]);
+    let said =
+        namespace.cluster.dynamo_cache(&["check", "--write-probe", "--probe-image", PYTHON, "-n", &namespace.name]);
     assert_eq!(said.code, Some(0));
     for line in said.output.lines().filter(|line| line.starts_with("  ")) {
         assert!(line.starts_with("  ✓ "), "{line}");
@@ -118,7 +119,7 @@ fn a_claim_that_the_workers_cannot_write_is_told_with_the_pods_own_error_and_one
     assert_eq!(hint, format!("kubectl describe persistentvolumeclaim nowhere -n {}", unbound.name));
 
     let image = ["--probe-image", "127.0.0.1:1/none-such:1", "--probe-timeout", "30s"];
-    let (states, lines) = checked(&namespace, &[&WITH_PROBE, image.as_slice()].concat());
+    let (states, lines) = checked(&namespace, &[&["check", "--write-probe", "-o", "json"], image.as_slice()].concat());
     assert_eq!(states["model-write"], "failed", "{lines:#}");
     let (text, hint) = told(&lines, "model-write");
     assert!(text.contains("not proven within 30s: ") && text.contains("127.0.0.1:1/none-such:1"), "{text}");

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::cluster::shared;
 use super::hub::{COMMIT, Hub, MODEL};
 use super::namespace::Namespace;
-use super::pod;
+use super::pod::{self, PYTHON};
 use super::release;
 use super::volume::Volume;
 
@@ -43,7 +43,8 @@ fn a_download_creates_and_prepares_its_claims_where_pods_are_restricted_and_a_se
         .unwrap();
     let _running = release::running();
 
-    let at_the_hub = ["--endpoint", &hub.endpoint, "-n", &namespace.name, "--apply", "--wait", "--timeout", "5m"];
+    let at_the_hub =
+        ["--endpoint", &hub.endpoint, "--image", PYTHON, "-n", &namespace.name, "--apply", "--wait", "--timeout", "5m"];
     let download = [&["download", MODEL, "--revision", COMMIT], at_the_hub.as_slice()].concat();
     let mut running = cluster.start_dynamo_cache(&[&download, ["--create-claim", "1Gi"].as_slice()].concat());
     let (mut said, mut shown) = (String::new(), Vec::new());
@@ -88,7 +89,7 @@ fn a_download_creates_and_prepares_its_claims_where_pods_are_restricted_and_a_se
         COMMIT,
         &format!("wrote to {hub_folder}"),
     ]);
-    let said = cluster.dynamo_cache(&["check", "-n", &namespace.name, "--write-probe"]);
+    let said = cluster.dynamo_cache(&["check", "-n", &namespace.name, "--write-probe", "--probe-image", PYTHON]);
     assert_eq!(said.code, Some(0), "{}", said.output);
 
     let given = hub.given();

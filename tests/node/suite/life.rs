@@ -23,7 +23,7 @@ fn a_worker_finds_its_model_with_the_network_gone_and_without_the_label_it_does_
     // The Job as it is shipped, with the real client, from a hub of our own.
     let hub = Hub::serve(&namespace);
     let endpoint = hub.endpoint.clone();
-    namespace.kubectl(&["create", "-f", &format!("{examples}/download-job.yaml")]).unwrap();
+    namespace.create(&download_job());
     wait_for("the download to be complete", || {
         let job = namespace.read(&[JOB]);
         if job["status"]["succeeded"] == 1 {
@@ -89,6 +89,14 @@ fn a_worker_finds_its_model_with_the_network_gone_and_without_the_label_it_does_
         assert!(second.contains(&found), "the second replica does not see what the first compiled: {path}");
     }
     assert!(!without.contains("] model"), "{path}");
+}
+
+/// The download Job of the examples, but for its image, whose digest none that is made here has.
+fn download_job() -> Value {
+    let example = std::fs::read_to_string(format!("{ROOT}/manifests/examples/download-job.yaml")).unwrap();
+    let image = example.lines().find_map(|line| line.trim().strip_prefix("image: ")).unwrap();
+    let mut documents = dynamo_cache::yaml::documents(&example.replace(image, PYTHON)).unwrap();
+    documents.remove(0).value
 }
 
 /// The worker of the examples, but for what no test has: its image, and a GPU.

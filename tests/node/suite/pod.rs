@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// Python with the Hugging Face client, by the name that the examples use; it has a shell too.
+/// Python with the Hugging Face client, and a shell: in the place of the image of Jobs, whose digest none that is made here has.
 pub(crate) const PYTHON: &str = "docker.io/library/python:3.13-slim";
 
 /// A pod that has ended.
