@@ -7,7 +7,9 @@
 #
 #   buildah build --build-context build=FOLDER .
 
-FROM docker.io/library/rust:1-bookworm AS build
+# By its digest, since a tag can be moved; it is that of an index, for amd64 and arm64. For a newer one:
+#   skopeo inspect --format '{{.Digest}}' docker://docker.io/library/rust:VERSION-bookworm
+FROM docker.io/library/rust:1.98.1-bookworm@sha256:93ce27a88655056a51dbdd8f5f2d7ddc071c7b0070fb288a37b5a285fc83971e AS build
 WORKDIR /src
 COPY Cargo.toml Cargo.lock LICENSE ./
 COPY src src
