@@ -173,6 +173,9 @@ pub struct Times {
     /// How long a CA is good; its successor comes in at two thirds.
     #[arg(long, value_name = "TIME", hide = true, default_value = "365d", value_parser = value::time)]
     pub authority_lifetime: Duration,
+    /// How long a claim may be Pending before its StorageClass is asked whether it ever gets a volume.
+    #[arg(long, value_name = "TIME", hide = true, default_value = "600s", value_parser = value::time)]
+    pub binding_timeout: Duration,
     /// Between two looks at the wall clock for whatever is due by it.
     #[arg(long, value_name = "TIME", hide = true, default_value = "60s", value_parser = value::interval)]
     pub check: Duration,
@@ -248,6 +251,8 @@ pub struct Known {
     #[arg(long, value_name = "KEY=VALUE", value_parser = value::annotation)]
     pub namespace_annotation: Vec<(String, String)>,
     /// The claims of the pods' namespace as `kubectl get persistentvolumeclaims -o yaml` prints them; no others exist.
+    ///
+    /// StorageClasses in the same file tell which claims wait for a volume that does not come.
     #[arg(long, value_name = "FILE")]
     pub claims: Option<PathBuf>,
     /// A claim that exists, and its access mode, `ReadWriteMany` by default; no others exist.

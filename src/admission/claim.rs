@@ -1,6 +1,12 @@
 //! What the cluster knows of a claim, reduced to what decides.
 
+// A length of time, which `core` has without a clock.
+use core::time::Duration;
 use std::collections::BTreeMap;
+
+/// How long a claim of a StorageClass that binds at once may be `Pending` before it counts as one that gets no volume
+/// (contract, section 3). A provisioner that works takes seconds, at most a few minutes.
+pub const BINDING_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The claims of a namespace that are known to exist, by name.
 pub type Claims = BTreeMap<String, Claim>;
@@ -18,6 +24,38 @@ pub struct Claim {
     pub block: bool,
     /// The most that its access modes allow.
     pub access: Access,
+    /// It waits for a volume that does not come, as far as it tells: see [`is_unbindable`].
+    pub unbindable: bool,
+}
+
+/// When a StorageClass binds a claim that names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BindingMode {
+    /// As soon as the claim is created.
+    #[default]
+    Immediate,
+    /// As soon as a pod needs it.
+    WaitForFirstConsumer,
+}
+
+impl BindingMode {
+    /// A mode by its name in Kubernetes. `Immediate` is what the API server takes where none is given.
+    pub fn named(name: Option<&str>) -> BindingMode {
+        match name {
+            Some("WaitForFirstConsumer") => BindingMode::WaitForFirstConsumer,
+            _ => BindingMode::Immediate,
+        }
+    }
+}
+
+/// Whether a claim that has been `Pending` for longer than [`BINDING_TIMEOUT`] gets no volume, given the StorageClass that
+/// it names and how that class binds (`None`: there is no such class).
+///
+/// A claim without a class may still be matched with a volume that somebody creates, and one whose class waits for the first
+/// consumer waits for the very pod that is under review: both are used.
+pub fn is_unbindable(class: Option<&str>, mode: impl FnOnce(&str) -> Option<BindingMode>) -> bool {
+    let class = class.filter(|class| !class.is_empty());
+    class.is_some_and(|class| mode(class) != Some(BindingMode::WaitForFirstConsumer))
 }
 
 /// The most that a claim's access modes allow.
@@ -47,6 +85,7 @@ impl Claim {
             lost: phase == Some("Lost"),
             block: volume_mode == Some("Block"),
             access: Access::of_modes(access_modes),
+            unbindable: false,
         }
     }
 }
@@ -77,7 +116,23 @@ impl Access {
 
 #[cfg(test)]
 mod tests {
-    use super::Access;
+    use super::{Access, BindingMode, is_unbindable};
+
+    #[test]
+    fn only_a_class_that_is_missing_or_binds_at_once_leaves_a_claim_unbindable() {
+        let mode = |class: &str| match class {
+            "at-once" => Some(BindingMode::named(Some("Immediate"))),
+            "by-default" => Some(BindingMode::named(None)),
+            "with-the-pod" => Some(BindingMode::named(Some("WaitForFirstConsumer"))),
+            _ => None,
+        };
+        for class in ["at-once", "by-default", "missing"] {
+            assert!(is_unbindable(Some(class), mode), "{class}");
+        }
+        for class in [Some("with-the-pod"), Some(""), None] {
+            assert!(!is_unbindable(class, mode), "{class:?}");
+        }
+    }
 
     #[test]
     fn the_widest_access_mode_that_writes_counts() {

@@ -19,6 +19,8 @@ pub enum Reason {
     ClaimLost,
     /// The claim is not in the pod's namespace.
     ClaimNotFound,
+    /// The claim waits for a volume that its class does not provide.
+    ClaimPending,
     /// The compile cache's claim can only be read.
     ClaimReadOnly,
     /// The claim is `ReadWriteOnce`.
@@ -75,13 +77,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the codes.
-    pub const ALL: [Reason; 32] = [
+    pub const ALL: [Reason; 33] = [
         Reason::AnnotationIgnored,
         Reason::AnnotationInvalid,
         Reason::AnnotationUnknown,
         Reason::ClaimBlock,
         Reason::ClaimLost,
         Reason::ClaimNotFound,
+        Reason::ClaimPending,
         Reason::ClaimReadOnly,
         Reason::ClaimSingleNode,
         Reason::ClaimSinglePod,
@@ -165,6 +168,11 @@ impl Reason {
                 "claim-not-found",
                 "the claim is not in the pod's namespace",
                 "Create the claim (manifests/examples/claims.yaml) or name another, then restart the pods.",
+            ),
+            Reason::ClaimPending => (
+                "claim-pending",
+                "the claim has been Pending for more than ten minutes, and its StorageClass is missing or binds at once",
+                "See kubectl describe persistentvolumeclaim for why, or set missingClaim: inject to let pods wait for it.",
             ),
             Reason::ClaimReadOnly => (
                 "claim-read-only",

@@ -83,6 +83,7 @@ impl Warning {
             Reason::ClaimBlock => without("is a block device"),
             Reason::ClaimLost => without("has lost its volume"),
             Reason::ClaimNotFound => without("not found"),
+            Reason::ClaimPending => without("gets no volume"),
             Reason::ClaimReadOnly => without("can only be read"),
             Reason::ClaimSingleNode => without("is ReadWriteOnce"),
             Reason::ClaimSinglePod => without("is ReadWriteOncePod"),

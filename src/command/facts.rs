@@ -1,11 +1,13 @@
 //! What a cluster knows, or by files would know: the namespace's annotations, which claims exist.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
-use crate::admission::claim::{Claim, Claims};
+use crate::admission::claim::{BINDING_TIMEOUT, BindingMode, Claim, Claims, is_unbindable};
 use crate::cli::Known;
 use crate::command::input::Input;
 
@@ -37,11 +39,12 @@ impl Facts {
         Ok(Facts { namespace, claims: found })
     }
 
-    /// What a namespace's object tells, where there is one, and the objects of its claims.
-    pub(super) fn of_objects(namespace: Option<&Value>, claims: &[Value]) -> Facts {
-        let named = claims
-            .iter()
-            .filter_map(|object| Some((object.pointer("/metadata/name")?.as_str()?.to_owned(), claim(object))));
+    /// What a namespace's object tells, where there is one, and the objects of its claims. Without the StorageClasses every
+    /// claim that waits for its volume gets one in time.
+    pub(super) fn of_objects(namespace: Option<&Value>, claims: &[Value], classes: Option<&StorageClasses>) -> Facts {
+        let named = claims.iter().filter_map(|object| {
+            Some((object.pointer("/metadata/name")?.as_str()?.to_owned(), claim(object, classes)))
+        });
         Facts { claims: Some(named.collect()), ..Facts::of_namespace(namespace) }
     }
 
@@ -51,6 +54,21 @@ impl Facts {
         let annotations = annotations.into_iter().flatten();
         let annotations = annotations.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
         Facts { namespace: annotations.collect(), claims: None }
+    }
+}
+
+/// The StorageClasses of a cluster, and when each binds the claims that name it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StorageClasses(BTreeMap<String, BindingMode>);
+
+impl StorageClasses {
+    /// Those among these objects, read from the API or from a file.
+    pub(super) fn from_objects<'o>(objects: impl IntoIterator<Item = &'o Value>) -> StorageClasses {
+        let class = |object: &Value| {
+            let mode = BindingMode::named(object.get("volumeBindingMode").and_then(Value::as_str));
+            Some((object.pointer("/metadata/name")?.as_str()?.to_owned(), mode))
+        };
+        StorageClasses(objects.into_iter().filter_map(class).collect())
     }
 }
 
@@ -72,23 +90,28 @@ fn annotations(file: &Path) -> anyhow::Result<Vec<(String, String)>> {
     annotations.into_iter().flatten().map(text).collect()
 }
 
-/// The claims in a file.
+/// The claims in a file, which may hold StorageClasses beside them.
 fn claims(file: &Path) -> anyhow::Result<Claims> {
     let input = Input::read(file)?;
-    let (mut claims, mut namespaces) = (Claims::new(), BTreeSet::new());
-    for document in input.documents()? {
+    let documents = input.documents()?;
+    let (mut claims, mut classes, mut namespaces) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for document in &documents {
         let whole = &document.value;
         let items = whole.get("items").and_then(Value::as_array).filter(|_| kind(whole).ends_with("List"));
-        // Items of a PersistentVolumeClaimList do not repeat their kind.
-        let in_typed_list = kind(whole) == "PersistentVolumeClaimList";
         for object in items.map_or(std::slice::from_ref(whole), Vec::as_slice) {
-            let is_claim = kind(object) == "PersistentVolumeClaim" || (in_typed_list && kind(object).is_empty());
+            // Items of a typed list, such as a PersistentVolumeClaimList, do not repeat their kind.
+            let kind = if kind(object).is_empty() { kind(whole).trim_end_matches("List") } else { kind(object) };
+            let name = object.pointer("/metadata/name").and_then(Value::as_str);
+            match (kind, name) {
+                ("PersistentVolumeClaim", Some(name)) => claims.push((name, object)),
+                ("StorageClass", Some(_)) => classes.push(object),
+                _ => {
+                    let what = "only PersistentVolumeClaims and StorageClasses are expected";
+                    return Err(input.wrong([format!("{}: {what}", document.at)]));
+                }
+            }
             let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
             namespaces.extend(namespace.map(str::to_owned));
-            match object.pointer("/metadata/name").and_then(Value::as_str) {
-                Some(name) if is_claim => claims.insert(name.to_owned(), claim(object)),
-                _ => return Err(input.wrong([format!("{}: only PersistentVolumeClaims are expected", document.at)])),
-            };
         }
     }
     if namespaces.len() > 1 {
@@ -98,15 +121,27 @@ fn claims(file: &Path) -> anyhow::Result<Claims> {
             input.name
         );
     }
-    Ok(claims)
+    let classes = (!classes.is_empty()).then(|| StorageClasses::from_objects(classes));
+    Ok(claims.into_iter().map(|(name, object)| (name.to_owned(), claim(object, classes.as_ref()))).collect())
 }
 
-fn claim(object: &Value) -> Claim {
+fn claim(object: &Value, classes: Option<&StorageClasses>) -> Claim {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     let modes = object.pointer("/spec/accessModes").and_then(Value::as_array);
     let modes = modes.into_iter().flatten().filter_map(Value::as_str);
     let deleted = text("/metadata/deletionTimestamp").is_some();
-    Claim::of(deleted, text("/status/phase"), text("/spec/volumeMode"), modes)
+    let mode =
+        |classes: &StorageClasses| is_unbindable(text("/spec/storageClassName"), |class| classes.0.get(class).copied());
+    let unbindable =
+        has_waited_long(text("/status/phase"), text("/metadata/creationTimestamp")) && classes.is_some_and(mode);
+    Claim { unbindable, ..Claim::of(deleted, text("/status/phase"), text("/spec/volumeMode"), modes) }
+}
+
+/// Whether a claim is `Pending` for longer than binding takes.
+fn has_waited_long(phase: Option<&str>, created: Option<&str>) -> bool {
+    let created = created.and_then(|created| created.parse::<Timestamp>().ok());
+    let age = created.and_then(|created| Duration::try_from(Timestamp::now().duration_since(created)).ok());
+    phase == Some("Pending") && age.is_some_and(|age| age > BINDING_TIMEOUT)
 }
 
 fn kind(object: &Value) -> &str {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::api::Api;
-use super::facts::Facts;
+use super::facts::{Facts, StorageClasses};
 
 /// What was found of a namespace.
 pub(super) struct Room {
@@ -59,10 +59,25 @@ impl Room {
             }
             listed => {
                 let claims = listed?;
-                let facts = Facts::of_objects(namespace.as_ref(), &claims);
+                let classes = storage_classes(api, &claims).await?;
+                let facts = Facts::of_objects(namespace.as_ref(), &claims, classes.as_ref());
                 (claims, facts, None)
             }
         };
         Ok(Room { namespace, claims, facts, notes, hidden })
+    }
+}
+
+/// The StorageClasses of the cluster, which matter where a claim waits for its volume. `None`: none does, or the person who
+/// asks may not list them, and every claim then counts as one that gets its volume.
+async fn storage_classes(api: &Api, claims: &[Value]) -> anyhow::Result<Option<StorageClasses>> {
+    let waits = |claim: &Value| claim.pointer("/status/phase").and_then(Value::as_str) == Some("Pending");
+    if !claims.iter().any(waits) {
+        return Ok(None);
+    }
+    match api.list("/apis/storage.k8s.io/v1/storageclasses").await {
+        Ok(classes) => Ok(Some(StorageClasses::from_objects(&classes))),
+        Err(error) if error.is_forbidden() => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }

@@ -47,6 +47,12 @@ fn furnish(plane: &ControlPlane, rooms: &BTreeMap<String, Room>) {
     // Its controller makes a handful a second; who is first does not matter.
     let made = create(plane, rooms.keys().map(account));
     assert!(made.as_ref().err().is_none_or(|said| said.contains("already exists")), "{made:?}");
+    let classes: BTreeMap<_, _> = rooms
+        .values()
+        .flat_map(Room::classes)
+        .map(|class| (class["metadata"]["name"].to_string(), class.clone()))
+        .collect();
+    create(plane, classes.into_values()).unwrap();
     create(plane, rooms.iter().flat_map(|(name, room)| room.claims(name))).unwrap();
     for (name, room) in rooms {
         for claim in room.leaving() {

@@ -249,11 +249,13 @@ fn claims() -> impl Strategy<Value = Claims> {
         Access::ReadWriteOncePod,
     ]);
     let flag = || prop::bool::weighted(0.1);
-    let claim = (flag(), flag(), flag(), access).prop_map(|(terminating, lost, block, access)| Claim {
+    let flags = (flag(), flag(), flag(), flag());
+    let claim = (flags, access).prop_map(|((terminating, lost, block, unbindable), access)| Claim {
         terminating,
         lost,
         block,
         access,
+        unbindable,
     });
     proptest::collection::btree_map(one_of(&CLAIMS), claim, 0..4)
 }

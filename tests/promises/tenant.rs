@@ -88,7 +88,7 @@ fn worker() -> Value {
 
 /// What is added to a pod, but for the status, in text.
 fn added(pod: &Value, namespace: &[(String, String)]) -> Vec<String> {
-    let claim = Claim { terminating: false, lost: false, block: false, access: Access::ReadWriteMany };
+    let claim = Claim { access: Access::ReadWriteMany, ..Claim::default() };
     let claims: Claims = CLAIMS.iter().map(|name| ((*name).to_owned(), claim)).collect::<BTreeMap<_, _>>();
     let text = pod.to_string();
     let view = serde_json::from_str(&text).unwrap();

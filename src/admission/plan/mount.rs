@@ -50,9 +50,10 @@ impl Scene<'_> {
         if claim.block {
             return Err(Reason::ClaimBlock);
         }
-        match (claim.access, self.settings.single_node_claim) {
-            (Access::ReadWriteOncePod, _) => Err(Reason::ClaimSinglePod),
-            (Access::ReadWriteOnce, Policy::Skip) => Err(Reason::ClaimSingleNode),
+        match (claim.access, self.settings.single_node_claim, self.settings.missing_claim) {
+            (Access::ReadWriteOncePod, ..) => Err(Reason::ClaimSinglePod),
+            (Access::ReadWriteOnce, Policy::Skip, _) => Err(Reason::ClaimSingleNode),
+            (_, _, Policy::Skip) if claim.unbindable => Err(Reason::ClaimPending),
             _ => Ok(()),
         }
     }

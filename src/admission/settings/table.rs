@@ -190,7 +190,7 @@ pub const ALL: &[Setting] = &[
         key: Some("missingClaim"),
         takes: Takes::OneOf(&["skip", "inject"]),
         default: "skip",
-        meaning: "what happens when the claim is not in the namespace",
+        meaning: "what happens when the claim is not in the namespace, or waits for a volume that does not come",
         apply: |settings, text| policy(text).map(|policy| settings.missing_claim = policy),
     },
     Setting {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dynamo_cache::admission::claim::{Claim, Claims};
+use dynamo_cache::admission::claim::{BindingMode, Claim, Claims, is_unbindable};
 use dynamo_cache::config::Config;
 use dynamo_cache::yaml;
 use serde_json::{Value, json};
@@ -49,14 +49,24 @@ impl Case {
     /// The claims that exist; none: all that are asked for.
     pub(super) fn claims(&self) -> Option<Claims> {
         let list = document(&self.folder.join("claims.yaml"))?;
+        let of_kind =
+            |kind: &'static str| list["items"].as_array().unwrap().iter().filter(move |item| item["kind"] == kind);
+        let mode = |name: &str| {
+            let class = of_kind("StorageClass").find(|class| class["metadata"]["name"] == name)?;
+            Some(BindingMode::named(class["volumeBindingMode"].as_str()))
+        };
         let claim = |claim: &Value| {
             let modes = claim["spec"]["accessModes"].as_array().unwrap();
             let deleted = !claim["metadata"]["deletionTimestamp"].is_null();
             let (phase, volume_mode) = (claim["status"]["phase"].as_str(), claim["spec"]["volumeMode"].as_str());
             let facts = Claim::of(deleted, phase, volume_mode, modes.iter().map(|mode| mode.as_str().unwrap()));
-            (claim["metadata"]["name"].as_str().unwrap().to_owned(), facts)
+            // A case with a time of creation has one that is long ago.
+            let is_old = claim["metadata"]["creationTimestamp"].is_string();
+            let unbindable =
+                phase == Some("Pending") && is_old && is_unbindable(claim["spec"]["storageClassName"].as_str(), mode);
+            (claim["metadata"]["name"].as_str().unwrap().to_owned(), Claim { unbindable, ..facts })
         };
-        Some(list["items"].as_array().unwrap().iter().map(claim).collect())
+        Some(of_kind("PersistentVolumeClaim").map(claim).collect())
     }
 
     /// The case as options of the program, its pod by the option named.

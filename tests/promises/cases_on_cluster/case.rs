@@ -30,6 +30,7 @@ pub(super) struct Room {
     opted_in: bool,
     annotations: Value,
     claims: Vec<Value>,
+    classes: Vec<Value>,
 }
 
 impl Case {
@@ -56,7 +57,7 @@ impl Case {
         let mut annotations = settings.unwrap_or_default();
         annotations.extend(own.as_object().cloned().unwrap_or_default());
         let annotations = Value::Object(annotations);
-        let claims = match yaml(&folder.join("claims.yaml")) {
+        let objects = match yaml(&folder.join("claims.yaml")) {
             _ if !opted_in => Vec::new(),
             // All exist that anybody names.
             None => named(&expected).union(&named(&object)).map(|name| claim(name)).collect(),
@@ -65,11 +66,18 @@ impl Case {
                 _ => vec![list],
             },
         };
+        let (classes, claims) = objects.into_iter().partition(|object| object["kind"] == "StorageClass");
         if !opted_in {
             object = expected.clone();
         }
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Case { name, pod: format!("case-{number}"), object, expected, room: Room { opted_in, annotations, claims } }
+        Case {
+            name,
+            pod: format!("case-{number}"),
+            object,
+            expected,
+            room: Room { opted_in, annotations, claims, classes },
+        }
     }
 
     /// What is created: the pod, in its room.
@@ -93,7 +101,7 @@ impl Room {
     pub(super) fn claims(&self, namespace: &str) -> Vec<Value> {
         let created = |claim: &Value| {
             let mut spec = json!({"resources": {"requests": {"storage": "1Gi"}}});
-            for field in ["accessModes", "volumeMode"] {
+            for field in ["accessModes", "storageClassName", "volumeMode"] {
                 spec[field] = claim["spec"][field].clone();
             }
             let mut metadata = json!({"name": claim["metadata"]["name"], "namespace": namespace});
@@ -107,6 +115,11 @@ impl Room {
             json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec})
         };
         self.claims.iter().map(created).collect()
+    }
+
+    /// The StorageClasses that its claims name. They belong to no namespace, so cases that use a name agree on what it means.
+    pub(super) fn classes(&self) -> &[Value] {
+        &self.classes
     }
 
     /// The claims that are being deleted.

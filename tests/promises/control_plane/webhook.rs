@@ -108,6 +108,8 @@ impl Webhook {
             format!("--admin-listen={admin}"),
             // Nobody has to be sent elsewhere first: who stops it here waits for it.
             "--drain=0s".to_owned(),
+            // A claim here is Pending as long as a case runs.
+            "--binding-timeout=0s".to_owned(),
         ];
         let mut webhook = Webhook { arguments, admin, log: folder.join("log"), program: None };
         webhook.start();
