@@ -20,7 +20,7 @@ pub(crate) fn namespace(number: usize) -> String {
     format!("team-{number:05}")
 }
 
-/// The two collections that are watched.
+/// The collections that are watched.
 pub(crate) fn routes(namespaces: usize) -> Router {
     let kind = |name: &str, make: fn(usize) -> Vec<Value>| {
         let list = Arc::new(List { kind: name.to_owned(), items: (0..namespaces).flat_map(make).collect() });
@@ -29,6 +29,7 @@ pub(crate) fn routes(namespaces: usize) -> Router {
     Router::new()
         .route("/api/v1/namespaces", kind("PartialObjectMetadataList", |number| vec![metadata(number)]))
         .route("/api/v1/persistentvolumeclaims", kind("PersistentVolumeClaimList", claims))
+        .route("/apis/storage.k8s.io/v1/storageclasses", kind("StorageClassList", |_| Vec::new()))
 }
 
 struct List {

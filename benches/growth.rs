@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use dynamo_cache::admission::claim::BINDING_TIMEOUT;
 use dynamo_cache::cluster::Facts;
 use dynamo_cache::metrics::Metrics;
 use dynamo_cache::server::limit::Limits;
@@ -56,7 +57,7 @@ impl Known {
         let _inside = runtime.enter();
         let client = kube::Client::new(cluster::routes(namespaces), "default");
         let metrics = Arc::new(Metrics::default());
-        let facts = Facts::of(&client, "dynamo-cache.io/inject=enabled", &metrics);
+        let facts = Facts::of(&client, "dynamo-cache.io/inject=enabled", BINDING_TIMEOUT, &metrics);
         let Facts::Watched { namespaces, claims } = facts.clone() else { unreachable!("it was made of a client") };
         let listed = Arc::new([Notify::new(), Notify::new()]);
         let mut watches = JoinSet::new();

@@ -24,6 +24,7 @@ mod projection;
 mod reflector;
 pub mod secret;
 mod skipped;
+mod storage_classes;
 mod store;
 mod watching;
 pub mod webhook;
@@ -123,10 +124,11 @@ pub enum Facts {
 
 impl Facts {
     /// Facts of a cluster, which become known as `follow` of either is run; a label selector says of which namespaces.
-    pub fn of(client: &Client, selector: &str, metrics: &Arc<Metrics>) -> Self {
+    /// A claim that waits for its volume for longer than `binding_timeout` may be one that gets none.
+    pub fn of(client: &Client, selector: &str, binding_timeout: Duration, metrics: &Arc<Metrics>) -> Self {
         Facts::Watched {
             namespaces: Arc::new(namespaces::Namespaces::of(client, selector, metrics)),
-            claims: Arc::new(claims::Claims::of(client, metrics)),
+            claims: Arc::new(claims::Claims::of(client, binding_timeout, metrics)),
         }
     }
 

@@ -158,7 +158,7 @@ impl Metrics {
         for bound in [Bound::Bytes, Bound::Reviews] {
             self.shed.get_or_create(&Shed { bound }).inc_by(0);
         }
-        for kind in [Kind::Claim, Kind::Configuration, Kind::Namespace, Kind::Secret] {
+        for kind in [Kind::Claim, Kind::Configuration, Kind::Namespace, Kind::Secret, Kind::StorageClass] {
             self.watch_errors.get_or_create(&WatchError { kind }).inc_by(0);
         }
         for kind in [Kind::Claim, Kind::Namespace, Kind::Pod] {

@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::jiff::Timestamp;
 use kube::{Client, Resource as _};
 use serde::Deserialize;
 
@@ -13,8 +15,9 @@ use super::live::Live;
 use super::projection::Fields;
 use super::reflector::Object;
 use super::skipped::Skipped;
+use super::storage_classes::StorageClasses;
 use super::store::{Limits, Store};
-use crate::admission::claim::Claim;
+use crate::admission::claim::{Claim, is_unbindable};
 use crate::metrics::{Kind, Metrics, Skip};
 
 /// Bytes of all claims that are stored. A hundred thousand with usual names take twenty million; with the longest, 85,000
@@ -27,9 +30,26 @@ const WORD: usize = 256;
 /// The claims of all namespaces.
 pub struct Claims {
     collection: Arc<Collection>,
-    store: Store<Claim>,
-    live: Live<Claim>,
+    store: Store<Stored>,
+    live: Live<Stored>,
+    classes: StorageClasses,
+    /// How long a claim may wait for its volume before its StorageClass is asked whether one will come.
+    binding_timeout: Duration,
     metrics: Arc<Metrics>,
+}
+
+/// A claim as it is stored: what of it depends on the time and on its StorageClass is decided when it is asked for.
+#[derive(Clone, Debug)]
+struct Stored {
+    claim: Claim,
+    wait: Option<Wait>,
+}
+
+/// A claim that waits for its volume.
+#[derive(Clone, Debug)]
+struct Wait {
+    class: Box<str>,
+    since: Timestamp,
 }
 
 /// What is read of a claim. Each field is one of `fields` too: nothing else arrives here.
@@ -47,6 +67,8 @@ struct Narrow<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Metadata<'a> {
+    #[serde(borrow)]
+    creation_timestamp: Option<Cow<'a, str>>,
     /// Whether there is one is all that matters.
     #[serde(borrow)]
     deletion_timestamp: Option<Cow<'a, str>>,
@@ -57,6 +79,8 @@ struct Metadata<'a> {
 struct Spec<'a> {
     #[serde(borrow)]
     access_modes: Vec<Cow<'a, str>>,
+    #[serde(borrow)]
+    storage_class_name: Option<Cow<'a, str>>,
     #[serde(borrow)]
     volume_mode: Option<Cow<'a, str>>,
 }
@@ -70,30 +94,41 @@ struct Status<'a> {
 
 /// The fields of `Narrow`.
 fn fields() -> Fields {
-    let spec = vec![("accessModes", Fields::Texts(WORD)), ("volumeMode", Fields::Text(WORD))];
+    let spec = vec![
+        ("accessModes", Fields::Texts(WORD)),
+        ("storageClassName", Fields::Text(WORD)),
+        ("volumeMode", Fields::Text(WORD)),
+    ];
     let status = vec![("phase", Fields::Text(WORD))];
     collection::object(
-        vec![("deletionTimestamp", Fields::Text(WORD))],
+        vec![("creationTimestamp", Fields::Text(WORD)), ("deletionTimestamp", Fields::Text(WORD))],
         vec![("spec", Fields::Object(spec)), ("status", Fields::Object(status))],
     )
 }
 
 /// What decides; the access modes are those of the `spec`, as the contract says.
-fn read(text: &[u8]) -> Result<Claim, serde_json::Error> {
+fn read(text: &[u8]) -> Result<Stored, serde_json::Error> {
     let Narrow { metadata, spec, status } = serde_json::from_slice(text)?;
     let modes = spec.access_modes.iter().map(|mode| &**mode);
     let deleted = metadata.deletion_timestamp.is_some();
-    Ok(Claim::of(deleted, status.phase.as_deref(), spec.volume_mode.as_deref(), modes))
+    let claim = Claim::of(deleted, status.phase.as_deref(), spec.volume_mode.as_deref(), modes);
+    let since = metadata.creation_timestamp.filter(|_| status.phase.as_deref() == Some("Pending"));
+    let since = since.and_then(|since| since.parse().ok());
+    let wait = spec.storage_class_name.zip(since).map(|(class, since)| Wait { class: class.into(), since });
+    Ok(Stored { claim, wait })
 }
 
 impl Claims {
-    pub(super) fn of(client: &Client, metrics: &Arc<Metrics>) -> Self {
-        let limits = Limits { bytes: STORED, weigh: |_| 0, unknown: None };
+    pub(super) fn of(client: &Client, binding_timeout: Duration, metrics: &Arc<Metrics>) -> Self {
+        let weigh = |stored: &Stored| stored.wait.as_ref().map_or(0, |wait| wait.class.len());
+        let limits = Limits { bytes: STORED, weigh, unknown: None };
         let path = PersistentVolumeClaim::url_path(&(), None);
         Claims {
             collection: Arc::new(Collection::new(client, path, false, fields())),
             store: Store::new(limits, Skipped::new(Kind::Claim, metrics)),
             live: Live::new(Kind::Claim, metrics),
+            classes: StorageClasses::new(client, metrics),
+            binding_timeout,
             metrics: Arc::clone(metrics),
         }
     }
@@ -103,11 +138,27 @@ impl Claims {
         self.store.follow(&self.collection, read, (Kind::Claim, &self.metrics), tell).await;
     }
 
+    /// Watches the StorageClasses, for ever. `tell` is called whenever all of them are known, and when the watch fails.
+    pub async fn follow_classes(&self, tell: impl Fn(Result<(), String>)) {
+        self.classes.follow(tell).await;
+    }
+
     /// A claim, where it is there. One that was created a moment ago, or never, is read.
     pub(super) async fn find(&self, namespace: &str, name: &str) -> Option<Claim> {
-        if let Some(claim) = self.store.find(namespace, name) {
-            return Some(claim);
-        }
+        let stored = match self.store.find(namespace, name) {
+            Some(stored) => stored,
+            None => self.read(namespace, name).await?,
+        };
+        let has_waited_long = |wait: &Wait| {
+            let waited = Duration::try_from(Timestamp::now().duration_since(wait.since));
+            waited.is_ok_and(|waited| waited > self.binding_timeout)
+        };
+        let wait = stored.wait.filter(has_waited_long);
+        let unbindable = wait.is_some_and(|wait| is_unbindable(Some(&wait.class), |class| self.classes.mode(class)));
+        Some(Claim { unbindable, ..stored.claim })
+    }
+
+    async fn read(&self, namespace: &str, name: &str) -> Option<Stored> {
         let path = PersistentVolumeClaim::url_path(&(), Some(namespace));
         let (collection, metrics) = (Arc::clone(&self.collection), Arc::clone(&self.metrics));
         let wanted = name.to_owned();
@@ -133,11 +184,11 @@ impl fmt::Debug for Claims {
 mod tests {
     use serde_json::json;
 
-    use super::{fields, read};
+    use super::{Stored, fields, read};
     use crate::admission::claim::{Access, Claim};
     use crate::cluster::projection::{Part, Projection};
 
-    fn claim(object: &serde_json::Value) -> Claim {
+    fn stored(object: &serde_json::Value) -> Stored {
         let (json, fields) = (object.to_string(), fields());
         let Ok(Some(Part::Document(kept))) = Projection::new(&fields).advance(&mut json.as_bytes()) else {
             panic!("one document")
@@ -145,12 +196,37 @@ mod tests {
         read(&kept.text).unwrap()
     }
 
+    fn claim(object: &serde_json::Value) -> Claim {
+        stored(object).claim
+    }
+
+    #[test]
+    fn only_a_pending_claim_that_names_a_class_waits_for_a_volume() {
+        let object = |phase: &str, class: &serde_json::Value, created: &str| {
+            json!({"metadata": {"name": "a", "creationTimestamp": created}, "spec": {"storageClassName": class},
+                "status": {"phase": phase}})
+        };
+        let (class, time) = (json!("fast"), "2026-01-01T00:00:00Z");
+        let wait = stored(&object("Pending", &class, time)).wait.unwrap();
+        assert_eq!((&*wait.class, wait.since.to_string().as_str()), ("fast", time));
+        for other in [
+            object("Bound", &class, time),
+            object("Pending", &json!(null), time),
+            object("Pending", &class, "9999-12-31T23:59:59Z"),
+        ] {
+            assert!(stored(&other).wait.is_none(), "{other}");
+        }
+    }
+
     #[test]
     fn a_claim_is_reduced_to_what_decides() {
         let found = claim(&json!({"metadata": {"name": "a", "deletionTimestamp": "9999-12-31T23:59:59Z"},
             "spec": {"accessModes": ["ReadWriteOnce"], "volumeMode": "Block", "resources": {"requests": {}}},
             "status": {"phase": "Lost", "accessModes": ["ReadWriteMany"]}}));
-        assert_eq!(found, Claim { terminating: true, lost: true, block: true, access: Access::ReadWriteOnce });
+        assert_eq!(
+            found,
+            Claim { terminating: true, lost: true, block: true, access: Access::ReadWriteOnce, unbindable: false }
+        );
     }
 
     #[test]

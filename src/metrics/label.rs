@@ -116,6 +116,8 @@ pub enum Kind {
     Pod,
     /// The Secret that the replicas share.
     Secret,
+    /// `StorageClass`es.
+    StorageClass,
 }
 
 /// Why nothing is known of an object.

@@ -26,12 +26,20 @@ pub enum Condition {
     Namespaces,
     /// A call of ourselves, as the API server would make it, came through.
     Probe,
+    /// The StorageClasses of the cluster are known.
+    StorageClasses,
 }
 
 impl Condition {
     /// All of them.
-    pub const ALL: [Condition; 5] =
-        [Condition::Bundle, Condition::Certificate, Condition::Claims, Condition::Namespaces, Condition::Probe];
+    pub const ALL: [Condition; 6] = [
+        Condition::Bundle,
+        Condition::Certificate,
+        Condition::Claims,
+        Condition::Namespaces,
+        Condition::Probe,
+        Condition::StorageClasses,
+    ];
 }
 
 impl fmt::Display for Condition {
@@ -42,6 +50,7 @@ impl fmt::Display for Condition {
             Condition::Claims => "claims",
             Condition::Namespaces => "namespaces",
             Condition::Probe => "probe",
+            Condition::StorageClasses => "storage-classes",
         })
     }
 }

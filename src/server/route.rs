@@ -173,7 +173,7 @@ mod tests {
     use tokio::sync::watch;
 
     use super::{Consideration, Webhook, review, tell};
-    use crate::admission::claim::Claims;
+    use crate::admission::claim::{BINDING_TIMEOUT, Claims};
     use crate::admission::settings::Settings;
     use crate::cluster::Facts;
     use crate::metrics::Metrics;
@@ -181,7 +181,7 @@ mod tests {
 
     /// The routes of a webhook that has this for an API server.
     fn routes(api_server: Router, metrics: &Arc<Metrics>) -> TowerToHyperService<Router> {
-        let facts = Facts::of(&kube::Client::new(api_server, "default"), "", metrics);
+        let facts = Facts::of(&kube::Client::new(api_server, "default"), "", BINDING_TIMEOUT, metrics);
         let (config, limits) = (watch::Sender::default().subscribe(), Limits::new(Arc::clone(metrics)));
         let webhook = Webhook { config, facts, events: None, limits, metrics: Arc::clone(metrics) };
         TowerToHyperService::new(webhook.routes())

@@ -25,8 +25,10 @@ pub(super) fn decisive(parts: &mut Parts, facts: &Facts, conditions: &Arc<Condit
         }
     };
     let (about_namespaces, about_claims) = (tell(Condition::Namespaces), tell(Condition::Claims));
+    let (about_classes, same_claims) = (tell(Condition::StorageClasses), Arc::clone(&claims));
     parts.start("the watch of namespaces", async move { namespaces.follow(about_namespaces).await });
     parts.start("the watch of claims", async move { claims.follow(about_claims).await });
+    parts.start("the watch of StorageClasses", async move { same_claims.follow_classes(about_classes).await });
 }
 
 /// Starts the count of pods without our status, unless it is not wanted.

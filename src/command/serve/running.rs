@@ -69,7 +69,9 @@ impl Running {
         let looked_after = options.called.service.is_some();
         let needed: &[_] = match world {
             World::Cluster(_) if looked_after => &Condition::ALL,
-            World::Cluster(_) => &[Condition::Certificate, Condition::Claims, Condition::Namespaces],
+            World::Cluster(_) => {
+                &[Condition::Certificate, Condition::Claims, Condition::Namespaces, Condition::StorageClasses]
+            }
             World::Told(_) => &[Condition::Certificate],
         };
         let name = options.config.as_deref().map_or("built in".to_owned(), |path| path.display().to_string());
@@ -81,7 +83,7 @@ impl Running {
         let Kept { tls, seen } = identity::keep(certificate, &means, &mut parts);
         let (facts, events) = match world {
             World::Cluster(client) => {
-                let facts = Facts::of(&client.0, &options.namespace_selector, &metrics);
+                let facts = Facts::of(&client.0, &options.namespace_selector, options.times.binding_timeout, &metrics);
                 follow::missed(&mut parts, options, (&client.0, &facts), seen.clone(), &metrics);
                 let events = follow::events(&mut parts, (&client.0, &facts), seen, &metrics);
                 (facts, events)
