@@ -95,7 +95,7 @@ fn tell_all<'n>(notes: impl IntoIterator<Item = &'n String>) {
     }
 }
 
-/// Prints lines to standard error, for eyes; nobody can be told when that fails.
+/// Prints lines to standard error, for eyes.
 pub fn tell(lines: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", screen::visible(lines));
+    crate::log::print(&screen::visible(lines));
 }

@@ -4,8 +4,11 @@ use std::process::ExitCode;
 
 use dynamo_cache::cli::Cli;
 use dynamo_cache::command::{self, Stopped};
+use dynamo_cache::log;
 
 fn main() -> ExitCode {
+    // However this ends, the last lines are written.
+    let _flush = log::Flush;
     let arguments: Vec<_> = std::env::args_os().collect();
     let cli = Cli::read(&arguments).unwrap_or_else(|error| error.exit());
     match command::run(cli) {

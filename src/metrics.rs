@@ -142,6 +142,7 @@ impl Metrics {
         ours.register("events", "Events on the owners of pods, by result", self.events.clone());
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         ours.register("build", "What is running", version);
+        ours.register_collector(Box::new(process::Log));
         self.registry.register_collector(Box::new(process::Process));
     }
 

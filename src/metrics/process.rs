@@ -1,4 +1,4 @@
-//! What the kernel knows of our process, read when somebody asks.
+//! What the kernel and the log know of our process, read when somebody asks.
 
 use std::fmt;
 use std::fs;
@@ -8,12 +8,26 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::log;
+
 /// Ticks in a second of the times in `/proc`: `USER_HZ`, which Linux promises never to change.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// The metrics that Prometheus' own clients give a process, on Linux; elsewhere none.
 #[derive(Debug)]
 pub(super) struct Process;
+
+/// What became of the log's lines, which have no other place to complain.
+#[derive(Debug)]
+pub(super) struct Log;
+
+impl Collector for Log {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let dropped = ConstCounter::new(log::dropped());
+        let help = "Lines of the log that were dropped, since nothing read them fast enough";
+        dropped.encode(encoder.encode_descriptor("log_lines_dropped", help, None, dropped.metric_type())?)
+    }
+}
 
 /// Our process at one moment.
 struct Sample {

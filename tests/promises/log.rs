@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use super::control_plane::wait_for;
 use super::program::file;
 use super::webhook::{Webhook, field, worker};
 
@@ -89,4 +90,72 @@ fn events_without_a_cluster_are_warned_of() {
     fs::write(&settings, format!("{head}events: true\n")).unwrap();
     let line = webhook.line("no cluster to write events to");
     assert_eq!(line["level"], "WARN", "{line:#}");
+}
+
+/// A review whose line of the log is as long as one can be.
+fn with_a_long_line() -> Vec<u8> {
+    let name = "ü".repeat(300);
+    let names = format!(r#""name":"{name}","ownerReferences":[{{"kind":"K","name":"{name}","controller":true}}]"#);
+    String::from_utf8(worker("x")).unwrap().replace(r#""name":"w""#, &names).into_bytes()
+}
+
+/// The value of a counter on a page of metrics.
+fn counter(page: &str, name: &str) -> u64 {
+    let line = page.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("no {name} in {page}"));
+    line.trim().parse().unwrap()
+}
+
+const DROPPED: &str = "dynamo_cache_log_lines_dropped_total";
+
+#[test]
+fn a_log_that_nothing_reads_holds_up_no_review_and_no_probe_and_says_what_was_dropped() {
+    let webhook = Webhook::logging("log-unread", "json", Some("info,dynamo_cache=debug"));
+    let gate = webhook.gate();
+    let held = gate.lock().unwrap();
+    let (mut caller, question) = (webhook.caller(), with_a_long_line());
+    let dropped = wait_for("lines to be dropped", || {
+        for _ in 0..200 {
+            assert_eq!(caller.review(&question).status, 200);
+        }
+        assert_eq!(webhook.page("/livez").status, 200);
+        let dropped = counter(&webhook.page("/metrics").body, DROPPED);
+        if dropped > 0 { Ok(dropped) } else { Err("none was".to_owned()) }
+    });
+    drop(held);
+    let line = webhook.line("lines of the log were dropped");
+    assert!(line["lines"].as_u64().unwrap() >= dropped, "{line:#}");
+    assert_eq!(line["level"], "WARN", "{line:#}");
+    assert_eq!(caller.review(&worker("x")).status, 200);
+    webhook.line("reviewed");
+    let last = webhook.rest_of_the_log();
+    assert_eq!(last.last().unwrap()["message"], "stopped", "what is written last is written: {last:#?}");
+}
+
+#[test]
+fn a_log_that_nothing_reads_holds_up_no_end() {
+    for (signals, code) in [(&["TERM"][..], 0), (&["TERM", "TERM"], 1)] {
+        let (name, drain) = (format!("log-unread-end-{code}"), if code == 0 { "0s" } else { "600s" });
+        let mut webhook = Webhook::logging_and(&name, "text", Some("info,dynamo_cache=debug"), &["--drain", drain]);
+        let gate = webhook.gate();
+        let held = gate.lock().unwrap();
+        let (mut caller, question) = (webhook.caller(), with_a_long_line());
+        wait_for("the log to be full", || {
+            for _ in 0..200 {
+                assert_eq!(caller.review(&question).status, 200);
+            }
+            if counter(&webhook.page("/metrics").body, DROPPED) > 0 { Ok(()) } else { Err("it is not".to_owned()) }
+        });
+        drop(caller);
+        for (number, signal) in signals.iter().enumerate() {
+            webhook.signal(signal);
+            if number + 1 < signals.len() {
+                wait_for("the end to begin", || {
+                    let ready = webhook.page("/readyz").status;
+                    if ready == 503 { Ok(()) } else { Err(format!("{ready}")) }
+                });
+            }
+        }
+        assert_eq!(webhook.ended(), Some(code), "{signals:?}");
+        drop(held);
+    }
 }

@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use serde_json::Value;
 
+use crate::control_plane::wait_for;
 use crate::program::file;
 
 /// For anything that is waited for; far more than it takes.
@@ -30,6 +31,8 @@ pub(crate) struct Webhook {
     ca: String,
     /// In a lock, so that callers on several threads can share the webhook.
     lines: Mutex<Receiver<Value>>,
+    /// Held, nothing reads the log.
+    gate: Arc<Mutex<()>>,
     reader: Option<JoinHandle<()>>,
 }
 
@@ -43,8 +46,13 @@ impl Webhook {
 
     /// Starts one without a cluster whose log has this format and, where it is given, this `RUST_LOG`.
     pub(crate) fn logging(name: &str, format: &str, level: Option<&str>) -> Self {
+        Self::logging_and(name, format, level, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn logging_and(name: &str, format: &str, level: Option<&str>, more: &[&str]) -> Self {
         let ca = file(&format!("{name}-ca.crt"), "");
-        let arguments = ["--standalone", "--write-ca", &ca];
+        let arguments = [&["--standalone", "--write-ca", &ca], more].concat();
         Self::start_logging(format, level, &arguments, || std::fs::read_to_string(&ca).unwrap())
     }
 
@@ -66,9 +74,12 @@ impl Webhook {
             .unwrap();
         let (sender, lines) = channel();
         let errors = BufReader::new(child.stderr.take().unwrap());
+        let gate = Arc::new(Mutex::new(()));
+        let reads = Arc::clone(&gate);
         #[expect(clippy::disallowed_methods, reason = "joined when the webhook is dropped")]
         let reader = spawn(move || {
             for line in errors.lines().map_while(Result::ok) {
+                drop(reads.lock());
                 // What is not JSON is text that was asked for, or the last word of a process that failed.
                 let line = serde_json::from_str(&line).unwrap_or_else(|_| Value::String(line));
                 if sender.send(line).is_err() {
@@ -79,7 +90,7 @@ impl Webhook {
         let nowhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let lines = Mutex::new(lines);
         let mut webhook =
-            Webhook { child, address: nowhere, admin: nowhere, ca: String::new(), lines, reader: Some(reader) };
+            Webhook { child, address: nowhere, admin: nowhere, ca: String::new(), lines, gate, reader: Some(reader) };
         for _ in 0..2 {
             let line = webhook.line("listening");
             let address = field(&line, "address").unwrap().parse().unwrap();
@@ -118,6 +129,24 @@ impl Webhook {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         most.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1024
+    }
+
+    /// Held, it keeps the log from being read: a line or two, and what fits into the pipe, is taken still.
+    pub(crate) fn gate(&self) -> Arc<Mutex<()>> {
+        Arc::clone(&self.gate)
+    }
+
+    /// Waits for its end, whether its log is read or not, and says its exit code.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        wait_for("the process to end", || match self.child.try_wait().unwrap() {
+            Some(status) => Ok(status.code()),
+            None => Err("it runs".to_owned()),
+        })
+    }
+
+    /// How many files it has open.
+    pub(crate) fn files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
     /// Sends it a signal.
