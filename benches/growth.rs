@@ -11,6 +11,7 @@ use dynamo_cache::admission::claim::BINDING_TIMEOUT;
 use dynamo_cache::cluster::Facts;
 use dynamo_cache::metrics::Metrics;
 use dynamo_cache::server::limit::Limits;
+use dynamo_cache::server::review_log::ReviewLog;
 use dynamo_cache::server::route::Webhook;
 use http_body_util::BodyExt as _;
 use hyper::Request;
@@ -73,7 +74,8 @@ impl Known {
             listed[1].notified().await;
         });
         let config = watch::Sender::default().subscribe();
-        let webhook = Webhook { config, facts, events: None, limits: Limits::new(Arc::clone(&metrics)), metrics };
+        let (limits, log) = (Limits::new(Arc::clone(&metrics)), ReviewLog::default());
+        let webhook = Webhook { config, facts, events: None, limits, log, metrics };
         Known { routes: TowerToHyperService::new(webhook.routes()), _watches: watches }
     }
 

@@ -126,9 +126,19 @@ impl Facts {
     /// Facts of a cluster, which become known as `follow` of either is run; a label selector says of which namespaces.
     /// A claim that waits for its volume for longer than `binding_timeout` may be one that gets none.
     pub fn of(client: &Client, selector: &str, binding_timeout: Duration, metrics: &Arc<Metrics>) -> Self {
+        let budget = live::Budget::new();
         Facts::Watched {
-            namespaces: Arc::new(namespaces::Namespaces::of(client, selector, metrics)),
-            claims: Arc::new(claims::Claims::of(client, binding_timeout, metrics)),
+            namespaces: Arc::new(namespaces::Namespaces::of(client, selector, &budget, metrics)),
+            claims: Arc::new(claims::Claims::of(client, binding_timeout, &budget, metrics)),
+        }
+    }
+
+    /// Whether a namespace is known to be there: the number of those is the cluster's, not that of whoever asks. Without a
+    /// cluster every one is.
+    pub fn has_namespace(&self, name: &str) -> bool {
+        match self {
+            Facts::Told { .. } => true,
+            Facts::Watched { namespaces, .. } => namespaces.has(name),
         }
     }
 

@@ -36,5 +36,7 @@ pub mod metrics;
 pub mod open_files;
 /// Log lines, as text or JSON.
 pub mod log;
+/// How often something may happen.
+pub mod rate;
 /// SIGTERM and SIGINT, as something to wait for.
 pub mod signal;

@@ -27,6 +27,7 @@ use crate::metrics::{Metrics, Shake};
 mod deadline;
 pub mod limit;
 pub mod probe;
+pub mod review_log;
 pub mod route;
 
 use deadline::{Deadlined, Stage};

@@ -12,6 +12,7 @@ use dynamo_cache::cluster::Facts;
 use dynamo_cache::config::Config;
 use dynamo_cache::metrics::Metrics;
 use dynamo_cache::server::limit::Limits;
+use dynamo_cache::server::review_log::ReviewLog;
 use dynamo_cache::server::route::Webhook;
 use http_body_util::BodyExt as _;
 use tokio::runtime::{Builder, Runtime};
@@ -96,6 +97,7 @@ impl Room {
             facts: Facts::Told { namespace: namespace.clone().into(), claims: claims.clone() },
             events: None,
             limits: Limits::new(Arc::clone(&metrics)),
+            log: ReviewLog::default(),
             metrics,
         };
         let runtime =

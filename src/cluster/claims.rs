@@ -11,7 +11,7 @@ use kube::{Client, Resource as _};
 use serde::Deserialize;
 
 use super::collection::{self, Collection};
-use super::live::Live;
+use super::live::{Budget, Live};
 use super::projection::Fields;
 use super::reflector::Object;
 use super::skipped::Skipped;
@@ -119,14 +119,19 @@ fn read(text: &[u8]) -> Result<Stored, serde_json::Error> {
 }
 
 impl Claims {
-    pub(super) fn of(client: &Client, binding_timeout: Duration, metrics: &Arc<Metrics>) -> Self {
+    pub(super) fn of(
+        client: &Client,
+        binding_timeout: Duration,
+        budget: &Arc<Budget>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         let weigh = |stored: &Stored| stored.wait.as_ref().map_or(0, |wait| wait.class.len());
         let limits = Limits { bytes: STORED, weigh, unknown: None };
         let path = PersistentVolumeClaim::url_path(&(), None);
         Claims {
             collection: Arc::new(Collection::new(client, path, false, fields())),
             store: Store::new(limits, Skipped::new(Kind::Claim, metrics)),
-            live: Live::new(Kind::Claim, metrics),
+            live: Live::new(Kind::Claim, budget, metrics),
             classes: StorageClasses::new(client, metrics),
             binding_timeout,
             metrics: Arc::clone(metrics),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::collection::{self, Collection};
-use super::live::Live;
+use super::live::{Budget, Live};
 use super::projection::Fields;
 use super::reflector::Object;
 use super::skipped::Skipped;
@@ -69,14 +69,14 @@ fn weigh(annotations: &[(String, String)]) -> usize {
 
 impl Namespaces {
     /// Those that a label selector selects: whom the webhook is called for.
-    pub(super) fn of(client: &Client, selector: &str, metrics: &Arc<Metrics>) -> Self {
+    pub(super) fn of(client: &Client, selector: &str, budget: &Arc<Budget>, metrics: &Arc<Metrics>) -> Self {
         let weigh = |known: &Option<Annotations>| known.as_deref().map_or(0, weigh);
         let limits = Limits { bytes: STORED, weigh, unknown: Some(None) };
         let collection = Collection::new(client, Namespace::url_path(&(), None), true, fields());
         Namespaces {
             collection: Arc::new(collection.labelled(selector)),
             store: Store::new(limits, Skipped::new(Kind::Namespace, metrics)),
-            live: Live::new(Kind::Namespace, metrics),
+            live: Live::new(Kind::Namespace, budget, metrics),
             listed: watch::Sender::new(false),
             metrics: Arc::clone(metrics),
         }

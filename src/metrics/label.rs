@@ -164,7 +164,7 @@ pub enum Read {
     Found,
     /// The deadline came first.
     Late,
-    /// So many reads are remembered that this one was not made.
+    /// There were so many reads that this one was not made.
     Refused,
 }
 

@@ -12,12 +12,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use futures::FutureExt as _;
 use tokio::sync::watch;
-use tracing::{Level, debug, enabled, info, warn};
+use tracing::debug;
 
 use super::limit::{Limits, Refusal};
+use super::review_log::ReviewLog;
 use crate::admission::pod::Pod;
-use crate::admission::reason::Reason;
-use crate::admission::{Consideration, Outcome, review};
+use crate::admission::{Consideration, review};
 use crate::cluster::Facts;
 use crate::cluster::events::Events;
 use crate::config::Config;
@@ -34,6 +34,8 @@ pub struct Webhook {
     pub events: Option<Arc<Events>>,
     /// How much is taken on at once.
     pub limits: Limits,
+    /// Which reviews are a line of the log.
+    pub log: ReviewLog,
     /// Where it is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -74,7 +76,7 @@ impl Webhook {
 
     async fn answer(&self, body: &[u8]) -> Result<Vec<u8>, Failure> {
         let mut review = review::Request::read(body)?;
-        let Some(pod) = pod(&mut review)? else {
+        let Some(pod) = self.pod(&mut review)? else {
             self.metrics.decided(None, review.dry_run);
             return Ok(review.answer(None));
         };
@@ -84,11 +86,24 @@ impl Webhook {
         let claims = self.facts.claims(&review.namespace, consideration.claims().collect()).await;
         let outcome = consideration.decide(&claims);
         self.metrics.decided(Some(&outcome), review.dry_run);
-        tell(&review, &pod, &outcome);
+        // Made-up namespaces have one share of the log together.
+        let namespace = Some(&*review.namespace).filter(|name| self.facts.has_namespace(name));
+        self.log.reviewed(&review, namespace, &pod, &outcome);
         if let Some(events) = self.events.as_ref().filter(|_| config.events && !review.dry_run) {
             events.tell(&review.namespace, &pod, &outcome);
         }
         Ok(review.answer(Some(&outcome)))
+    }
+
+    /// The pod of a review; none where there is none for us, or one so large that looking at it would cost others theirs.
+    fn pod<'a>(&self, review: &mut review::Request<'a>) -> Result<Option<Pod<'a>>, review::Error> {
+        match review.pod() {
+            Err(error @ review::Error::TooManyParts) => {
+                self.log.not_read(review, &error);
+                Ok(None)
+            }
+            read => read,
+        }
     }
 }
 
@@ -108,82 +123,35 @@ async fn mutate(State(webhook): State<Arc<Webhook>>, request: Request) -> Respon
     answer
 }
 
-/// The pod of a review; none where there is none for us, or one so large that looking at it would cost others theirs.
-fn pod<'a>(review: &mut review::Request<'a>) -> Result<Option<Pod<'a>>, review::Error> {
-    match review.pod() {
-        Err(error @ review::Error::TooManyParts) => {
-            let (uid, namespace) = (short(&review.uid), short(&review.namespace));
-            warn!(uid, namespace, %error, "a pod was not looked at");
-            Ok(None)
-        }
-        read => read,
-    }
-}
-
-/// One line about a review: at info where something was left out, else at debug, as on a dry run, of which no pod comes.
-/// Nothing of a pod's content.
-fn tell(review: &review::Request<'_>, pod: &Pod<'_>, outcome: &Outcome<'_>) {
-    let has_no_status = outcome.left_alone.is_some_and(Reason::leaves_no_status);
-    let left_out = !outcome.skipped.is_empty() || (outcome.left_alone.is_some() && !has_no_status);
-    let notable = left_out || !outcome.warnings.is_empty();
-    let at_info = notable && !review.dry_run;
-    if !(if at_info { enabled!(Level::INFO) } else { enabled!(Level::DEBUG) }) {
-        return;
-    }
-    let metadata = pod.metadata.as_ref();
-    let name = metadata.and_then(|metadata| {
-        let given = metadata.name.as_deref().filter(|name| !name.is_empty());
-        given.or(metadata.generate_name.as_deref())
-    });
-    let (uid, namespace, name) = (short(&review.uid), short(&review.namespace), short(name.unwrap_or_default()));
-    let (decision, dry_run) = (outcome.decision(), review.dry_run);
-    // As text it is quoted, with what would begin a line escaped: its author is any tenant, and nothing has validated it.
-    let owner = pod.controller().map(ToString::to_string);
-    let owner = owner.as_deref().map(short);
-    let reasons = outcome.reasons().into_iter().map(Reason::code).collect::<Vec<_>>();
-    let reasons = reasons.join(",");
-    if at_info {
-        info!(uid, namespace, name, owner, decision, reasons, dry_run, "something was left out");
-    } else if notable {
-        debug!(uid, namespace, name, owner, decision, reasons, dry_run, "something was left out");
-    } else {
-        debug!(uid, namespace, name, owner, decision, reasons, dry_run, "reviewed");
-    }
-}
-
-/// As much of a name as Kubernetes allows: nothing has validated it yet, and a line of the log is not to be of any length.
-fn short(name: &str) -> &str {
-    name.char_indices().nth(253).map_or(name, |(end, _)| &name[..end])
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs::{File, read_to_string};
-    use std::path::PathBuf;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::io;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::{Arc, Mutex};
 
     use axum::Router;
     use axum::body::{Body, Bytes};
     use axum::http::{HeaderMap, StatusCode, Uri};
+    use axum::middleware::map_request;
     use http_body_util::BodyExt as _;
     use hyper::Request;
     use hyper::service::Service as _;
     use hyper_util::service::TowerToHyperService;
     use tokio::sync::watch;
 
-    use super::{Consideration, Webhook, review, tell};
-    use crate::admission::claim::{BINDING_TIMEOUT, Claims};
-    use crate::admission::settings::Settings;
+    use super::Webhook;
+    use crate::admission::claim::BINDING_TIMEOUT;
     use crate::cluster::Facts;
     use crate::metrics::Metrics;
     use crate::server::limit::{ALL_REVIEWS, Limits};
+    use crate::server::review_log::ReviewLog;
 
     /// The routes of a webhook that has this for an API server.
     fn routes(api_server: Router, metrics: &Arc<Metrics>) -> TowerToHyperService<Router> {
         let facts = Facts::of(&kube::Client::new(api_server, "default"), "", BINDING_TIMEOUT, metrics);
         let (config, limits) = (watch::Sender::default().subscribe(), Limits::new(Arc::clone(metrics)));
-        let webhook = Webhook { config, facts, events: None, limits, metrics: Arc::clone(metrics) };
+        let (log, metrics) = (ReviewLog::default(), Arc::clone(metrics));
+        let webhook = Webhook { config, facts, events: None, limits, log, metrics };
         TowerToHyperService::new(webhook.routes())
     }
 
@@ -235,44 +203,72 @@ mod tests {
         assert!(futures::poll!(Box::pin(ask(&routes, "slow"))).is_pending(), "a place is free again");
     }
 
-    /// What the log says of a pod in which everything is called so, as it stands between quotes in JSON.
-    fn logged(words: &str) -> String {
-        let body = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"W","namespace":"W",
-            "kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","object":{"metadata":{"name":"W",
-            "generateName":"W","annotations":{"dynamo-cache.io/inject":"W","dynamo-cache.io/W":"W"},
-            "labels":{"nvidia.com/dynamo-component":"W"},
-            "ownerReferences":[{"kind":"W","name":"W","controller":true}]},"spec":{"containers":[{"name":"W"}]}}}}"#;
-        let body = body.replace('W', words);
-        let mut review = review::Request::read(body.as_bytes()).unwrap();
-        let pod = review.pod().unwrap().unwrap();
-        let settings = Settings::default();
-        let outcome = Consideration::of(&pod, &settings, &[]).decide(&Claims::new());
-
-        let log = tempfile();
-        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(Mutex::new(File::create(&log).unwrap()));
-        tracing::subscriber::with_default(lines.finish(), || tell(&review, &pod, &outcome));
-        let said = read_to_string(&log).unwrap();
-        std::fs::remove_file(&log).unwrap();
-        said
+    /// Asks about a worker in a namespace of this number, whose claim has that number.
+    async fn ask_about(routes: &TowerToHyperService<Router>, namespace: usize, claim: usize) -> StatusCode {
+        let body = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","namespace":"team-NAMESPACE",
+            "kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","object":{"metadata":{"annotations":
+            {"dynamo-cache.io/model-claim":"models-CLAIM"}},"spec":{"containers":[{"name":"main","args":["-mdynamo.vllm"]}]}}}}"#;
+        let body = body.replace("NAMESPACE", &namespace.to_string()).replace("CLAIM", &claim.to_string());
+        let answer = routes.call(Request::post("/mutate").body(Body::from(body)).unwrap()).await;
+        answer.unwrap().status()
     }
 
-    fn tempfile() -> PathBuf {
-        static FILES: AtomicUsize = AtomicUsize::new(0);
-        let number = FILES.fetch_add(1, Ordering::Relaxed);
-        std::env::temp_dir().join(format!("dynamo-cache-words-{}-{number}", std::process::id()))
+    /// Two thousand reviews that no API server sent, about as many claims, at an API server that answers so: reads of it, and
+    /// lines of the log.
+    async fn flood(api_server: Router) {
+        let begun = tokio::time::Instant::now();
+        let reads = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&reads);
+        let api_server = api_server.layer(map_request(move |request: axum::extract::Request| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async { request }
+        }));
+        let log = Log::default();
+        let written = log.clone();
+        let lines = tracing_subscriber::fmt().with_writer(move || written.clone()).finish();
+        let _lines = tracing::subscriber::set_default(lines);
+        let metrics = Arc::new(Metrics::default());
+        let routes = routes(api_server, &metrics);
+        for reviews in (0..2000).collect::<Vec<_>>().chunks(500) {
+            let answers = reviews.iter().map(|number| ask_about(&routes, number / 2, *number));
+            let answers = futures::future::join_all(answers).await;
+            assert!(answers.iter().all(|answer| *answer == 200), "{answers:?}");
+        }
+        let (reads, took) = (reads.load(Ordering::Relaxed), begun.elapsed());
+        // The burst, and fifty a second.
+        let most = 101 + took.as_millis() / 20;
+        assert!((1..=most).contains(&u128::from(reads)), "{reads} reads in {took:?}");
+        let lines = log.lines();
+        // A hundred about pods that lack a cache, and one of each kind of failure.
+        assert!(lines <= 110, "{lines} lines");
+        assert!(metrics.page().contains("answers_total{status=\"200\"} 2000\n"), "{}", metrics.page());
     }
 
-    #[test]
-    fn no_word_of_a_tenant_begins_a_line_of_the_log_or_colours_it() {
-        let log = logged(r"x\n2026-01-01T00:00:00Z  INFO forged\r\u001b[31m");
-        assert!(log.contains("owner=") && log.contains("forged"), "{log:?}");
-        assert_eq!(log.lines().count(), 1, "{log:?}");
-        assert!(!log.trim_end().contains(char::is_control), "{log:?}");
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_or_failing_api_server_is_read_within_bounds_whatever_is_asked() {
+        flood(Router::new().fallback(std::future::pending::<StatusCode>)).await;
+        flood(Router::new().fallback(StatusCode::INTERNAL_SERVER_ERROR)).await;
+        flood(Router::new().fallback(StatusCode::NOT_FOUND)).await;
     }
 
-    #[test]
-    fn a_line_of_the_log_is_no_longer_for_long_names() {
-        let log = logged(&"ü".repeat(100_000));
-        assert!(log.contains("owner=") && log.len() < 4_000, "{} bytes", log.len());
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        fn lines(&self) -> usize {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap().lines().count()
+        }
+    }
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 }

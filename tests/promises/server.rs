@@ -256,6 +256,41 @@ fn a_cluster_that_cannot_be_reached_keeps_no_pod_from_running() {
 }
 
 #[test]
+fn a_slow_api_server_is_asked_by_few_connections_and_makes_few_lines_of_the_log() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", silent.local_addr().unwrap());
+    let text = std::fs::read_to_string(kubeconfig("slow")).unwrap().replace("http://127.0.0.1:1", &server);
+    let pair = crate::pair::elliptic("slow");
+    let webhook = crate::pair::served_for(&pair, &file("slow.kubeconfig", &text));
+    let before = webhook.files();
+    let (callers, reviews) = (32, 2_000);
+    let most = std::thread::scope(|scope| {
+        let calls = (0..callers).map(|caller| {
+            let webhook = &webhook;
+            scope.spawn(move || {
+                let (mut connection, mut most) = (webhook.caller(), 0);
+                for number in (caller..reviews).step_by(callers) {
+                    let namespace = format!(r#""namespace":"team-{}""#, number / 2);
+                    let claim = format!(r#""annotations":{{"dynamo-cache.io/model-claim":"m-{number}"}},"name":"w""#);
+                    let review = String::from_utf8(worker("x")).unwrap();
+                    let review = review.replace(r#""namespace":"team""#, &namespace).replace(r#""name":"w""#, &claim);
+                    assert_eq!(connection.review(review.as_bytes()).status, 200);
+                    most = most.max(webhook.files());
+                }
+                most
+            })
+        });
+        calls.collect::<Vec<_>>().into_iter().map(|call| call.join().unwrap()).max().unwrap()
+    });
+    // Sixteen reads, each with a connection, which is closed a moment after its read is given up.
+    assert!(most <= before + callers + 2 * 16, "{before} files before, {most} at the most");
+    let log = webhook.rest_of_the_log();
+    let about = |words: &str| log.iter().filter(|line| line.to_string().contains(words)).count();
+    assert!(about("too slow") >= 1 && about("too slow") <= 4, "{log:#?}");
+    assert!(log.len() < 200, "{} lines of the log", log.len());
+}
+
+#[test]
 fn try_shows_what_changes_what_is_told_and_how_long_it_took() {
     let tried = run(&["try"], "");
     assert_eq!(tried.code, Some(0), "{}", tried.errors);

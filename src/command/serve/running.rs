@@ -21,6 +21,7 @@ use crate::metrics::{Metrics, Reading};
 use crate::open_files;
 use crate::server::limit::Limits;
 use crate::server::probe::{self, Condition, Conditions, Source};
+use crate::server::review_log::ReviewLog;
 use crate::server::route::Webhook;
 use crate::server::{self, Deadlines, Server};
 use crate::settings_file::{self, SettingsFile};
@@ -100,6 +101,7 @@ impl Running {
             facts: facts.clone(),
             events,
             limits: Limits::new(Arc::clone(&metrics)),
+            log: ReviewLog::default(),
             metrics: Arc::clone(&metrics),
         };
         let webhook = Server {
