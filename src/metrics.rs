@@ -184,7 +184,7 @@ impl Metrics {
         for result in [Counting::Done, Counting::Failed] {
             self.pod_counts.get_or_create(&PodCount { result }).inc_by(0);
         }
-        for result in [Told::Created, Told::Dropped, Told::Failed, Told::Known] {
+        for result in [Told::Created, Told::Dropped, Told::Failed, Told::Known, Told::Unconfirmed] {
             self.events.get_or_create(&Event { result }).inc_by(0);
         }
         for result in [Shake::Done, Shake::Failed, Shake::Late] {

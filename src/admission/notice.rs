@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Outcome;
 use super::plan::Skipped;
 use super::reason::Reason;
-use super::told::Warning;
+use super::told::{Warning, name_or};
 
 /// Most bytes in the text: the API server refuses an event whose note has more.
 const MOST_BYTES: usize = 1024;
@@ -17,7 +17,8 @@ pub struct Notice {
     pub reason: Reason,
     /// Whether the user should act on it: what is a warning at kubectl. The others only explain.
     pub is_warning: bool,
-    /// In words, at most 1,024 bytes. The pod is not named: its siblings have the same text.
+    /// In words, at most 1,024 bytes. The pod is not named: its siblings have the same text. Words of its author are in it only as
+    /// names that Kubernetes takes for a container, a claim or an annotation: whoever reads it did not write the pod.
     pub text: String,
 }
 
@@ -44,7 +45,7 @@ fn notice(reason: Reason, outcome: &Outcome<'_>) -> Notice {
     let said: BTreeSet<_> = said.map(|warning| warning.text).collect();
     let code = format!(" [{reason}]");
     let beside = warnings.filter(|warning| !said.contains(&warning.text));
-    let beside = beside.map(|warning| warning.text.strip_suffix(&code).unwrap_or(&warning.text).to_owned());
+    let beside = beside.map(|warning| warning.impartial.clone());
     let places: Vec<_> = skipped.iter().map(|skipped| place(skipped)).chain(beside).collect();
     let end = format!(": {}{code}. {}", reason.sentence(), reason.fix());
     let mut text = places.join("; ");
@@ -62,7 +63,7 @@ fn notice(reason: Reason, outcome: &Outcome<'_>) -> Notice {
 fn place(skipped: &Skipped<'_>) -> String {
     let claim = skipped.claim.as_ref().filter(|_| skipped.reason.code().starts_with("claim-"));
     let claim = claim.map(|claim| format!(" (claim {claim})")).unwrap_or_default();
-    format!("container {} without {}{claim}", skipped.container, skipped.cache)
+    format!("container {} without {}{claim}", name_or(skipped.container, "…"), skipped.cache)
 }
 
 #[cfg(test)]
@@ -124,8 +125,32 @@ mod tests {
     }
 
     #[test]
+    fn no_words_of_a_pods_author_are_in_a_text_but_names() {
+        const WORDS: &str = "Call +1 555 evil";
+        let annotations = json!({
+            "dynamo-cache.io/containers": format!("main,{WORDS},gone"),
+            "dynamo-cache.io/model-claim": WORDS,
+            "dynamo-cache.io/model-mount-path": WORDS,
+            "dynamo-cache.io/engine": WORDS,
+            "dynamo-cache.io/load-format": WORDS,
+            "dynamo-cache.io/model-express-url": "mx:1",
+            format!("dynamo-cache.io/{WORDS}"): WORDS,
+        });
+        let mut asks = worker(WORDS);
+        asks["env"] = json!([{"name": "VLLM_LOAD_FORMAT", "value": WORDS}]);
+        for containers in [json!([worker("main"), asks]), json!([worker(WORDS)])] {
+            let notices = told(&annotations, &containers, &[]);
+            assert!(notices.len() >= 4, "{notices:#?}");
+            for notice in &notices {
+                assert!(!notice.text.contains("evil") && !notice.text.contains("Call"), "{}", notice.text);
+            }
+            assert!(notices.iter().any(|notice| notice.text.contains("no container \"gone\"")), "a name stays");
+        }
+    }
+
+    #[test]
     fn a_text_fits_and_keeps_its_end() {
-        let many: Vec<_> = (0..40).map(|number| worker(&format!("wörker-{number}"))).collect();
+        let many: Vec<_> = (0..40).map(|number| worker(&format!("worker-{number}"))).collect();
         let [notice] = told(&json!({}), &json!(many), &[]).try_into().unwrap();
         assert!(notice.text.len() <= MOST_BYTES && notice.text.len() > MOST_BYTES - 8, "{}", notice.text.len());
         assert!(notice.text.contains("…: the claim is not") && notice.text.ends_with("then restart the pods."));

@@ -15,6 +15,7 @@ pub use origin::{Level, Origin, origins};
 pub use table::{ALL, MAX_GROUP, Setting, Takes};
 
 use table::POD_ONLY;
+pub(super) use value::is_dns_label;
 
 /// What every annotation of ours begins with.
 pub const PREFIX: &str = "dynamo-cache.io/";

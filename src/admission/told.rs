@@ -1,13 +1,15 @@
 //! What is told of a decision: the status annotation, warnings, audit annotations.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::plan::{Cache, Skipped};
 use super::pod::{Entries, Pod, Text};
 use super::reason::Reason;
-use super::settings::{PREFIX, STATUS};
+use super::settings::{PREFIX, STATUS, is_dns_label};
 
 /// Most warnings in one answer: what goes past 4,096 characters in all, the API server cuts.
 const MOST_WARNINGS: usize = 3;
@@ -29,11 +31,17 @@ pub struct Warning {
     pub reason: Reason,
     /// One line, with the reason's code at its end; as long as it needs to be.
     pub text: String,
+    /// The same for readers who did not write the pod: without the code, and without words of its author that are no name.
+    pub impartial: String,
 }
 
 impl Warning {
     fn new(reason: Reason, text: &str) -> Self {
-        Warning { reason, text: format!("{text} [{reason}]") }
+        Self::quoting(reason, text, text)
+    }
+
+    fn quoting(reason: Reason, text: &str, impartial: &str) -> Self {
+        Warning { reason, text: format!("{text} [{reason}]"), impartial: impartial.to_owned() }
     }
 
     /// An annotation of ours that means nothing where it stands, by its whole name.
@@ -43,38 +51,43 @@ impl Warning {
 
     /// An annotation of ours that we do not know, by its name after the prefix.
     pub fn annotation_unknown(short: &str, nearest: &str) -> Self {
-        Self::new(Reason::AnnotationUnknown, &format!("{PREFIX}{} is unknown; {nearest}?", cut(short, 50)))
+        let said = |short: &str| format!("{PREFIX}{short} is unknown; {nearest}?");
+        Self::quoting(Reason::AnnotationUnknown, &said(&cut(short, 50)), &said(name_or(short, "…")))
     }
 
     /// An annotation whose value is not what the setting takes; the name is the one after the prefix.
     pub fn setting(reason: Reason, short: &str, value: &str, takes: &str) -> Self {
         let value = cut(value, 24);
-        let text = match reason {
-            Reason::LoadFormatRemoved => format!("{short}: {value:?} was removed, modelexpress is used"),
-            _ => format!("{PREFIX}{short}: {value:?} is not {takes}"),
-        };
-        Self::new(reason, &text)
+        if reason == Reason::LoadFormatRemoved {
+            return removed(short, &value);
+        }
+        let said = |value: &str| format!("{PREFIX}{short}: {value} is not {takes}");
+        Self::quoting(reason, &said(&format!("{value:?}")), &said("its value"))
     }
 
     /// A variable of a container that asks for a load format.
     pub fn variable(reason: Reason, name: &str, value: &str) -> Self {
         let value = cut(value, 24);
-        let text = match reason {
-            Reason::LoadFormatRemoved => format!("{name}: {value:?} was removed, modelexpress is used"),
-            _ => format!("{name}: {value:?} is not modelexpress or mx; left alone"),
-        };
-        Self::new(reason, &text)
+        if reason == Reason::LoadFormatRemoved {
+            return removed(name, &value);
+        }
+        let said = |value: &str| format!("{name}: {value} is not modelexpress or mx; left alone");
+        Self::quoting(reason, &said(&format!("{value:?}")), &said("its value"))
     }
 
     /// A container that the pod's annotation names and the pod does not have.
     pub fn container_not_found(name: &str) -> Self {
-        let text = format!("{PREFIX}containers: no container {:?}", cut(name, 48));
-        Self::new(Reason::ContainerNotFound, &text)
+        let said = |name: &str| format!("{PREFIX}containers: no container {name:?}");
+        Self::quoting(Reason::ContainerNotFound, &said(&cut(name, 48)), &said(name_or(name, "…")))
     }
 
     /// A cache that was left out, for reasons on which the user should act; `none` for the others.
     pub fn left_out(skipped: &Skipped<'_>) -> Option<Self> {
-        let (cache, container) = (skipped.cache, cut(skipped.container, 20));
+        let (cache, container) = (skipped.cache, skipped.container);
+        let in_container = |what: &str| {
+            let said = |container: &str| format!("{cache} in container {container}: {what}");
+            Some(Self::quoting(skipped.reason, &said(&cut(container, 20)), &said(name_or(container, "…"))))
+        };
         let without = |what: &str| {
             let claim = cut(skipped.claim.as_deref().unwrap_or_default(), 36);
             format!("claim {claim} {what}: pods start without it")
@@ -88,8 +101,8 @@ impl Warning {
             Reason::ClaimSingleNode => without("is ReadWriteOnce"),
             Reason::ClaimSinglePod => without("is ReadWriteOncePod"),
             Reason::ClaimTerminating => without("is being deleted"),
-            Reason::PathUnsafe => format!("{cache} in container {container}: unsafe mount path"),
-            Reason::VolumeNameTaken => format!("{cache} in container {container}: the volume's name is taken"),
+            Reason::PathUnsafe => return in_container("unsafe mount path"),
+            Reason::VolumeNameTaken => return in_container("the volume's name is taken"),
             _ => return None,
         };
         Some(Self::new(skipped.reason, &text))
@@ -117,6 +130,16 @@ impl Warning {
             _ => 2,
         }
     }
+}
+
+/// A load format that is gone: one of two known words.
+fn removed(name: &str, value: &str) -> Warning {
+    Warning::new(Reason::LoadFormatRemoved, &format!("{name}: {value:?} was removed, modelexpress is used"))
+}
+
+/// A name as Kubernetes takes it for containers; anything else is another's words, perhaps a sentence, and not repeated.
+pub fn name_or<'n>(name: &'n str, otherwise: &'n str) -> &'n str {
+    if is_dns_label(name) { name } else { otherwise }
 }
 
 /// Sorts warnings by what they are about, and drops those that say the same.
@@ -243,6 +266,18 @@ fn bytes_beside_status(pod: &Pod<'_>) -> usize {
 /// bounds it, and read it takes many times its size.
 fn earlier<'p>(pod: &'p Pod<'_>) -> Option<&'p str> {
     pod.annotation(STATUS).filter(|status| status.len() <= MOST_ANNOTATION_BYTES)
+}
+
+/// The caches that an earlier status of ours lists, by container, each list as it is written.
+pub fn listed_before<'p>(pod: &'p Pod<'_>) -> Vec<(Cow<'p, str>, &'p RawValue)> {
+    #[derive(Deserialize)]
+    struct Earlier<'a> {
+        #[serde(borrow)]
+        containers: Option<Entries<'a, &'a RawValue>>,
+    }
+    let earlier = earlier(pod).and_then(|status| serde_json::from_str::<Earlier<'_>>(status).ok());
+    let containers = earlier.and_then(|earlier| earlier.containers).unwrap_or_default();
+    containers.0.into_iter().map(|(Text(name), caches)| (name, caches)).collect()
 }
 
 /// The containers that an earlier status of ours names.

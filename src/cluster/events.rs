@@ -1,5 +1,9 @@
 //! Events on the owners of pods, beside the answers and never in their way.
 //!
+//! A review need not come from an API server, and nothing is written in its words: an event is about an owner that a read has
+//! confirmed, and says what the notice says, in our sentences and in names. What is left for one namespace takes neither
+//! room nor turn of another's.
+//!
 //! kube's own `Recorder` is not used: it names events by the clock, so that two replicas would each tell the same, and
 //! what it remembers is bounded in time alone. Here the name of an event follows from what it says. The API server
 //! refuses the second of a name, whoever sends it, for as long as it keeps events (an hour by default), and to create
@@ -9,65 +13,77 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use tracing::{debug, info, warn};
+use tracing::warn;
 
 use super::namespaces::Namespaces;
 use super::webhook::Seen;
 use crate::admission::Outcome;
 use crate::admission::notice::{Notice, notices};
 use crate::admission::pod::Pod;
+use crate::log::Throttle;
 use crate::metrics::{Metrics, Told};
+use crate::rate::{ByNamespace, Rate};
 
+mod owner;
+mod queue;
 mod recent;
 
-use recent::{Key, Newness, Recent};
+use owner::{Confirmed, Named};
+use queue::Queue;
+use recent::{Key, Recent};
 
 /// Who tells, as `kubectl describe` shows it.
 const REPORTER: &str = "dynamo-cache";
 
-/// Events that wait to be written; each takes two kilobytes at most.
-const MOST_WAITING: usize = 256;
-
-/// Between two events: a thousand owners at once take the API server a minute and a half.
+/// Between two events, and so between two reads of an owner: a thousand owners at once take the API server a minute and a half.
 const PACE: Duration = Duration::from_millis(100);
 
-/// For one event to be written.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// How many events there are about the owners in one namespace: as many at once as wait for it, then one a second.
+const RATE: Rate = Rate { burst: 64, every: Duration::from_secs(1) };
 
-/// Most bytes that name an owner; a longer one is none that the API server would have taken.
-const MOST_NAMING: usize = 1024;
+/// For one event to be confirmed and written.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Where a review leaves what there is to tell.
 #[derive(Debug)]
 pub struct Events {
     namespaces: Arc<Namespaces>,
-    waiting: mpsc::Sender<Waiting>,
-    recent: Mutex<Recent>,
+    left: Mutex<Left>,
+    /// Something was left.
+    more: Notify,
     metrics: Arc<Metrics>,
+}
+
+/// What was left, and what was told.
+#[derive(Debug)]
+struct Left {
+    queue: Queue<Waiting>,
+    rates: ByNamespace,
+    recent: Recent,
 }
 
 /// Writes what is left there.
 pub struct Writer {
     events: Arc<Events>,
-    waiting: mpsc::Receiver<Waiting>,
     client: Client,
+    confirmed: Confirmed,
     /// The configuration by which we are called, if it is watched.
     called: Option<watch::Receiver<Seen>>,
+    failures: Throttle,
 }
 
 /// An event that waits to be written.
 #[derive(Debug)]
 struct Waiting {
     key: Key,
-    owner: ObjectReference,
+    owner: Named,
     notice: Notice,
 }
 
@@ -79,58 +95,60 @@ impl Events {
         called: Option<watch::Receiver<Seen>>,
         metrics: &Arc<Metrics>,
     ) -> (Arc<Self>, Writer) {
-        let (sender, waiting) = mpsc::channel(MOST_WAITING);
+        let left = Left { queue: Queue::default(), rates: ByNamespace::new(RATE), recent: Recent::default() };
         let (namespaces, metrics) = (Arc::clone(namespaces), Arc::clone(metrics));
-        let events = Arc::new(Events { namespaces, waiting: sender, recent: Mutex::default(), metrics });
-        let writer = Writer { events: Arc::clone(&events), waiting, client: client.clone(), called };
+        let events = Arc::new(Events { namespaces, left: Mutex::new(left), more: Notify::new(), metrics });
+        let (confirmed, failures) = (Confirmed::default(), Throttle::default());
+        let writer = Writer { events: Arc::clone(&events), client: client.clone(), confirmed, called, failures };
         (events, writer)
     }
 
     /// Leaves what a decision has to tell the owner of its pod, and never waits. Of a bare pod nobody is told: whoever
-    /// made it has seen the warnings. A review need not come from the API server, so nobody is told in a namespace that
-    /// did not opt in either.
+    /// made it has seen the warnings. Nor is anybody in a namespace that is not known to have opted in.
     pub fn tell(&self, namespace: &str, pod: &Pod<'_>, outcome: &Outcome<'_>) {
         let Some(owner) = pod.controller() else { return };
         let notices = notices(outcome);
         if notices.is_empty() || !self.namespaces.has(namespace) {
             return;
         }
-        let parts = [&owner.api_version, &owner.kind, &owner.name, &owner.uid].map(Option::as_deref);
-        let [Some(version), Some(kind), Some(name), Some(uid)] = parts.map(|part| part.filter(|part| !part.is_empty()))
-        else {
-            return;
-        };
-        if [version, kind, name, uid].iter().map(|part| part.len()).sum::<usize>() > MOST_NAMING {
-            return self.metrics.told(Told::Dropped);
-        }
         for notice in notices {
-            let key = recent::key([namespace, uid, notice.reason.code(), &notice.text]);
-            match self.recent().take(key, Instant::now()) {
-                Newness::Known => continue,
-                Newness::New => {}
-                Newness::NoRoom => {
-                    self.metrics.told(Told::Dropped);
-                    continue;
-                }
-            }
-            let owner = ObjectReference {
-                api_version: Some(version.to_owned()),
-                kind: Some(kind.to_owned()),
-                name: Some(name.to_owned()),
-                namespace: Some(namespace.to_owned()),
-                uid: Some(uid.to_owned()),
-                ..ObjectReference::default()
-            };
-            if self.waiting.try_send(Waiting { key, owner, notice }).is_err() {
-                // The next pod of this owner may find room.
-                self.recent().forget(&key);
-                self.metrics.told(Told::Dropped);
-            }
+            let Some(owner) = Named::of(namespace, owner) else { return self.metrics.told(Told::Unconfirmed) };
+            let key = owner.key(notice.reason.code(), &notice.text);
+            self.leave(namespace, Waiting { key, owner, notice });
         }
     }
 
-    fn recent(&self) -> MutexGuard<'_, Recent> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn leave(&self, namespace: &str, waiting: Waiting) {
+        let (now, key) = (Instant::now(), waiting.key);
+        let mut left = self.left();
+        if left.recent.has(&key, now) {
+            return;
+        }
+        if left.rates.take(Some(namespace), now).is_none() {
+            return self.metrics.told(Told::Dropped);
+        }
+        left.recent.remember(key, now);
+        if let Some(dropped) = left.queue.push(namespace, waiting) {
+            // The next pod of its owner may find room.
+            left.recent.forget(&dropped.key);
+            self.metrics.told(Told::Dropped);
+        }
+        drop(left);
+        self.more.notify_one();
+    }
+
+    async fn next(&self) -> Waiting {
+        loop {
+            // A word that comes between the two is kept until somebody waits for it.
+            if let Some(waiting) = self.left().queue.pop() {
+                return waiting;
+            }
+            self.more.notified().await;
+        }
+    }
+
+    fn left(&self) -> MutexGuard<'_, Left> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,34 +156,26 @@ impl Writer {
     /// Writes for ever, one event after another. One that fails counts as told: where none may be written, a thousand
     /// pods shall not make a thousand calls.
     pub async fn follow(mut self) {
-        let (mut pace, mut failing, mut was_pure) = (interval(PACE), false, false);
+        let (mut pace, mut was_pure) = (interval(PACE), false);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // It never ends: we hold a sender ourselves.
-        while let Some(waiting) = self.waiting.recv().await {
+        loop {
+            let waiting = self.events.next().await;
             pace.tick().await;
             let is_pure = self.is_called_pure();
             if is_pure && !was_pure {
                 warn!("events are written, and the webhook's configuration says sideEffects: None, not NoneOnDryRun");
             }
             was_pure = is_pure;
-            let namespace = waiting.owner.namespace.clone().unwrap_or_default();
-            let failure = match self.write(&namespace, waiting).await {
-                Ok(told) => {
-                    self.events.metrics.told(told);
-                    None
+            let namespace = waiting.owner.reference.namespace.clone().unwrap_or_default();
+            let late = || Err(format!("there was no answer within {} s", DEADLINE.as_secs()));
+            let written = timeout(DEADLINE, self.write(&namespace, waiting)).await;
+            let told = written.unwrap_or_else(|_| late()).unwrap_or_else(|why| {
+                if let Some(not_logged) = self.failures.pass() {
+                    warn!(namespace, why, not_logged, "failed to write an event");
                 }
-                Err(failure) => {
-                    self.events.metrics.told(Told::Failed);
-                    Some(failure)
-                }
-            };
-            match (&failure, failing) {
-                (None, true) => info!("events can be written again"),
-                (None, false) => {}
-                (Some(why), true) => debug!(namespace, why, "failed to write an event"),
-                (Some(why), false) => warn!(namespace, why, "failed to write an event; more such are logged at debug"),
-            }
-            failing = failure.is_some();
+                Told::Failed
+            });
+            self.events.metrics.told(told);
         }
     }
 
@@ -175,29 +185,39 @@ impl Writer {
         matches!(&*called.borrow(), Seen::Installed(entries) if entries.iter().any(|entry| entry.is_pure))
     }
 
-    async fn write(&self, namespace: &str, waiting: Waiting) -> Result<Told, String> {
+    /// Writes an event whose owner is there.
+    async fn write(&mut self, namespace: &str, waiting: Waiting) -> Result<Told, String> {
+        let owner = waiting.owner.key("", "");
+        let is_there = if let Some(is_there) = self.confirmed.find(&owner, Instant::now()) {
+            is_there
+        } else {
+            let read = waiting.owner.is_there(&self.client).await;
+            let is_there = read.map_err(|error| format!("its owner: {}", super::in_words(&error)))?;
+            self.confirmed.remember(owner, is_there, Instant::now());
+            is_there
+        };
+        if !is_there {
+            return Ok(Told::Unconfirmed);
+        }
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
-        let event = event(waiting);
-        match timeout(DEADLINE, api.create(&PostParams::default(), &event)).await {
-            Ok(Ok(_)) => Ok(Told::Created),
+        match api.create(&PostParams::default(), &event(waiting)).await {
+            Ok(_) => Ok(Told::Created),
             // Another replica has told it, or we before we were started anew.
-            Ok(Err(kube::Error::Api(status))) if status.reason == "AlreadyExists" => Ok(Told::Known),
-            Ok(Err(kube::Error::Api(status))) => Err(status.message.clone()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("there was no answer within {} s", DEADLINE.as_secs())),
+            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(Told::Known),
+            Err(error) => Err(super::in_words(&error)),
         }
     }
 }
 
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").field("waiting", &self.waiting).finish_non_exhaustive()
+        f.debug_struct("Writer").field("events", &self.events).finish_non_exhaustive()
     }
 }
 
 /// The event as it is written. Its reason is the code as events write theirs: `ClaimNotFound`.
 fn event(Waiting { key, owner, notice }: Waiting) -> Event {
-    let name = format!("{REPORTER}.{}", recent::written(&key));
+    let (name, owner) = (format!("{REPORTER}.{}", recent::written(&key)), owner.reference);
     let metadata = ObjectMeta { name: Some(name), namespace: owner.namespace.clone(), ..ObjectMeta::default() };
     Event {
         metadata,

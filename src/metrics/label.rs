@@ -199,6 +199,8 @@ pub enum Told {
     Failed,
     /// It was there already: another replica has told the same.
     Known,
+    /// No read of the owner confirmed it, or its kind is none that is read.
+    Unconfirmed,
 }
 
 /// The name of a variant in lower case; each is one word.

@@ -1,13 +1,15 @@
 //! Promises about events on the owners of pods.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
 use super::control_plane::namespace::Namespace;
-use super::control_plane::replicas::{Installation, alone};
+use super::control_plane::replicas::{Installation, Replica, alone};
 use super::control_plane::{ControlPlane, ROOT, wait_for};
 use super::stored::{status, worker};
+use super::webhook::{BOTH, Caller, Tls, call};
 
 const SETTINGS: &str = "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\n";
 
@@ -28,14 +30,18 @@ fn wait_for_events(plane: &ControlPlane, namespace: &Namespace, number: usize) -
     })
 }
 
-/// A worker whose controller is an object of this name, made for it.
+/// A worker whose controller is a ReplicaSet of this name, made for it, which wants no pods of its own.
 fn owned(plane: &ControlPlane, namespace: &Namespace, owner: &str, annotations: &Value) -> String {
-    namespace.kubectl(&["create", "configmap", owner]).unwrap();
-    let uid = plane.read(&["configmap", owner, "--namespace", &namespace.name])["metadata"]["uid"].take();
+    let labels = json!({"app": owner});
+    let template = json!({"metadata": {"labels": labels}, "spec": worker("")["spec"]});
+    let spec = json!({"replicas": 0, "selector": {"matchLabels": labels}, "template": template});
+    let set = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"name": owner}, "spec": spec});
+    namespace.create(&set.to_string()).unwrap();
+    let uid = plane.read(&["replicaset", owner, "--namespace", &namespace.name])["metadata"]["uid"].take();
     let mut pod = worker(&format!("of-{owner}"));
     pod["metadata"]["annotations"] = annotations.clone();
     pod["metadata"]["ownerReferences"] =
-        json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": owner, "uid": uid, "controller": true}]);
+        json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": uid, "controller": true}]);
     pod.to_string()
 }
 
@@ -152,5 +158,94 @@ fn events_that_the_api_server_refuses_disturb_no_pod_and_are_counted() {
     let log = replica.log();
     assert_eq!(log.matches("failed to write an event").count(), 1, "{log}");
     assert_eq!(log.matches("sideEffects: None, not NoneOnDryRun").count(), 1, "{log}");
-    assert!(log.contains("cannot create resource"), "{log}");
+    assert!(log.contains("cannot get resource"), "{log}");
+}
+
+/// A caller of a replica that is no API server.
+fn stranger(installation: &Installation<'_>, replica: &Replica<'_>) -> Caller<Tls> {
+    let ca = &installation.bundles()[0];
+    call(replica.webhook, "dynamo-cache.dynamo-cache.svc", ca, BOTH, &[b"http/1.1"])
+}
+
+/// A review of a worker with an owner, as no API server sent it.
+pub(crate) fn forged(namespace: &str, owner: &Value, container: &str) -> String {
+    let mut pod = worker("forged");
+    pod["spec"]["containers"][0]["name"] = json!(container);
+    pod["metadata"]["ownerReferences"] = json!([owner]);
+    let kind = json!({"group": "", "version": "v1", "kind": "Pod"});
+    let request = json!({"uid": "u", "namespace": namespace, "kind": kind, "operation": "CREATE", "object": pod});
+    json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}).to_string()
+}
+
+#[test]
+fn reviews_that_no_api_server_sent_make_no_event_and_hold_up_none_of_another_namespace() {
+    let (plane, _one) = alone();
+    let settings = format!("--config={}", plane.file(&format!("{SETTINGS}events: true\n")));
+    let installation = Installation::new(plane, "config.events=true", &["--drain=0s", &settings]);
+    let replica = installation.ready("one");
+    let (flooded, other) = (Namespace::opted_in(plane, &[]), Namespace::opted_in(plane, &[]));
+    let made_up = |number: usize| {
+        json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": format!("made-up-{number}"),
+        "uid": format!("made-up-{number}"), "controller": true})
+    };
+    let mut caller = stranger(&installation, &replica);
+    wait_for("a namespace to be known", || {
+        assert_eq!(caller.review(forged(&flooded.name, &made_up(0), "main").as_bytes()).status, 200);
+        let page = replica.page("/metrics")?;
+        if page.contains("events_total{result=\"unconfirmed\"} 0\n") { Err(page) } else { Ok(()) }
+    });
+    let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        let flood = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let number = asked.fetch_add(1, Ordering::Relaxed);
+                assert_eq!(caller.review(forged(&flooded.name, &made_up(number), "main").as_bytes()).status, 200);
+            }
+        });
+        wait_for("a flood", || {
+            let asked = asked.load(Ordering::Relaxed);
+            if asked >= 1_000 || flood.is_finished() { Ok(()) } else { Err(format!("{asked} reviews")) }
+        });
+        let example = fs::read_to_string(format!("{ROOT}/manifests/examples/vllm-worker.yaml")).unwrap();
+        other.apply(&example).unwrap();
+        let arrived = std::panic::catch_unwind(|| wait_for_events(plane, &other, 1));
+        over.store(true, Ordering::Relaxed);
+        flood.join().unwrap();
+        assert_eq!(arrived.unwrap()[0]["reason"], "ClaimNotFound");
+    });
+    assert_eq!(events(plane, &flooded), [] as [Value; 0]);
+    let page = replica.page("/metrics").unwrap();
+    assert!(!page.contains("events_total{result=\"dropped\"} 0\n"), "{page}");
+    let log = replica.log();
+    let about = log.lines().filter(|line| line.contains(&flooded.name)).count();
+    assert!(about <= 150, "{about} of {asked:?} reviews are lines of the log");
+}
+
+#[test]
+fn an_event_has_no_words_of_whoever_asks_but_names() {
+    let (plane, _one) = alone();
+    let settings = format!("--config={}", plane.file(&format!("{SETTINGS}events: true\n")));
+    let installation = Installation::new(plane, "config.events=true", &["--drain=0s", &settings]);
+    let replica = installation.ready("one");
+    let namespace = Namespace::opted_in(plane, &[]);
+    owned(plane, &namespace, "there", &Value::Null);
+    let set = plane.read(&["replicaset", "there", "--namespace", &namespace.name]);
+    let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "there", "uid": set["metadata"]["uid"],
+        "controller": true});
+    let other_uid =
+        json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "there", "uid": "1", "controller": true});
+    let mut caller = stranger(&installation, &replica);
+    for (owner, container) in [(&other_uid, "main"), (&owner, "Your cluster is broken, call this number")] {
+        wait_for("the namespace to be known", || {
+            assert_eq!(caller.review(forged(&namespace.name, owner, container).as_bytes()).status, 200);
+            let page = replica.page("/metrics")?;
+            let result = if container == "main" { "unconfirmed" } else { "created" };
+            if page.contains(&format!("events_total{{result=\"{result}\"}} 0\n")) { Err(page) } else { Ok(()) }
+        });
+    }
+    let [event] = wait_for_events(plane, &namespace, 1).try_into().unwrap();
+    assert_eq!(event["regarding"]["uid"], set["metadata"]["uid"]);
+    let note = event["note"].as_str().unwrap();
+    assert!(note.starts_with("container … without model (claim model-cache)"), "{note}");
+    assert!(!note.contains("number"), "{note}");
 }

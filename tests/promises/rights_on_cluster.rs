@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use crate::control_plane::namespace::Namespace;
 use crate::control_plane::replicas::{Installation, alone};
 use crate::control_plane::{ControlPlane, ROOT, wait_for};
+use crate::events_on_cluster::forged;
 use crate::program::updates;
 use crate::stored::worker;
+use crate::webhook::{BOTH, call};
 
 /// Values of the chart that change what it may do.
 const MODES: [&str; 6] = [
@@ -78,6 +80,23 @@ fn every_right_is_used_and_nothing_else_is_asked_for() {
         if page.status == 200 { Ok(()) } else { Err(page.body) }
     });
     assert_eq!(webhook.caller().review(&crate::webhook::worker("x")).status, 200);
+
+    // Pods whose owners are not there: the controllers of some are no part of this control plane.
+    let ca = &installation.bundles()[0];
+    let mut caller = call(replica.webhook, "dynamo-cache.dynamo-cache.svc", ca, BOTH, &[b"http/1.1"]);
+    // All with one UID: what is said of one takes nothing from the others.
+    for (version, kind) in [
+        ("apps/v1", "DaemonSet"),
+        ("apps/v1", "StatefulSet"),
+        ("batch/v1", "Job"),
+        ("grove.io/v1alpha1", "PodClique"),
+        ("workloads.x-k8s.io/v1alpha1", "Instance"),
+        ("workloads.x-k8s.io/v1alpha2", "RoleInstance"),
+    ] {
+        let owner = json!({"apiVersion": version, "kind": kind, "name": "o", "uid": "1", "controller": true});
+        let review = forged(&namespace.name, &owner, "main");
+        assert_eq!(caller.review(review.as_bytes()).status, 200);
+    }
 
     let wanted = wanted(&rendered(plane, "config.events=true"));
     let used = || {

@@ -23,7 +23,7 @@ pub(super) fn claim(text: &str) -> Result<String, Reason> {
 }
 
 /// A part of a host's name.
-fn is_dns_label(text: &str) -> bool {
+pub(in super::super) fn is_dns_label(text: &str) -> bool {
     text.len() <= 63 && is_dns_name(text)
 }
 

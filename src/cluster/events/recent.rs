@@ -10,7 +10,8 @@ use tokio::time::Instant;
 /// How long nothing is told a second time.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
-/// How much is remembered at once; a hundred kilobytes.
+/// How much is remembered at once; a hundred kilobytes. Of more the oldest is forgotten: what is told a second time then, the API
+/// server refuses by its name.
 const MOST_REMEMBERED: usize = 2048;
 
 /// What is told, in short; the same in every replica and after every start.
@@ -20,31 +21,22 @@ pub(super) type Key = [u8; 16];
 #[derive(Debug, Default)]
 pub(super) struct Recent(HashMap<Key, Instant>);
 
-/// Whether something is to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Newness {
-    /// It was told a short while ago.
-    Known,
-    /// It was not, and counts as told from now on.
-    New,
-    /// So much was told that this cannot be remembered, and is not told.
-    NoRoom,
-}
-
 impl Recent {
-    /// Asks whether something is to be told, and remembers it.
-    pub(super) fn take(&mut self, key: Key, now: Instant) -> Newness {
-        if self.0.get(&key).is_some_and(|until| now < *until) {
-            return Newness::Known;
-        }
+    /// Whether something was told a short while ago.
+    pub(super) fn has(&self, key: &Key, now: Instant) -> bool {
+        self.0.get(key).is_some_and(|until| now < *until)
+    }
+
+    /// It is told, and counts as told from now on.
+    pub(super) fn remember(&mut self, key: Key, now: Instant) {
         if self.0.len() >= MOST_REMEMBERED {
             self.0.retain(|_, until| now < *until);
-            if self.0.len() >= MOST_REMEMBERED {
-                return Newness::NoRoom;
-            }
+        }
+        if self.0.len() >= MOST_REMEMBERED {
+            let oldest = self.0.iter().min_by_key(|(_, until)| **until).map(|(key, _)| *key);
+            oldest.map(|oldest| self.0.remove(&oldest));
         }
         self.0.insert(key, now + REMEMBERED);
-        Newness::New
     }
 
     /// It was not told after all.
@@ -81,31 +73,33 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{Key, MOST_REMEMBERED, Newness, REMEMBERED, Recent, key, written};
+    use super::{Key, MOST_REMEMBERED, REMEMBERED, Recent, key, written};
 
     #[test]
     fn the_same_is_told_once_in_a_while() {
         let (mut recent, now) = (Recent::default(), Instant::now());
         let (one, other) = (key(["team", "uid", "code", "a"]), key(["team", "uid", "code", "b"]));
-        assert_eq!(recent.take(one, now), Newness::New);
-        assert_eq!(recent.take(one, now + REMEMBERED - Duration::from_millis(1)), Newness::Known);
-        assert_eq!(recent.take(other, now), Newness::New);
-        assert_eq!(recent.take(one, now + REMEMBERED), Newness::New);
-        recent.forget(&other);
-        assert_eq!(recent.take(other, now), Newness::New, "it was not told after all");
+        assert!(!recent.has(&one, now));
+        recent.remember(one, now);
+        assert!(recent.has(&one, now + REMEMBERED - Duration::from_millis(1)));
+        assert!(!recent.has(&other, now) && !recent.has(&one, now + REMEMBERED));
+        recent.forget(&one);
+        assert!(!recent.has(&one, now), "it was not told after all");
     }
 
     #[test]
-    fn no_more_is_remembered_than_fits_and_what_is_old_makes_room() {
+    fn no_more_is_remembered_than_fits_and_the_oldest_makes_room() {
         let (mut recent, now) = (Recent::default(), Instant::now());
-        let numbered = |number: usize| -> Key { key(["team", "uid", "code", &number.to_string()]) };
-        for number in 0..MOST_REMEMBERED {
-            assert_eq!(recent.take(numbered(number), now), Newness::New);
+        let numbered = |number: u32| -> Key { key(["team", "uid", "code", &number.to_string()]) };
+        let most = u32::try_from(MOST_REMEMBERED).unwrap();
+        for number in 0..=most {
+            recent.remember(numbered(number), now + Duration::from_millis(1) * number);
         }
-        assert_eq!(recent.take(numbered(MOST_REMEMBERED), now), Newness::NoRoom);
-        assert_eq!(recent.take(numbered(0), now), Newness::Known);
-        assert_eq!(recent.take(numbered(MOST_REMEMBERED), now + REMEMBERED), Newness::New);
-        assert_eq!(recent.0.len(), 1);
+        let later = now + Duration::from_millis(1) * most;
+        assert_eq!(recent.0.len(), MOST_REMEMBERED);
+        assert!(!recent.has(&numbered(0), later) && recent.has(&numbered(1), later));
+        recent.remember(numbered(0), later + REMEMBERED);
+        assert_eq!(recent.0.len(), 1, "what is old makes room");
     }
 
     #[test]

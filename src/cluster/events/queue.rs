@@ -1,0 +1,102 @@
+//! Events that wait to be written, a lane for each namespace: what waits for one takes neither room nor turn of another's.
+
+use std::collections::{HashMap, VecDeque};
+
+/// Most that waits in one lane: a namespace gets an event for each of so many owners at once.
+const MOST_IN_LANE: usize = 64;
+
+/// Most that waits in all; each takes two kilobytes at most.
+const MOST: usize = 512;
+
+/// What waits, by namespace.
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    lanes: HashMap<Box<str>, VecDeque<T>>,
+    /// The lanes in the order of their turns. Each has one, and something in it.
+    turns: VecDeque<Box<str>>,
+    len: usize,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Queue { lanes: HashMap::new(), turns: VecDeque::new(), len: 0 }
+    }
+}
+
+impl<T> Queue<T> {
+    /// Has something wait. What is given back is not waiting: this, where its lane is full, or what came last into the longest
+    /// lane, where there is no room for more.
+    pub(super) fn push(&mut self, namespace: &str, item: T) -> Option<T> {
+        let waiting = self.lanes.get(namespace).map_or(0, VecDeque::len);
+        if waiting >= MOST_IN_LANE {
+            return Some(item);
+        }
+        let dropped = if self.len >= MOST {
+            let longest = self.lanes.values_mut().max_by_key(|lane| lane.len()).filter(|lane| lane.len() > waiting + 1);
+            let Some(longest) = longest else { return Some(item) };
+            self.len -= 1;
+            longest.pop_back()
+        } else {
+            None
+        };
+        if waiting == 0 {
+            self.turns.push_back(namespace.into());
+        }
+        self.lanes.entry(namespace.into()).or_default().push_back(item);
+        self.len += 1;
+        dropped
+    }
+
+    /// What has waited longest in the lane whose turn it is.
+    pub(super) fn pop(&mut self) -> Option<T> {
+        let namespace = self.turns.pop_front()?;
+        let lane = self.lanes.get_mut(&namespace)?;
+        let item = lane.pop_front();
+        if lane.is_empty() {
+            self.lanes.remove(&namespace);
+        } else {
+            self.turns.push_back(namespace);
+        }
+        self.len -= usize::from(item.is_some());
+        item
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MOST, MOST_IN_LANE, Queue};
+
+    #[test]
+    fn lanes_take_turns_and_each_keeps_its_order() {
+        let mut queue = Queue::default();
+        for item in ["a1", "a2", "a3", "b1", "c1", "b2"] {
+            assert_eq!(queue.push(&item[..1], item), None);
+        }
+        let popped: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!(popped, ["a1", "b1", "c1", "a2", "b2", "a3"]);
+        assert!(queue.lanes.is_empty() && queue.turns.is_empty() && queue.len == 0);
+    }
+
+    #[test]
+    fn a_full_lane_takes_no_more_and_leaves_room_for_others() {
+        let mut queue = Queue::default();
+        let refused = (0..1000).filter_map(|number| queue.push("flooded", number)).count();
+        assert_eq!(refused, 1000 - MOST_IN_LANE);
+        assert_eq!(queue.push("other", 7), None);
+        assert_eq!((queue.pop(), queue.pop()), (Some(0), Some(7)), "its turn is next");
+    }
+
+    #[test]
+    fn where_all_are_full_the_longest_lane_makes_room() {
+        let mut queue = Queue::default();
+        for lane in 0..MOST / MOST_IN_LANE {
+            for number in 0..MOST_IN_LANE {
+                assert_eq!(queue.push(&lane.to_string(), number), None);
+            }
+        }
+        assert_eq!(queue.push("other", 7), Some(MOST_IN_LANE - 1), "the last of one of them");
+        assert_eq!(queue.len, MOST);
+        let popped: Vec<_> = std::iter::from_fn(|| queue.pop()).take(MOST / MOST_IN_LANE + 1).collect();
+        assert!(popped.contains(&7), "{popped:?}");
+    }
+}
