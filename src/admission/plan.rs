@@ -15,6 +15,7 @@ use super::told::Warning;
 
 mod compile;
 mod draft;
+mod earlier;
 mod express;
 mod load;
 mod model;
@@ -22,6 +23,7 @@ mod mount;
 mod volumes;
 
 use draft::Draft;
+use earlier::Earlier;
 use volumes::Volumes;
 
 /// What the volume of the model claim is called where we add it.
@@ -167,6 +169,7 @@ pub fn plan<'p>(pod: &'p Pod<'p>, chosen: &[Chosen<'p>], settings: &Settings, cl
     let scene = Scene { settings, claims, pod };
     let mut volumes = Volumes::of(pod);
     let mut plan = Plan::default();
+    let earlier = Earlier::of(pod);
     for chosen in chosen {
         let mut draft = Draft::of(chosen, &volumes);
         let name = chosen.container.name();
@@ -176,14 +179,23 @@ pub fn plan<'p>(pod: &'p Pod<'p>, chosen: &[Chosen<'p>], settings: &Settings, cl
                 Ok(()) => in_place.push(cache),
                 Err(reason) => plan.leave_out(name, cache, reason, claim),
             };
+        // What another dynamo-cache has put there is in place, whatever ours would have done.
+        let or_earlier = |volumes: &Volumes<'_>, draft: &Draft<'_, '_>, cache: Cache, result: Result<(), Reason>| {
+            result.or_else(|reason| {
+                let stands = reason != Reason::SkippedByUser && earlier.holds(&scene, volumes, draft, cache);
+                if stands { Ok(()) } else { Err(reason) }
+            })
+        };
         let model_claim = &*settings.model.claim;
         let mut model = Ok(());
         if chosen.wants_model_cache() {
             model = model::plan(&scene, &mut volumes, &mut draft);
+            let model = or_earlier(&volumes, &draft, Cache::Model, model);
             settle(&mut plan, Cache::Model, Some(model_claim), model);
         }
         if chosen.wants_compile_cache() {
             let compile = compile::plan(&scene, &mut volumes, &mut draft, model);
+            let compile = or_earlier(&volumes, &draft, Cache::Compile, compile);
             settle(&mut plan, Cache::Compile, Some(&settings.compile.claim), compile);
         }
         if let Some(url) = &settings.express.url {
@@ -199,6 +211,8 @@ pub fn plan<'p>(pod: &'p Pod<'p>, chosen: &[Chosen<'p>], settings: &Settings, cl
                     plan.leave_out(name, Cache::LoadFormat, reason, None);
                 }
             }
+        } else if !settings.skip.express && earlier.holds(&scene, &volumes, &draft, Cache::ModelExpress) {
+            settle(&mut plan, Cache::ModelExpress, None, Ok(()));
         }
         plan.changes.extend(draft.into_changes());
         plan.containers.push((name, in_place));

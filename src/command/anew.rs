@@ -97,7 +97,8 @@ mod tests {
     use crate::yaml;
 
     /// Cases in which an earlier status decides, which a pod that is made anew has not.
-    const BY_EARLIER_STATUS: [&str; 2] = [
+    const BY_EARLIER_STATUS: [&str; 3] = [
+        "a_cache_of_another_dynamo_cache_stays_in_place",
         "a_container_that_an_earlier_status_names_is_chosen",
         "a_container_that_comes_first_later_gets_nothing_by_that",
     ];

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use super::control_plane::namespace::{Namespace, claim};
 use super::control_plane::{ROOT, shared, wait_for, webhook};
 use super::pair;
-use super::second_webhook::SecondWebhook;
+use super::program::file;
+use super::second_webhook::{SecondWebhook, call_later};
 use super::stored::{assert_untouched, claims, container, environment, mounts, status, worker};
+use super::webhook::Webhook;
 
 const CACHES: [&str; 2] = ["model-cache", "compilation-cache"];
 const HUGGING_FACE: &str = "/home/dynamo/.cache/huggingface";
@@ -125,6 +127,31 @@ fn a_container_that_a_later_webhook_adds_gets_its_share_and_nothing_is_there_twi
         json!({"added-later": ["model", "compile"], "main": ["model", "compile"]}),
         "{pod:#}"
     );
+}
+
+#[test]
+fn a_second_dynamo_cache_with_claims_of_its_own_leaves_the_status_of_the_first() {
+    let installed = webhook::running();
+    let namespace = Namespace::opted_in(shared(), &[]);
+    namespace.claims(&[&CACHES[..], &["other-models", "other-compiled"]].concat());
+    let settings = "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\nmodelCache:\n  claim: other-models\n\
+                    compileCache:\n  claim: other-compiled\n";
+    let pair = pair::elliptic("second-dynamo-cache");
+    let files = ["--kubeconfig", installed.kubeconfig(), "--cert-file", &pair.certificate, "--key-file", &pair.key];
+    let settings = ["--config", &file("second-dynamo-cache.yaml", settings)];
+    let second = Webhook::start(&[&files[..], &settings].concat(), || pair.ca.clone());
+    call_later(shared(), &format!("https://localhost:{}/mutate", second.address.port()), &pair.ca, &namespace);
+    wait_for("the second to be called", || {
+        namespace.dry_run(&worker("canary").to_string());
+        let page = second.page("/metrics").body;
+        if page.contains("answers_total{status=\"200\"}") { Ok(()) } else { Err(page) }
+    });
+    namespace.create(&worker("of-both").to_string()).unwrap();
+    let pod = namespace.pod("of-both");
+    let expected = json!({"dynamo-cache-model": CACHES[0], "dynamo-cache-compile": CACHES[1]});
+    assert_eq!(json!(claims(&pod)), expected, "{pod:#}");
+    assert_eq!(status(&pod)["containers"], json!({"main": ["model", "compile"]}), "{pod:#}");
+    assert_eq!(status(&pod)["skipped"], json!([]), "{pod:#}");
 }
 
 #[test]

@@ -109,9 +109,13 @@ const ANNOTATIONS: [(&str, &[&str]); 22] = [
     ("single-node-claim", &["inject"]),
     ("skip", &["model", "compile,model-express", ""]),
     ("nonsense", &["x"]),
-    ("status", &["{}", "not json", "{\"containers\":{\"sglang\":[]}}"]),
+    ("status", &["{}", "not json", "{\"containers\":{\"sglang\":[]}}", LISTS_ALL]),
     ("", &[""]),
 ];
+
+/// A status that lists every cache.
+const LISTS_ALL: &str =
+    r#"{"containers":{"main":["model","compile","model-express"],"sglang":["model","compile",7],"engine-0":{}}}"#;
 
 fn one_of(words: &'static [&'static str]) -> impl Strategy<Value = String> + Clone {
     select(words).prop_map(str::to_owned)
@@ -260,6 +264,17 @@ fn claims() -> impl Strategy<Value = Claims> {
     proptest::collection::btree_map(one_of(&CLAIMS), claim, 0..4)
 }
 
+/// The caches that a pod's status lists, each with its container.
+fn listed(pod: &Value) -> BTreeSet<(String, String)> {
+    let status = pod["metadata"]["annotations"][STATUS].as_str().and_then(|text| serde_json::from_str(text).ok());
+    let status: Value = status.unwrap_or_default();
+    let containers = status["containers"].as_object().into_iter().flatten();
+    let pairs = containers.flat_map(|(name, caches)| {
+        caches.as_array().into_iter().flatten().map(move |cache| (name.clone(), cache.to_string()))
+    });
+    pairs.collect()
+}
+
 /// The answer for a pod, as a patch applied to it, and the patch.
 fn patched(pod: &Value, settings: &Settings, claims: &Claims) -> (Value, Value) {
     let text = pod.to_string();
@@ -321,6 +336,31 @@ proptest! {
             prop_assert_eq!(repeated(before, "volumeMounts", path), repeated(after, "volumeMounts", path));
         }
         prop_assert_eq!(repeated(&after["spec"], "volumes", |volume| volume["name"].to_string()), 0);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(2048), ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_second_dynamo_cache_leaves_what_the_first_has_put_in_place_and_its_status(
+        pod in pod(), claims in claims(), multi_node in any::<bool>(),
+    ) {
+        let first = Settings::default();
+        let mut first = Settings { fs_group: None, ..first };
+        first.express.url = Some("http://mx:8001".to_owned());
+        first.compile.multi_node = true;
+        let mut second = Settings::default();
+        (second.model.claim, second.compile.claim) = ("other".to_owned(), "compilation-cache".to_owned());
+        second.compile.multi_node = multi_node;
+        let (by_first, _) = patched(&pod, &first, &claims);
+        let (by_both, _) = patched(&by_first, &second, &claims);
+        prop_assert!(keeps(&by_first, &by_both));
+        prop_assert!(listed(&by_first).is_subset(&listed(&by_both)), "{by_first:#}\n{by_both:#}");
+        let (again, _) = patched(&by_both, &first, &claims);
+        prop_assert!(listed(&by_both).is_subset(&listed(&again)), "{by_both:#}\n{again:#}");
+        let (last, _) = patched(&again, &second, &claims);
+        prop_assert_eq!(listed(&last), listed(&again));
     }
 }
 

@@ -1,7 +1,6 @@
 //! Somebody else's webhook, called after ours: it adds a container to every pod that lacks it.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -43,8 +42,7 @@ impl SecondWebhook {
         #[allow(clippy::disallowed_methods, reason = "the runtime in this struct owns the task")]
         drop(runtime.spawn(serve(listener, acceptor, Arc::new(container.clone()))));
 
-        let configuration = configuration(address, &minted.cert.pem(), namespace);
-        plane.kubectl(&["create", "-f", &plane.file(&configuration.to_string())]).unwrap();
+        call_later(plane, &format!("https://{address}/"), &minted.cert.pem(), namespace);
         wait_for("the API server to call the second webhook", || {
             let pod = namespace.dry_run(&worker("canary").to_string());
             let containers = pod["spec"]["containers"].as_array().map_or(0, Vec::len);
@@ -54,6 +52,12 @@ impl SecondWebhook {
     }
 }
 
+/// Has the API server call a webhook for the pods of one namespace, after ours, and once more where a later one changed something.
+pub(crate) fn call_later(plane: &ControlPlane, url: &str, ca: &str, namespace: &Namespace) {
+    let configuration = configuration(url, ca, namespace);
+    plane.kubectl(&["create", "-f", &plane.file(&configuration.to_string())]).unwrap();
+}
+
 fn acceptor(certificate: CertificateDer<'static>, key: Vec<u8>) -> TlsAcceptor {
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
@@ -61,7 +65,7 @@ fn acceptor(certificate: CertificateDer<'static>, key: Vec<u8>) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config.with_single_cert(vec![certificate], key).unwrap()))
 }
 
-fn configuration(address: SocketAddr, ca: &str, namespace: &Namespace) -> Value {
+fn configuration(url: &str, ca: &str, namespace: &Namespace) -> Value {
     json!({
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "MutatingWebhookConfiguration",
@@ -70,7 +74,8 @@ fn configuration(address: SocketAddr, ca: &str, namespace: &Namespace) -> Value 
             "name": "later.example.com",
             "admissionReviewVersions": ["v1"],
             "sideEffects": "None",
-            "clientConfig": {"url": format!("https://{address}/"), "caBundle": STANDARD.encode(ca)},
+            "clientConfig": {"url": url, "caBundle": STANDARD.encode(ca)},
+            "reinvocationPolicy": "IfNeeded",
             "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace.name}},
         }],

@@ -37,6 +37,11 @@ pub(super) fn plan(scene: &Scene<'_>, draft: &mut Draft<'_, '_>, url: &str) -> R
     Ok(())
 }
 
+/// Whether both variables have an address.
+pub(super) fn is_in_place(draft: &Draft<'_, '_>) -> bool {
+    [URL, ADDRESS].iter().all(|name| matches!(draft.variable(name), Some(Value::Literal(text)) if !text.is_empty()))
+}
+
 /// Where the server's disk is not shared, mounts the hub where the client streams to, and tells the client so.
 ///
 /// # Errors

@@ -69,6 +69,11 @@ impl<'p> Volumes<'p> {
         }
     }
 
+    /// The claim of one of the pod's own volumes.
+    pub(super) fn claim_of(&self, name: &str) -> Option<&str> {
+        self.named.get(name)?.claim.as_deref()
+    }
+
     /// Whether what a volume holds can only be read, whatever a mount says.
     pub(super) fn is_read_only(&self, name: &str) -> bool {
         match self.named.get(name) {
