@@ -1,5 +1,9 @@
 //! The Secret of the CA: who makes it, what a replica says where it is missing, and what a stolen token makes of it.
 
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
 use crate::control_plane::namespace::Namespace;
@@ -28,29 +32,37 @@ fn a_stolen_token_makes_no_secret_that_the_cluster_fills_with_another_token() {
     let installation = Installation::new(plane, "", &["--drain=0s"]);
     plane.kubectl(&["create", "serviceaccount", "victim", NAMESPACE]).unwrap();
     let replica = installation.ready("one");
-    let thief = format!("--kubeconfig={}", installation.way_in());
-    let steal = |arguments: &[&str]| plane.kubectl(&[arguments, &[&thief, NAMESPACE]].concat());
+    // No kubectl: it reads what it is to patch, which the token may not.
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let kubeconfig = Kubeconfig::read_from(installation.way_in()).unwrap();
+    let client = runtime.block_on(async {
+        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        kube::Client::try_from(config).unwrap()
+    });
+    let stolen: Api<Secret> = Api::namespaced(client, "dynamo-cache");
+    let patch = |patch: &Patch<Value>, parameters: &PatchParams| {
+        runtime.block_on(stolen.patch("dynamo-cache-ca", parameters, patch)).map(drop)
+    };
+    let merge = |change: Value| patch(&Patch::Merge(change), &PatchParams::default());
 
-    let typed = json!({"type": "kubernetes.io/service-account-token",
-        "metadata": {"annotations": {"kubernetes.io/service-account.name": "victim"}}});
-    let why = steal(&["patch", "secret", "dynamo-cache-ca", "--type=merge", "-p", &typed.to_string()]).err().unwrap();
+    let type_ = "kubernetes.io/service-account-token";
+    let annotations = json!({"kubernetes.io/service-account.name": "victim"});
+    let why = merge(json!({"type": type_, "metadata": {"annotations": annotations}})).unwrap_err().to_string();
     assert!(why.contains("field is immutable"), "{why}");
 
-    // The garbage collector deletes what nobody owns, which the token may not.
+    // The garbage collector deletes what no owner is left of, which the token may not.
     let owner = json!([{"apiVersion": "v1", "kind": "ServiceAccount", "name": "gone", "uid": "gone"}]);
-    let orphan = json!({"metadata": {"ownerReferences": owner}}).to_string();
-    steal(&["patch", "secret", "dynamo-cache-ca", "--type=merge", "-p", &orphan]).unwrap();
+    merge(json!({"metadata": {"ownerReferences": owner}})).unwrap();
     is_gone(plane);
-    let secret = json!({"apiVersion": "v1", "kind": "Secret", "type": typed["type"], "metadata": {
-        "name": "dynamo-cache-ca", "namespace": "dynamo-cache", "annotations": typed["metadata"]["annotations"]}});
-    let file = plane.file(&secret.to_string());
-    for made in [
-        vec!["create", "-f", &file],
-        vec!["apply", "--server-side", "--force-conflicts", "--field-manager=dynamo-cache", "-f", &file],
-        vec!["replace", "--raw", "/api/v1/namespaces/dynamo-cache/secrets/dynamo-cache-ca", "-f", &file],
-    ] {
-        let why = steal(&made).err().unwrap_or_else(|| panic!("{made:?} succeeds"));
-        assert!(why.to_lowercase().contains("forbidden"), "{made:?}: {why}");
+    let metadata = json!({"name": "dynamo-cache-ca", "namespace": "dynamo-cache", "annotations": annotations});
+    let whole = json!({"apiVersion": "v1", "kind": "Secret", "type": type_, "metadata": metadata});
+    let secret: Secret = serde_json::from_value(whole.clone()).unwrap();
+    let created = runtime.block_on(stolen.create(&PostParams::default(), &secret)).map(drop);
+    let replaced = runtime.block_on(stolen.replace("dynamo-cache-ca", &PostParams::default(), &secret)).map(drop);
+    let applied = patch(&Patch::Apply(whole), &PatchParams::apply("dynamo-cache").force());
+    for (way, made) in [("create", created), ("replace", replaced), ("apply", applied)] {
+        let why = made.expect_err(way).to_string();
+        assert!(why.contains("forbidden"), "{way}: {why}");
     }
 
     replica.wait_for("/readyz?verbose", "[-]certificate: Secret of the CA: dynamo-cache/dynamo-cache-ca is not there");
@@ -156,7 +168,7 @@ fn an_upgrade_a_rollback_and_an_apply_leave_what_the_replicas_wrote() {
 
 /// Adds to what manages an object's fields what k8s-openapi cannot read.
 fn make_odd(plane: &ControlPlane, object: &[&str]) {
-    plane.kubectl(&[&["label", "odd=true"], object].concat()).unwrap();
+    plane.kubectl(&[&["label"], object, &["odd=true"]].concat()).unwrap();
     let api_version = &plane.read(object)["apiVersion"];
     let deep = (0..150).fold(json!({}), |inner, _| json!({"f:deep": inner}));
     let add = |manager: &str, time: &str, fields: &Value| {
