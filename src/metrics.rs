@@ -21,10 +21,10 @@ pub mod missed;
 mod process;
 
 use label::{
-    Answer, Event, Failure, Handshake, LeftOut, LiveRead, PodCount, Renewal, Review, SettingsFile, Shed, SkippedObject,
-    WatchError,
+    Answer, Event, Evicted, Failure, Handshake, LeftOut, LiveRead, PodCount, Renewal, Review, SettingsFile, Shed,
+    SkippedObject, WatchError,
 };
-pub use label::{Bound, Counting, Kind, Read, Reading, Renewed, Shake, Skip, Told, Trouble};
+pub use label::{Bound, Counting, Eviction, Kind, Listener, Read, Reading, Renewed, Shake, Skip, Told, Trouble};
 use missed::Missed;
 
 /// What a reader of `OpenMetrics` asks for.
@@ -46,6 +46,7 @@ pub struct Metrics {
     answers: Family<Answer, Counter>,
     duration: Histogram,
     shed: Family<Shed, Counter>,
+    evicted: Family<Evicted, Counter>,
     live_reads: Family<LiveRead, Counter>,
     watch_errors: Family<WatchError, Counter>,
     objects_skipped: Family<SkippedObject, Counter>,
@@ -80,6 +81,7 @@ impl Default for Metrics {
             answers: Family::default(),
             duration: Histogram::new(SECONDS),
             shed: Family::default(),
+            evicted: Family::default(),
             live_reads: Family::default(),
             watch_errors: Family::default(),
             objects_skipped: Family::default(),
@@ -114,6 +116,8 @@ impl Metrics {
         let help = "From the head of a request to its answer, the reading of its body included";
         ours.register_with_unit("review_duration", help, Unit::Seconds, self.duration.clone());
         ours.register("shed", "Reviews that were turned away for overload, by the bound", self.shed.clone());
+        let help = "Connections closed for others, by listener and by what they were doing";
+        ours.register("connections_evicted", help, self.evicted.clone());
         let help = "Bytes of the request bodies, and of large answers, that are held at this moment";
         ours.register("in_flight_bytes", help, self.bytes_in_flight.clone());
         ours.register("connections", "Connections to the webhook that are open", self.connections.clone());
@@ -158,6 +162,11 @@ impl Metrics {
         }
         for bound in [Bound::Bytes, Bound::Reviews] {
             self.shed.get_or_create(&Shed { bound }).inc_by(0);
+        }
+        for listener in [Listener::Admin, Listener::Webhook] {
+            for phase in [Eviction::Answer, Eviction::Body, Eviction::Head, Eviction::Idle, Eviction::Silent] {
+                self.evicted.get_or_create(&Evicted { listener, phase }).inc_by(0);
+            }
         }
         for kind in [Kind::Claim, Kind::Configuration, Kind::Namespace, Kind::Secret, Kind::StorageClass] {
             self.watch_errors.get_or_create(&WatchError { kind }).inc_by(0);
@@ -210,6 +219,11 @@ impl Metrics {
     /// Counts a review that was turned away.
     pub fn shed(&self, bound: Bound) {
         self.shed.get_or_create(&Shed { bound }).inc();
+    }
+
+    /// Counts a connection that was closed for another.
+    pub fn evicted(&self, listener: Listener, phase: Eviction) {
+        self.evicted.get_or_create(&Evicted { listener, phase }).inc();
     }
 
     /// Counts a TLS handshake that came to an end.

@@ -1,7 +1,6 @@
 //! Serve HTTP/1.1, over TLS or plain, until told to stop; then finish what is in flight.
 
 use std::convert::Infallible;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,28 +11,40 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use rustls::ServerConfig;
+use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::metrics::{Metrics, Shake};
+use crate::metrics::{Listener, Metrics, Shake};
 
+mod connections;
 mod deadline;
 pub mod limit;
 pub mod probe;
 pub mod review_log;
 pub mod route;
+mod socket;
 
-use deadline::{Deadlined, Stage};
+pub(crate) use connections::most_open;
+use connections::{Connections, Handle, Phase, Slot};
+use deadline::Deadlined;
+use socket::Socket;
+pub use socket::listen;
 
 /// How long we wait after a failed accept: as a rule we are out of file descriptors, and one may be free soon.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What hyper may hold of a head, and of what follows it: the least that it takes. The head of an API server is below 1 KiB.
+const HEAD_BUFFER: usize = 8 * 1024;
+
+/// What may wait to be encrypted or sent: a record of TLS. An answer waits in its own buffer, which is counted.
+const TLS_BUFFER: usize = 16 * 1024;
 
 /// How long each wait on a connection may take.
 #[derive(Clone, Copy, Debug)]
@@ -54,13 +65,15 @@ pub struct Server {
     pub tls: Option<watch::Receiver<Option<Arc<ServerConfig>>>>,
     /// What answers.
     pub routes: Router,
-    /// Most connections at once; more wait until one is closed.
+    /// Most connections at once; for one more, the one with the least claim is closed.
     pub places: usize,
+    /// Which listener it is, where evictions are counted.
+    pub listener: Listener,
     /// How long we wait.
     pub deadlines: Deadlines,
     /// Where it is cancelled, each answer is the last on its connection.
     pub draining: CancellationToken,
-    /// Where connections and handshakes are counted; none: they are not.
+    /// Where evictions are counted, and of the webhook connections and handshakes; none: nowhere.
     pub metrics: Option<Arc<Metrics>>,
 }
 
@@ -69,24 +82,25 @@ pub struct Server {
 /// Returns when every connection is closed, at the latest after the deadline to finish.
 pub async fn run(listener: TcpListener, server: Server, stop: impl Future<Output = ()>) {
     let server = Arc::new(server);
-    let connections = TaskTracker::new();
-    let places = Arc::new(Semaphore::new(server.places));
+    let tasks = TaskTracker::new();
+    let connections = Connections::new(server.places, server.listener, server.metrics.clone());
     let (finish, abort) = (CancellationToken::new(), CancellationToken::new());
     let mut stop = std::pin::pin!(stop);
     let mut refused = false;
+    let accept = async || {
+        let (stream, address) = listener.accept().await?;
+        Ok::<_, std::io::Error>((stream, connections.admit(address.ip(), &abort).await))
+    };
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept() => accepted,
         };
         match accepted {
-            Ok((stream, place)) => {
+            Ok((stream, slot)) => {
                 refused = false;
-                let (server, finish, abort) = (Arc::clone(&server), finish.clone(), abort.clone());
-                connections.spawn(async move {
-                    let _place = place;
-                    let _ = abort.run_until_cancelled(server.connection(stream, finish)).await;
-                });
+                let (server, finish) = (Arc::clone(&server), finish.clone());
+                tasks.spawn(async move { server.serve(stream, slot, finish).await });
             }
             Err(error) => {
                 if !std::mem::replace(&mut refused, true) {
@@ -97,36 +111,29 @@ pub async fn run(listener: TcpListener, server: Server, stop: impl Future<Output
         }
     }
     drop(listener);
-    connections.close();
+    tasks.close();
     finish.cancel();
-    if timeout(server.deadlines.finish, connections.wait()).await.is_err() {
-        warn!(connections = connections.len(), "cut off what did not finish in time");
+    if timeout(server.deadlines.finish, tasks.wait()).await.is_err() {
+        warn!(connections = tasks.len(), "cut off what did not finish in time");
         abort.cancel();
-        connections.wait().await;
+        tasks.wait().await;
     }
 }
 
-/// Waits for a free place, then for a connection. Who comes when all places are taken waits in the system's queue, until
-/// one of the silent connections has met its deadline.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, Option<OwnedSemaphorePermit>)> {
-    // Nobody closes it, so there always is a place in the end.
-    let place = Arc::clone(places).acquire_owned().await.ok();
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
-}
-
 impl Server {
-    async fn connection(&self, stream: TcpStream, finish: CancellationToken) {
-        let _open = self.metrics.as_deref().map(Open::count);
-        // Answers are written whole, so there is nothing to wait for; where it fails we are only slower.
-        let _ = stream.set_nodelay(true);
-        let Some(tls) = &self.tls else { return self.converse(stream, finish).await };
+    async fn serve(&self, stream: TcpStream, slot: Slot, finish: CancellationToken) {
+        let counted = self.metrics.as_deref().filter(|_| self.listener == Listener::Webhook);
+        let _open = counted.map(Open::count);
+        slot.handle.until_evicted(self.connection(stream, slot.handle.clone(), finish)).await;
+    }
+
+    async fn connection(&self, stream: TcpStream, handle: Handle, finish: CancellationToken) {
+        let stream = Socket::new(stream, handle.clone());
+        let Some(tls) = &self.tls else { return self.converse(stream, handle, finish).await };
         let tls = tls.borrow().clone();
         let Some(tls) = tls else { return debug!("there is no certificate yet") };
-        let shaken = timeout(self.deadlines.silent, TlsAcceptor::from(tls).accept(stream)).await;
+        let limited = |session: &mut ServerConnection| session.set_buffer_limit(Some(TLS_BUFFER));
+        let shaken = timeout(self.deadlines.silent, TlsAcceptor::from(tls).accept_with(stream, limited)).await;
         let result = match &shaken {
             Ok(Ok(_)) => Shake::Done,
             Ok(Err(_)) => Shake::Failed,
@@ -136,32 +143,36 @@ impl Server {
             metrics.shook_hands(result);
         }
         match shaken {
-            Ok(Ok(stream)) => self.converse(stream, finish).await,
+            Ok(Ok(stream)) => {
+                handle.progressed();
+                self.converse(stream, handle, finish).await;
+            }
             Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
             Err(_) => debug!("a TLS handshake took too long"),
         }
     }
 
-    async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Unpin, finish: CancellationToken) {
-        let stage = Arc::new(Stage::default());
-        let stream = Deadlined::new(stream, Arc::clone(&stage), self.deadlines);
+    async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Unpin, handle: Handle, finish: CancellationToken) {
+        let stream = Deadlined::new(stream, handle.clone(), self.deadlines);
         let routes = TowerToHyperService::new(self.routes.clone());
-        let service = service_fn(|request: hyper::Request<Incoming>| {
-            stage.asked();
+        let service = service_fn(|mut request: hyper::Request<Incoming>| {
+            handle.enter(Phase::Body);
+            request.extensions_mut().insert(handle.clone());
             let answer = routes.call(request);
-            let stage = &stage;
+            let handle = &handle;
             async move {
                 let mut answer = answer.await?;
                 if self.draining.is_cancelled() {
                     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
-                stage.answered();
+                handle.enter(Phase::Answer);
                 Ok::<_, Infallible>(answer)
             }
         });
         // hyper's own deadline for the head would also run between requests, so `Deadlined` has all of them.
-        let connection =
-            http1::Builder::new().header_read_timeout(None).serve_connection(TokioIo::new(stream), service);
+        let mut http = http1::Builder::new();
+        http.header_read_timeout(None).max_buf_size(HEAD_BUFFER);
+        let connection = http.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

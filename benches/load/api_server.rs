@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dynamo_cache::metrics::Listener;
 use dynamo_cache::server::{self, Deadlines, Server};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -14,6 +15,7 @@ pub(crate) fn run(address: &str, namespaces: &str) {
     let long = Duration::from_secs(3600);
     let server = Server {
         places: 256,
+        listener: Listener::Webhook,
         tls: None,
         routes: cluster::routes(namespaces.parse().unwrap()),
         deadlines: Deadlines { silent: long, idle: long, finish: Duration::ZERO },

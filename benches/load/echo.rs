@@ -9,6 +9,7 @@ use axum::http::header;
 use axum::response::IntoResponse as _;
 use axum::routing::post;
 use dynamo_cache::certificate;
+use dynamo_cache::metrics::Listener;
 use dynamo_cache::server::{self, Deadlines, Server};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -29,6 +30,7 @@ pub(crate) fn run(address: &str, ca: &str) {
     };
     let server = Server {
         places: 256,
+        listener: Listener::Webhook,
         tls: Some(tls),
         routes: Router::new().route("/mutate", post(echo)),
         deadlines: Deadlines {

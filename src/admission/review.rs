@@ -13,9 +13,16 @@ use super::pod::{Named, Pod, Text};
 use super::{Outcome, told};
 
 /// Most commas in a pod, which bound the elements of all its lists together, and not what is within a text: there a comma
-/// may be written as an escape. A part of three bytes may take three hundred of memory, and this is asked before the API
-/// server has validated anything; a pod with ten containers of a hundred variables each has about 5,000.
-const MOST_COMMAS: usize = 100_000;
+/// may be written as an escape. A part of three bytes may take hundreds of memory, and this is asked before the API server
+/// has validated anything; a pod with ten containers of a hundred variables each has about 5,000.
+const MOST_COMMAS: usize = 50_000;
+
+/// Bytes of memory that a part may take: a container takes 320, and a list that grows holds up to three times its elements.
+const PART: usize = 960;
+
+/// Bytes of memory that the parts of any pod may take: as many containers as a list of `MOST_COMMAS` elements has room for, and
+/// half as many in the list that it grew out of.
+pub const MOST_MEMORY: usize = 32 * 1024 * 1024;
 
 /// Most containers, init containers included. What we answer grows with them; a kubelet runs some hundred pods.
 const MOST_CONTAINERS: usize = 1_000;
@@ -68,6 +75,11 @@ pub struct Request<'a> {
 enum Object<'a> {
     Pod(Box<Pod<'a>>),
     Raw(&'a RawValue),
+}
+
+/// Bytes of memory that the parts of a body may take once it is read, besides the body itself.
+pub fn memory(body: &[u8]) -> usize {
+    memchr_iter(b',', body).count().saturating_mul(PART).min(MOST_MEMORY)
 }
 
 impl<'a> Request<'a> {

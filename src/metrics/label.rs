@@ -61,6 +61,13 @@ pub(super) struct Handshake {
     pub(super) result: Shake,
 }
 
+/// The labels of `connections_evicted`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Evicted {
+    pub(super) listener: Listener,
+    pub(super) phase: Eviction,
+}
+
 /// The label of `certificate_renewals`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Renewal {
@@ -92,6 +99,40 @@ pub enum Bound {
     Bytes,
     /// The number of reviews.
     Reviews,
+}
+
+/// What an evicted connection was doing.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum Eviction {
+    /// Its answer was not taken.
+    Answer,
+    /// Its body was not whole.
+    Body,
+    /// Its head was not whole.
+    Head,
+    /// It waited for the next request.
+    Idle,
+    /// Nothing of a request had come.
+    Silent,
+}
+
+/// Where we listen.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum Listener {
+    /// For probes and metrics.
+    Admin,
+    /// For reviews.
+    Webhook,
+}
+
+impl Listener {
+    /// The name, as in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Listener::Admin => "admin",
+            Listener::Webhook => "webhook",
+        }
+    }
 }
 
 /// How a count of the pods without our status went.
@@ -209,6 +250,18 @@ fn word(variant: &impl Debug, encoder: &mut LabelValueEncoder<'_>) -> Result<(),
 }
 
 impl EncodeLabelValue for Bound {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        word(self, encoder)
+    }
+}
+
+impl EncodeLabelValue for Eviction {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        word(self, encoder)
+    }
+}
+
+impl EncodeLabelValue for Listener {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         word(self, encoder)
     }

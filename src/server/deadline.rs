@@ -2,8 +2,6 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,43 +9,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Deadlines;
-
-/// Nothing came yet.
-const FRESH: u8 = 0;
-/// A request began, and its head is not whole.
-const HEAD: u8 = 1;
-/// A request is being answered: its body and its reads have deadlines of their own.
-const BUSY: u8 = 2;
-/// An answer is being written, or the next request waited for.
-const IDLE: u8 = 3;
+use super::connections::{Handle, Phase};
 
 /// From the first byte that a peer does not take to the last of an answer. A webhook's `timeoutSeconds` is 30 at most: who asked
 /// has given up by then.
 const LONGEST_WRITE: Duration = Duration::from_secs(30);
 
-/// What a connection waits for, shared by the stream and whoever answers.
-#[derive(Debug, Default)]
-pub(super) struct Stage(AtomicU8);
-
-impl Stage {
-    /// The head of a request is here.
-    pub(super) fn asked(&self) {
-        self.0.store(BUSY, Ordering::Relaxed);
-    }
-
-    /// The request has its answer, which is yet to be written.
-    pub(super) fn answered(&self) {
-        self.0.store(IDLE, Ordering::Relaxed);
-    }
-}
-
 /// A stream with deadlines; all that goes through it is as it was.
 #[derive(Debug)]
 pub(super) struct Deadlined<S> {
     stream: S,
-    stage: Arc<Stage>,
-    /// The stage that `deadline` belongs to.
-    seen: u8,
+    handle: Handle,
+    /// The phase that `deadline` belongs to.
+    phase: Phase,
     deadline: Option<Instant>,
     /// By when what is being written has to be taken, where the peer did not take all of it at once.
     unread: Option<Instant>,
@@ -56,32 +30,32 @@ pub(super) struct Deadlined<S> {
 }
 
 impl<S> Deadlined<S> {
-    pub(super) fn new(stream: S, stage: Arc<Stage>, deadlines: Deadlines) -> Self {
+    pub(super) fn new(stream: S, handle: Handle, deadlines: Deadlines) -> Self {
         let deadline = Instant::now() + deadlines.silent;
         let timer = Box::pin(sleep_until(deadline));
-        Deadlined { stream, stage, seen: FRESH, deadline: Some(deadline), unread: None, deadlines, timer }
+        Deadlined { stream, handle, phase: Phase::Silent, deadline: Some(deadline), unread: None, deadlines, timer }
     }
 
-    /// Bytes came.
+    /// Bytes of a request came.
     fn heard(&mut self) {
-        if matches!(self.stage.0.load(Ordering::Relaxed), FRESH | IDLE) {
-            self.stage.0.store(HEAD, Ordering::Relaxed);
+        self.handle.progressed();
+        if matches!(self.handle.phase(), Some(Phase::Silent | Phase::Answer | Phase::Idle)) {
+            self.handle.enter(Phase::Head);
         }
         self.look();
     }
 
-    /// Takes note of a stage that others have changed.
+    /// Takes note of a phase that others have changed. The last one stands for a connection that is evicted: it is closed
+    /// anyway.
     fn look(&mut self) {
-        let stage = self.stage.0.load(Ordering::Relaxed);
-        if stage != self.seen {
-            self.seen = stage;
-            let wait = match stage {
-                BUSY => None,
-                IDLE => Some(self.deadlines.idle),
-                _ => Some(self.deadlines.silent),
-            };
-            self.deadline = wait.map(|wait| Instant::now() + wait);
-        }
+        let Some(phase) = self.handle.phase().filter(|phase| *phase != self.phase) else { return };
+        self.phase = phase;
+        let wait = match phase {
+            Phase::Body | Phase::Review => None,
+            Phase::Answer | Phase::Idle => Some(self.deadlines.idle),
+            Phase::Silent | Phase::Head => Some(self.deadlines.silent),
+        };
+        self.deadline = wait.map(|wait| Instant::now() + wait);
     }
 
     /// What became of a read or write, where a deadline may have passed.
@@ -94,14 +68,20 @@ impl<S> Deadlined<S> {
         if self.timer.deadline() != deadline {
             self.timer.as_mut().reset(deadline);
         }
-        self.timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        self.timer.as_mut().poll(context).map(|()| {
+            if self.unread.is_some() {
+                self.handle.give_up();
+            }
+            Err(io::ErrorKind::TimedOut.into())
+        })
     }
 
     /// What became of a write. Only a flush ends the wait that one begins, so that a peer that takes little and little is no
     /// better than one that takes nothing.
     fn wrote<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if polled.is_pending() {
-            self.unread.get_or_insert_with(|| Instant::now() + LONGEST_WRITE);
+        if polled.is_pending() && self.unread.is_none() {
+            self.unread = Some(Instant::now() + LONGEST_WRITE);
+            self.handle.unread();
         }
         self.bounded(polled, context)
     }
@@ -132,6 +112,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
         let polled = Pin::new(&mut self.stream).poll_flush(context);
         if polled.is_ready() {
             self.unread = None;
+            if self.handle.phase() == Some(Phase::Answer) {
+                self.handle.enter(Phase::Idle);
+            }
         }
         self.wrote(polled, context)
     }
@@ -158,23 +141,24 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
 #[cfg(test)]
 mod tests {
     use std::io;
-    use std::sync::Arc;
     use std::time::Duration;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
     use tokio::time::{Instant, sleep};
 
-    use super::{Deadlined, LONGEST_WRITE, Stage};
+    use super::{Deadlined, LONGEST_WRITE};
     use crate::server::Deadlines;
+    use crate::server::connections::tests::single;
+    use crate::server::connections::{Phase, Slot};
 
     const LONG: Duration = Duration::from_secs(3600);
 
     /// A peer, and the connection to it at a moment when a request has its answer.
-    fn answered() -> (DuplexStream, Deadlined<DuplexStream>) {
-        let (peer, stream) = duplex(16);
-        let stage = Arc::new(Stage::default());
-        stage.answered();
-        (peer, Deadlined::new(stream, stage, Deadlines { silent: LONG, idle: LONG, finish: LONG }))
+    async fn answered() -> (DuplexStream, Deadlined<DuplexStream>, Slot) {
+        let ((peer, stream), slot) = (duplex(16), single().await);
+        slot.handle.enter(Phase::Answer);
+        let deadlines = Deadlines { silent: LONG, idle: LONG, finish: LONG };
+        (peer, Deadlined::new(stream, slot.handle.clone(), deadlines), slot)
     }
 
     async fn write(stream: &mut Deadlined<DuplexStream>) -> io::Result<()> {
@@ -185,7 +169,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_does_not_take_its_answer_or_takes_little_and_little_is_given_up() {
         for takes in [0, 5, 1000] {
-            let (mut peer, mut stream) = answered();
+            let (mut peer, mut stream, slot) = answered().await;
             let begun = Instant::now();
             let read = async {
                 for _ in 0..takes {
@@ -200,15 +184,17 @@ mod tests {
             }
             let waited = begun.elapsed();
             assert!(waited.abs_diff(LONGEST_WRITE) < Duration::from_secs(1), "{takes}: {waited:?}");
+            assert!(slot.handle.is_given_up(), "and what the kernel holds with it");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn after_an_answer_that_is_taken_there_is_the_time_of_an_idle_connection() {
-        let (mut peer, mut stream) = answered();
+        let (mut peer, mut stream, slot) = answered().await;
         let mut taken = [0; 4096];
         let (written, taken) = tokio::join!(write(&mut stream), peer.read_exact(&mut taken));
         assert!(written.is_ok() && taken.is_ok());
+        assert_eq!(slot.handle.phase(), Some(Phase::Idle));
         let begun = Instant::now();
         assert_eq!(stream.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert!(begun.elapsed() >= LONG);

@@ -1,4 +1,4 @@
-//! How much we take on at once: the size of a body, the bytes of all bodies, the number of reviews.
+//! How much we take on at once: the size of a body, the bytes of all bodies and of what is read of them, the number of reviews.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,8 @@ use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::connections::{Handle, Phase};
+use crate::admission::review;
 use crate::metrics::{Bound, Metrics};
 
 /// Largest body. The API server takes pods of 3 MiB and escapes `<`, `>` and `&`: one of 3 MB was seen to arrive as a
@@ -21,13 +23,33 @@ const LARGEST_BODY: usize = 20 * 1024 * 1024;
 /// Bytes of all larger bodies in flight: three of the largest.
 const ALL_BODIES: usize = 64 * 1024 * 1024;
 
-/// Bodies up to this size do not count against the budget, so that a few slow large ones never shut out the usual
-/// ones, which are below 10 kB; the number of reviews bounds them.
+/// Bodies up to this size have a budget of their own, so that a few slow large ones never shut out the usual ones, which are
+/// below 10 kB.
 const SMALL_BODY: usize = 32 * 1024;
+
+/// Bytes of all small bodies, and of small answers that are not taken yet: 1,600 of 10 kB. Where it is used up, the connection
+/// with the oldest body that is not whole is evicted.
+const SMALL_BODIES: usize = 16 * 1024 * 1024;
+
+/// Memory for the parts of usual pods, by `review::memory`, which takes the worst for granted: a pod holds its share until it
+/// is answered, and where all is taken it waits.
+const ALL_USUAL_PARTS: usize = 16 * 1024 * 1024;
+
+/// A pod with up to a thousand parts is usual; one of 10 kB has some three hundred.
+const USUAL_PARTS: usize = 1024 * 1024;
+
+/// Memory for the parts of all other pods.
+const ALL_PARTS: usize = review::MOST_MEMORY;
+
+/// For memory to become free. A review takes microseconds, or as long as a live read.
+const MEMORY_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Reviews in flight. An API server has at most 200 mutating requests in flight by default (`--max-mutating-requests-
 /// inflight`), and three replicas of it are usual.
 pub(super) const ALL_REVIEWS: usize = 1024;
+
+/// For an evicted connection to be closed, before one more is evicted.
+const EVICTION_DEADLINE: Duration = Duration::from_millis(50);
 
 /// From a request's head to the end of its body. The chart's `timeoutSeconds` is 3: who asked has given up by then.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
@@ -40,6 +62,9 @@ const MOST_DROPPED: usize = 64 * 1024 * 1024;
 pub struct Limits {
     reviews: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    small: Arc<Semaphore>,
+    parts: Arc<Semaphore>,
+    usual_parts: Arc<Semaphore>,
     metrics: Arc<Metrics>,
 }
 
@@ -48,10 +73,13 @@ pub struct Limits {
 pub(super) struct Held {
     /// The bytes.
     pub(super) body: Bytes,
-    budget: Option<OwnedSemaphorePermit>,
+    large: Option<OwnedSemaphorePermit>,
+    small: Option<OwnedSemaphorePermit>,
     counted: usize,
     metrics: Arc<Metrics>,
-    review: Option<OwnedSemaphorePermit>,
+    review: Option<[OwnedSemaphorePermit; 2]>,
+    /// Its connection, where the body came over one.
+    connection: Option<Handle>,
 }
 
 /// Why a body was not taken.
@@ -91,7 +119,9 @@ impl Limits {
     /// Nothing is in flight.
     pub fn new(metrics: Arc<Metrics>) -> Self {
         let semaphore = |most| Arc::new(Semaphore::new(most));
-        Limits { reviews: semaphore(ALL_REVIEWS), bytes: semaphore(ALL_BODIES), metrics }
+        let [reviews, bytes, small] = [ALL_REVIEWS, ALL_BODIES, SMALL_BODIES].map(semaphore);
+        let [parts, usual_parts] = [ALL_PARTS, ALL_USUAL_PARTS].map(semaphore);
+        Limits { reviews, bytes, small, parts, usual_parts, metrics }
     }
 
     /// Reads the body of a request within all limits.
@@ -100,9 +130,14 @@ impl Limits {
     /// A limit was reached, or the body did not come; what of it is still to come was read and dropped, within limits.
     pub(super) async fn take(&self, request: Request) -> Result<Held, Refusal> {
         let (head, mut body) = request.into_parts();
-        let taken = match timeout(BODY_DEADLINE, self.read(&mut body)).await {
+        let connection = head.extensions.get::<Handle>().cloned();
+        let taken = match timeout(BODY_DEADLINE, self.read(&mut body, connection)).await {
             Ok(taken) => taken,
             Err(_) => Err(Refusal::Slow),
+        };
+        let taken = match taken {
+            Ok(whole) => self.admit(whole).await,
+            refused => refused,
         };
         if matches!(taken, Err(Refusal::Overloaded | Refusal::TooLarge)) && !waits_for_word(&head.headers) {
             // Whether it came to its end or not, the answer is the same.
@@ -111,73 +146,114 @@ impl Limits {
         taken
     }
 
-    /// An answer, with its share of the budget until it is written where it is larger than usual: whoever asks and does not
-    /// read would have us keep it beside all others.
+    /// An answer, with its share of the budget until it is written: whoever asks and does not read would have us keep it beside
+    /// all others.
     ///
     /// # Errors
     /// There is no room for it.
-    pub(super) fn keep(&self, mut held: Held, answer: Vec<u8>) -> Result<Bytes, Refusal> {
-        if answer.len() <= SMALL_BODY {
-            return Ok(answer.into());
-        }
+    pub(super) async fn keep(&self, mut held: Held, answer: Vec<u8>) -> Result<Bytes, Refusal> {
         (held.body, held.review) = (Bytes::new(), None);
-        self.reserve(&mut held, answer.len())?;
+        self.reserve(&mut held, answer.len()).await?;
+        if answer.len() <= SMALL_BODY {
+            held.uncount();
+        }
         Ok(Bytes::from_owner(Kept { answer, _held: held }))
     }
 
-    async fn read(&self, body: &mut Body) -> Result<Held, Refusal> {
+    async fn read(&self, body: &mut Body, connection: Option<Handle>) -> Result<Held, Refusal> {
         let (metrics, none) = (Arc::clone(&self.metrics), Bytes::new());
-        let mut held = Held { body: none, budget: None, counted: 0, metrics, review: None };
+        let mut held = Held { body: none, large: None, small: None, counted: 0, metrics, review: None, connection };
         let announced = body.size_hint().exact().map(|size| usize::try_from(size).unwrap_or(usize::MAX));
-        self.grow(&mut held, announced.unwrap_or_default())?;
+        self.grow(&mut held, announced.unwrap_or_default()).await?;
         let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {
             // What is not data is a trailer, of which we have no use.
             let Ok(data) = frame.map_err(Refusal::Broken)?.into_data() else { continue };
             if Some(data.len()) == announced {
                 held.body = data;
-                return self.admit(held);
+                return Ok(held);
             }
-            self.grow(&mut held, whole.len() + data.len())?;
+            self.grow(&mut held, whole.len() + data.len()).await?;
             if whole.is_empty() {
                 whole.reserve(announced.unwrap_or_default());
             }
             whole.extend_from_slice(&data);
         }
         held.body = whole.freeze();
-        self.admit(held)
+        Ok(held)
     }
 
-    /// Lets a whole body through to its review. One that is still on its way holds no place, so that slow clients keep
-    /// nobody out.
-    fn admit(&self, mut held: Held) -> Result<Held, Refusal> {
+    /// Lets a whole body through to its review. One that is still on its way counts as no review, so that slow clients keep
+    /// none out.
+    async fn admit(&self, mut held: Held) -> Result<Held, Refusal> {
+        if let Some(connection) = &held.connection {
+            connection.enter(Phase::Review);
+        }
         let review = Arc::clone(&self.reviews).try_acquire_owned().map_err(|_| self.shed(Bound::Reviews))?;
-        held.review = Some(review);
+        let memory = review::memory(&held.body);
+        let pool = if memory > USUAL_PARTS { &self.parts } else { &self.usual_parts };
+        let parts = timeout(MEMORY_DEADLINE, Arc::clone(pool).acquire_many_owned(permits(memory)?)).await;
+        let Ok(Ok(parts)) = parts else { return Err(self.shed(Bound::Bytes)) };
+        held.review = Some([review, parts]);
         Ok(held)
     }
 
     /// Takes a larger share for a body that is larger than known so far.
-    fn grow(&self, held: &mut Held, size: usize) -> Result<(), Refusal> {
-        if size > LARGEST_BODY { Err(Refusal::TooLarge) } else { self.reserve(held, size) }
+    async fn grow(&self, held: &mut Held, size: usize) -> Result<(), Refusal> {
+        if size > LARGEST_BODY { Err(Refusal::TooLarge) } else { self.reserve(held, size).await }
     }
 
-    fn reserve(&self, held: &mut Held, size: usize) -> Result<(), Refusal> {
-        let has = held.budget.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        if size > SMALL_BODY && size > has {
-            let more = u32::try_from(size - has).map_err(|_| Refusal::TooLarge)?;
-            let more = Arc::clone(&self.bytes).try_acquire_many_owned(more).map_err(|_| self.shed(Bound::Bytes))?;
-            match &mut held.budget {
-                Some(budget) => budget.merge(more),
-                None => held.budget = Some(more),
+    async fn reserve(&self, held: &mut Held, size: usize) -> Result<(), Refusal> {
+        let share = |held: &Option<OwnedSemaphorePermit>| held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let has = share(&held.large).max(share(&held.small));
+        if size > has {
+            let small = size <= SMALL_BODY && held.large.is_none();
+            let more = if small { size - has } else { size - share(&held.large) };
+            let more = permits(more)?;
+            if small {
+                merge(&mut held.small, self.small(more, held.connection.as_ref()).await?);
+            } else {
+                let more = Arc::clone(&self.bytes).try_acquire_many_owned(more).map_err(|_| self.shed(Bound::Bytes))?;
+                merge(&mut held.large, more);
+                held.small = None;
             }
         }
         held.count(size);
         Ok(())
     }
 
+    /// A share of the budget of small bodies, for which other connections may be evicted.
+    async fn small(&self, bytes: u32, connection: Option<&Handle>) -> Result<OwnedSemaphorePermit, Refusal> {
+        loop {
+            if let Ok(share) = Arc::clone(&self.small).try_acquire_many_owned(bytes) {
+                return Ok(share);
+            }
+            if !connection.is_some_and(Handle::evict_unfinished) {
+                return Err(self.shed(Bound::Bytes));
+            }
+            // What is evicted gives its share back when its task has its turn.
+            let freed = timeout(EVICTION_DEADLINE, Arc::clone(&self.small).acquire_many_owned(bytes)).await;
+            if let Ok(Ok(share)) = freed {
+                return Ok(share);
+            }
+        }
+    }
+
     fn shed(&self, bound: Bound) -> Refusal {
         self.metrics.shed(bound);
         Refusal::Overloaded
+    }
+}
+
+/// So many bytes as permits of a semaphore.
+fn permits(bytes: usize) -> Result<u32, Refusal> {
+    u32::try_from(bytes).map_err(|_| Refusal::TooLarge)
+}
+
+fn merge(share: &mut Option<OwnedSemaphorePermit>, more: OwnedSemaphorePermit) {
+    match share {
+        Some(share) => share.merge(more),
+        None => *share = Some(more),
     }
 }
 
@@ -202,9 +278,17 @@ impl Held {
     }
 }
 
+impl Held {
+    /// What of it is in flight is no longer counted in the metric: a small answer may leave a moment after its client has it.
+    fn uncount(&mut self) {
+        self.metrics.bytes_in_flight.dec_by(i64::try_from(self.counted).unwrap_or_default());
+        self.counted = 0;
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
-        self.metrics.bytes_in_flight.dec_by(i64::try_from(self.counted).unwrap_or_default());
+        self.uncount();
     }
 }
 
@@ -239,7 +323,7 @@ mod tests {
         let limits = Limits::new(Arc::clone(&metrics));
         let keep = async |size: usize| {
             let held = limits.take(Request::new(Body::from("{}"))).await.unwrap();
-            limits.keep(held, vec![b'x'; size])
+            limits.keep(held, vec![b'x'; size]).await
         };
         let half = ALL_BODIES / 2 + 1;
         let large = keep(half).await.unwrap();

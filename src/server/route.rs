@@ -71,7 +71,7 @@ impl Webhook {
     async fn review(&self, request: Request) -> Result<Bytes, Failure> {
         let held = self.limits.take(request).await?;
         let answer = self.answer(&held.body).await?;
-        Ok(self.limits.keep(held, answer)?)
+        Ok(self.limits.keep(held, answer).await?)
     }
 
     async fn answer(&self, body: &[u8]) -> Result<Vec<u8>, Failure> {

@@ -1,6 +1,7 @@
 //! Promises about how much a review allocates; what it costs in time is for the benches to say.
 
 use allocation_counter::measure;
+use dynamo_cache::admission::review;
 use serde_json::json;
 
 #[allow(dead_code, reason = "the benches take other parts")]
@@ -33,4 +34,24 @@ fn a_script_of_many_words_takes_no_more_than_it_is_long() {
     let counted = measure(|| drop(samples::answer(&body)));
     let most = body.len() + 32 * 1024;
     assert!(counted.bytes_max <= most.try_into().unwrap(), "{} bytes: {counted:?}", body.len());
+}
+
+#[test]
+fn what_is_read_of_a_dense_body_takes_no_more_than_is_reserved_for_it() {
+    let list = |name: &str, part: &str, many| format!(r#""{name}":[{}]"#, vec![part; many].join(","));
+    for many in [1_000, 5_000, 99_000] {
+        let of_pod = ["initContainers", "volumes"].map(|name| list(name, "{}", many));
+        let of_container = [("env", "{}"), ("volumeMounts", "{}"), ("volumeDevices", "{}"), ("args", r#""""#)]
+            .map(|(name, part)| format!(r#""initContainers":[{{{}}}]"#, list(name, part, many)));
+        for dense in of_pod.into_iter().chain(of_container) {
+            let body = format!(
+                r#"{{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{{"uid":"u","namespace":"t",
+                "kind":{{"group":"","version":"v1","kind":"Pod"}},"operation":"CREATE","object":{{"spec":{{{dense}}}}}}}}}"#
+            );
+            let counted = measure(|| drop(review::Request::read(body.as_bytes()).unwrap().pod()));
+            let reserved = u64::try_from(review::memory(body.as_bytes())).unwrap();
+            let name = &dense[..40];
+            assert!(counted.bytes_max <= reserved + 32 * 1024, "{many} {name}: {counted:?}, {reserved} are reserved");
+        }
+    }
 }

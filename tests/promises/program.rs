@@ -51,6 +51,13 @@ pub(crate) fn file(name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
+/// The program that a webhook of the tests runs: what cargo has just made, or the build that `DYNAMO_CACHE_TEST_PROGRAM` names, a
+/// release for instance.
+#[expect(clippy::disallowed_methods, reason = "tests have no options of their own")]
+pub(crate) fn program() -> String {
+    std::env::var("DYNAMO_CACHE_TEST_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_dynamo-cache").to_owned())
+}
+
 /// Whether expectations are to be written anew instead of held against what is found.
 #[expect(clippy::disallowed_methods, reason = "tests have no options of their own")]
 pub(crate) fn updates() -> bool {

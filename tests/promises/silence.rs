@@ -13,21 +13,22 @@ const DEADLINE: Duration = Duration::from_secs(120);
 const HALF_HELLO: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1];
 
 #[test]
-fn a_thousand_silent_connections_half_handshakes_and_slow_heads_are_closed_while_reviews_are_answered() {
+fn silent_connections_half_handshakes_and_slow_heads_are_closed_meanwhile() {
     hold(&["--silent", "2s"]);
 }
 
 #[test]
 #[ignore = "at the real deadline: tests/run --long"]
-fn a_thousand_silent_connections_and_the_others_are_closed_at_the_real_deadline() {
+fn silent_connections_and_the_others_are_closed_at_the_real_deadline() {
     hold(&[]);
 }
 
 fn hold(more: &[&str]) {
-    let webhook = Webhook::standalone(&format!("thousand-{}", more.len()), more);
+    let webhook = Webhook::standalone(&format!("silence-{}", more.len()), more);
     let mut reviewed = webhook.caller();
     assert_eq!(reviewed.review(&worker("x")).status, 200);
-    let silent: Vec<_> = (0..1_000).map(|_| webhook.tcp()).collect();
+    // With the others, fewer than the limit: none is evicted.
+    let silent: Vec<_> = (0..700).map(|_| webhook.tcp()).collect();
     let half: Vec<_> = (0..200).map(|_| said(webhook.tcp(), HALF_HELLO)).collect();
     let slow = (0..50).map(|_| {
         let mut caller = webhook.caller();
@@ -48,7 +49,7 @@ fn hold(more: &[&str]) {
     }
     assert_eq!(reviewed.review(&worker("x")).status, 200);
     let page = webhook.page("/metrics").body;
-    assert!(page.contains("dynamo_cache_handshakes_total{result=\"late\"} 1200\n"), "{page}");
+    assert!(page.contains("dynamo_cache_handshakes_total{result=\"late\"} 900\n"), "{page}");
 }
 
 fn said(mut stream: TcpStream, bytes: &[u8]) -> TcpStream {

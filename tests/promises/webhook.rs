@@ -15,7 +15,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, Support
 use serde_json::Value;
 
 use crate::control_plane::wait_for;
-use crate::program::file;
+use crate::memory::Group;
+use crate::program::{file, program};
 
 /// For anything that is waited for; far more than it takes.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
@@ -34,6 +35,8 @@ pub(crate) struct Webhook {
     /// Held, nothing reads the log.
     gate: Arc<Mutex<()>>,
     reader: Option<JoinHandle<()>>,
+    /// Where its memory has a limit.
+    group: Option<Group>,
 }
 
 impl Webhook {
@@ -42,6 +45,14 @@ impl Webhook {
         let ca = file(&format!("{name}-ca.crt"), "");
         let arguments = [&["--standalone", "--write-ca", &ca], more].concat();
         Self::start(&arguments, || std::fs::read_to_string(&ca).unwrap())
+    }
+
+    /// Starts one without a cluster that is killed where it takes more memory than this, in bytes, as far as the machine lets us
+    /// see to that.
+    pub(crate) fn limited(name: &str, memory: u64, more: &[&str]) -> Self {
+        let ca = file(&format!("{name}-ca.crt"), "");
+        let arguments = [&["--standalone", "--write-ca", &ca], more].concat();
+        Self::start_in(Group::with_limit(memory), "json", None, &arguments, || std::fs::read_to_string(&ca).unwrap())
     }
 
     /// Starts one without a cluster whose log has this format and, where it is given, this `RUST_LOG`.
@@ -62,8 +73,21 @@ impl Webhook {
     }
 
     fn start_logging(format: &str, level: Option<&str>, more: &[&str], ca: impl FnOnce() -> String) -> Self {
+        Self::start_in(None, format, level, more, ca)
+    }
+
+    fn start_in(
+        group: Option<Group>,
+        format: &str,
+        level: Option<&str>,
+        more: &[&str],
+        ca: impl FnOnce() -> String,
+    ) -> Self {
         let ports = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", format];
-        let mut child = Command::new(env!("CARGO_BIN_EXE_dynamo-cache"))
+        let program = program();
+        let mut child = group
+            .as_ref()
+            .map_or_else(|| Command::new(&program), |group| group.command(&program))
             .args(ports)
             .args(more)
             .env_remove("KUBERNETES_SERVICE_HOST")
@@ -90,7 +114,7 @@ impl Webhook {
         let nowhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let lines = Mutex::new(lines);
         let mut webhook =
-            Webhook { child, address: nowhere, admin: nowhere, ca: String::new(), lines, gate, reader: Some(reader) };
+            Webhook { child, address: nowhere, admin: nowhere, ca: String::new(), lines, gate, reader: Some(reader), group };
         for _ in 0..2 {
             let line = webhook.line("listening");
             let address = field(&line, "address").unwrap().parse().unwrap();
@@ -147,6 +171,16 @@ impl Webhook {
     /// How many files it has open.
     pub(crate) fn files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// The CA that callers trust, in PEM.
+    pub(crate) fn ca(&self) -> &str {
+        &self.ca
+    }
+
+    /// The most memory that its sockets ever had, in MiB, where that is known, and whether it was killed for its memory.
+    pub(crate) fn sockets_and_kills(&self) -> (u64, u64) {
+        self.group.as_ref().map_or((0, 0), |group| (group.most_in_sockets() / 1024 / 1024, group.kills()))
     }
 
     /// Sends it a signal.

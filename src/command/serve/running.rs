@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
@@ -17,24 +17,41 @@ use super::prepare::{Certificate, Prepared, World, prepare};
 use crate::cli::Serve;
 use crate::cluster::Facts;
 use crate::config::Config;
-use crate::metrics::{Metrics, Reading};
+use crate::metrics::{Listener, Metrics, Reading};
 use crate::open_files;
 use crate::server::limit::Limits;
 use crate::server::probe::{self, Condition, Conditions, Source};
 use crate::server::review_log::ReviewLog;
 use crate::server::route::Webhook;
-use crate::server::{self, Deadlines, Server};
+use crate::server::{self, Deadlines, Server, most_open};
 use crate::settings_file::{self, SettingsFile};
 
 /// The part that answers reviews.
 const WEBHOOK: &str = "the webhook's server";
 
-/// Most connections of the webhook at once; a handshake or a small body that never ends costs each some ten kilobytes.
-/// An API server keeps 25 idle ones and was seen to open two hundred in a burst.
-const CALLERS: usize = 2048;
+/// Most connections of the webhook at once. An API server keeps 25 idle ones and was seen to open two hundred in a burst.
+///
+/// What the process takes at most, in MiB, below the 256 of the chart:
+///
+/// | | |
+/// |---|---|
+/// | the program, its watches apart | 25 |
+/// | 1,152 connections, those that are being closed included, of 44 KiB: TLS and its records 28, a head 8, an answer's head 8 | 50 |
+/// | 128 unread answers of 220 KiB: buffers of the kernel 64 and 64, of TLS and HTTP | 28 |
+/// | large bodies and answers, see `server::limit` | 64 |
+/// | small bodies and answers | 16 |
+/// | what is read of pods | 48 |
+const CALLERS: usize = 1024;
 
 /// Most connections of those who probe.
 const PROBERS: usize = 128;
+
+/// For the head of a probe: a kubelet gives a probe one second by default.
+const PROBE_HEAD: Duration = Duration::from_secs(3);
+
+/// Between two requests on the admin port. A kubelet opens a connection for each probe, and a Prometheus that comes less often
+/// than this opens one again.
+const PROBE_IDLE: Duration = Duration::from_secs(10);
 
 /// Files besides: the cluster's connections, settings, certificates, the log.
 const OTHER_FILES: usize = 128;
@@ -63,8 +80,8 @@ impl Running {
     /// Something that was asked for is wrong, or a socket cannot be bound.
     pub(in crate::command) async fn start(options: &Serve) -> anyhow::Result<Self> {
         let Prepared { settings, certificate, clients, world } = prepare(options).await?;
-        let (listener, address) = bind(options.listen, "--listen").await?;
-        let (admin_listener, admin_address) = bind(options.admin_listen, "--admin-listen").await?;
+        let (listener, address) = bind(options.listen, "--listen")?;
+        let (admin_listener, admin_address) = bind(options.admin_listen, "--admin-listen")?;
 
         let metrics = Arc::new(Metrics::default());
         let looked_after = options.called.service.is_some();
@@ -107,6 +124,7 @@ impl Running {
         let webhook = Server {
             tls: Some(tls),
             places: callers(),
+            listener: Listener::Webhook,
             routes: webhook.routes(),
             deadlines,
             draining: draining.clone(),
@@ -115,10 +133,15 @@ impl Running {
         let admin = Server {
             tls: None,
             places: PROBERS,
+            listener: Listener::Admin,
             routes: probe::routes(Arc::clone(&conditions), Arc::clone(&metrics)),
-            deadlines,
+            deadlines: Deadlines {
+                silent: times.silent.min(PROBE_HEAD),
+                idle: times.idle.min(PROBE_IDLE),
+                finish: times.finish,
+            },
             draining: draining.clone(),
-            metrics: None,
+            metrics: Some(Arc::clone(&metrics)),
         };
 
         parts.start(WEBHOOK, server::run(listener, webhook, stop.clone().cancelled_owned()));
@@ -170,18 +193,21 @@ impl Running {
 
 /// Most connections of the webhook that leave files for everything else.
 fn callers() -> usize {
-    let others = PROBERS + OTHER_FILES;
-    let files = usize::try_from(open_files::raise((CALLERS + others) as u64)).unwrap_or(usize::MAX);
-    let callers = files.saturating_sub(others).clamp(1, CALLERS);
-    if callers < CALLERS {
-        warn!(files, callers, "the limit of open files leaves room for fewer callers; raise it (ulimit -Hn)");
+    let others = most_open(PROBERS) + OTHER_FILES;
+    let wanted = most_open(CALLERS) + others;
+    let files = usize::try_from(open_files::raise(wanted as u64)).unwrap_or(usize::MAX);
+    if files >= wanted {
+        return CALLERS;
     }
+    // Of nine files at most one is that of a connection that is being closed.
+    let callers = (files.saturating_sub(others) / 9 * 8).clamp(1, CALLERS);
+    warn!(files, callers, "the limit of open files leaves room for fewer callers; raise it (ulimit -Hn)");
     callers
 }
 
-async fn bind(address: SocketAddr, option: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
+fn bind(address: SocketAddr, option: &str) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let failed = || format!("failed to listen on {address} ({option})");
-    let listener = TcpListener::bind(address).await.with_context(failed)?;
+    let listener = server::listen(address).with_context(failed)?;
     let bound = listener.local_addr().with_context(failed)?;
     Ok((listener, bound))
 }

@@ -50,6 +50,12 @@ impl Stopped {
     pub(crate) fn start_for_me_alone(&mut self) {
         self.0.start();
     }
+
+    /// Where it answers the API server.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let option = self.0.arguments.iter().find_map(|argument| argument.strip_prefix("--listen="));
+        option.expect("the program is told where to listen").parse().unwrap()
+    }
 }
 
 impl Drop for Stopped {

@@ -1,0 +1,55 @@
+//! What callers that mean harm cannot do to a cluster whose pods wait for the webhook.
+
+use serde_json::json;
+
+use crate::control_plane::namespace::Namespace;
+use crate::control_plane::{ControlPlane, shared, wait_for, webhook};
+use crate::hostile::crowd::{LIMIT, silent};
+use crate::stored::{status, worker};
+
+/// The policy of every entry of the webhook; `Ignore` again when this ends.
+struct Policy(&'static ControlPlane);
+
+impl Policy {
+    fn fail(plane: &'static ControlPlane) -> Self {
+        let policy = Policy(plane);
+        policy.set("Fail");
+        policy
+    }
+
+    fn set(&self, policy: &str) {
+        let entries = self.0.read(&["mutatingwebhookconfiguration", "dynamo-cache"]);
+        let entries = entries["webhooks"].as_array().unwrap().len();
+        let replace =
+            |entry| json!({"op": "replace", "path": format!("/webhooks/{entry}/failurePolicy"), "value": policy});
+        let patch = json!((0..entries).map(replace).collect::<Vec<_>>()).to_string();
+        let configuration = ["mutatingwebhookconfiguration", "dynamo-cache", "--type=json", "--patch", &patch];
+        self.0.kubectl(&[&["patch"], configuration.as_slice()].concat()).unwrap();
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        self.set("Ignore");
+    }
+}
+
+#[test]
+fn silent_connections_keep_no_api_server_out_that_has_no_connection_yet() {
+    let mut webhook = webhook::stopped();
+    let namespace = Namespace::opted_in(shared(), &[]);
+    let _policy = Policy::fail(shared());
+    wait_for("a pod that waits for the webhook", || match namespace.create(&worker("early").to_string()) {
+        Ok(_) => Err("it was created without".to_owned()),
+        Err(why) if why.contains("failed calling webhook") => Ok(()),
+        Err(why) => Err(why),
+    });
+    webhook.start_for_me_alone();
+    let silent = silent(webhook.address(), 2 * LIMIT);
+    for number in 0..10 {
+        let name = format!("cold-{number}");
+        namespace.create(&worker(&name).to_string()).unwrap();
+        assert!(status(&namespace.pod(&name)).is_object(), "{name}");
+    }
+    drop(silent);
+}
