@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::StatusCode;
-use dynamo_cache::admission::claim::{Access, Claim, Claims};
+use dynamo_cache::admission::claim::{Access, Binding, Claim, Claims};
 use dynamo_cache::admission::settings::PREFIX;
 use dynamo_cache::cluster::Facts;
 use dynamo_cache::config::Config;
@@ -20,7 +20,8 @@ use tokio::sync::watch;
 use tower_service::Service as _;
 
 /// A claim that everything works with.
-pub const GOOD: Claim = Claim { terminating: false, lost: false, block: false, access: Access::ReadWriteMany };
+pub const GOOD: Claim =
+    Claim { terminating: false, block: false, access: Access::ReadWriteMany, binding: Binding::Usable };
 
 /// The settings file but for its head, annotations of the namespace, and the claims there; none: all that are asked for.
 type Words = (&'static str, &'static [(&'static str, &'static str)], Option<&'static [(&'static str, Claim)]>);
@@ -59,7 +60,7 @@ const ROOMS: [Words; 8] = [
         "",
         &[("model-claim", "x"), ("skip", "")],
         Some(&[
-            ("model-cache", Claim { lost: true, ..GOOD }),
+            ("model-cache", Claim { binding: Binding::Lost, ..GOOD }),
             ("compilation-cache", Claim { block: true, ..GOOD }),
             ("x", GOOD),
         ]),

@@ -18,14 +18,24 @@ pub type Claims = BTreeMap<String, Claim>;
 pub struct Claim {
     /// It has a deletion timestamp.
     pub terminating: bool,
-    /// Its phase is `Lost`.
-    pub lost: bool,
     /// Its volume mode is `Block`.
     pub block: bool,
     /// The most that its access modes allow.
     pub access: Access,
+    /// Whether it has a volume, or may get one.
+    pub binding: Binding,
+}
+
+/// How a claim and its volume stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Binding {
+    /// It is bound, or waits for a volume that may come.
+    #[default]
+    Usable,
+    /// Its phase is `Lost`: the volume is gone.
+    Lost,
     /// It waits for a volume that does not come, as far as it tells: see [`is_unbindable`].
-    pub unbindable: bool,
+    Unbindable,
 }
 
 /// When a StorageClass binds a claim that names it.
@@ -82,10 +92,9 @@ impl Claim {
     ) -> Self {
         Claim {
             terminating: deleted,
-            lost: phase == Some("Lost"),
             block: volume_mode == Some("Block"),
             access: Access::of_modes(access_modes),
-            unbindable: false,
+            binding: if phase == Some("Lost") { Binding::Lost } else { Binding::Usable },
         }
     }
 }

@@ -17,7 +17,7 @@ use super::reflector::Object;
 use super::skipped::Skipped;
 use super::storage_classes::StorageClasses;
 use super::store::{Limits, Store};
-use crate::admission::claim::{Claim, is_unbindable};
+use crate::admission::claim::{Binding, Claim, is_unbindable};
 use crate::metrics::{Kind, Metrics, Skip};
 
 /// Bytes of all claims that are stored. A hundred thousand with usual names take twenty million; with the longest, 85,000
@@ -119,12 +119,7 @@ fn read(text: &[u8]) -> Result<Stored, serde_json::Error> {
 }
 
 impl Claims {
-    pub(super) fn of(
-        client: &Client,
-        binding_timeout: Duration,
-        budget: &Arc<Budget>,
-        metrics: &Arc<Metrics>,
-    ) -> Self {
+    pub(super) fn of(client: &Client, binding_timeout: Duration, budget: &Arc<Budget>, metrics: &Arc<Metrics>) -> Self {
         let weigh = |stored: &Stored| stored.wait.as_ref().map_or(0, |wait| wait.class.len());
         let limits = Limits { bytes: STORED, weigh, unknown: None };
         let path = PersistentVolumeClaim::url_path(&(), None);
@@ -158,9 +153,13 @@ impl Claims {
             let waited = Duration::try_from(Timestamp::now().duration_since(wait.since));
             waited.is_ok_and(|waited| waited > self.binding_timeout)
         };
-        let wait = stored.wait.filter(has_waited_long);
-        let unbindable = wait.is_some_and(|wait| is_unbindable(Some(&wait.class), |class| self.classes.mode(class)));
-        Some(Claim { unbindable, ..stored.claim })
+        let mut claim = stored.claim;
+        if let Some(wait) = stored.wait.filter(has_waited_long)
+            && is_unbindable(Some(&wait.class), |class| self.classes.mode(class))
+        {
+            claim.binding = Binding::Unbindable;
+        }
+        Some(claim)
     }
 
     async fn read(&self, namespace: &str, name: &str) -> Option<Stored> {
@@ -190,7 +189,7 @@ mod tests {
     use serde_json::json;
 
     use super::{Stored, fields, read};
-    use crate::admission::claim::{Access, Claim};
+    use crate::admission::claim::{Access, Binding, Claim};
     use crate::cluster::projection::{Part, Projection};
 
     fn stored(object: &serde_json::Value) -> Stored {
@@ -230,7 +229,7 @@ mod tests {
             "status": {"phase": "Lost", "accessModes": ["ReadWriteMany"]}}));
         assert_eq!(
             found,
-            Claim { terminating: true, lost: true, block: true, access: Access::ReadWriteOnce, unbindable: false }
+            Claim { terminating: true, block: true, access: Access::ReadWriteOnce, binding: Binding::Lost }
         );
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
-use crate::admission::claim::{BINDING_TIMEOUT, BindingMode, Claim, Claims, is_unbindable};
+use crate::admission::claim::{BINDING_TIMEOUT, Binding, BindingMode, Claim, Claims, is_unbindable};
 use crate::cli::Known;
 use crate::command::input::Input;
 
@@ -130,11 +130,15 @@ fn claim(object: &Value, classes: Option<&StorageClasses>) -> Claim {
     let modes = object.pointer("/spec/accessModes").and_then(Value::as_array);
     let modes = modes.into_iter().flatten().filter_map(Value::as_str);
     let deleted = text("/metadata/deletionTimestamp").is_some();
-    let mode =
+    let mut claim = Claim::of(deleted, text("/status/phase"), text("/spec/volumeMode"), modes);
+    let gets_no_volume =
         |classes: &StorageClasses| is_unbindable(text("/spec/storageClassName"), |class| classes.0.get(class).copied());
-    let unbindable =
-        has_waited_long(text("/status/phase"), text("/metadata/creationTimestamp")) && classes.is_some_and(mode);
-    Claim { unbindable, ..Claim::of(deleted, text("/status/phase"), text("/spec/volumeMode"), modes) }
+    if has_waited_long(text("/status/phase"), text("/metadata/creationTimestamp"))
+        && classes.is_some_and(gets_no_volume)
+    {
+        claim.binding = Binding::Unbindable;
+    }
+    claim
 }
 
 /// Whether a claim is `Pending` for longer than binding takes.

@@ -25,17 +25,14 @@ impl Group {
         fs::create_dir(&folder).ok()?;
         let group = Group { folder, version };
         let set = |file: &str| fs::write(group.folder.join(file), limit.to_string());
-        match version {
-            2 => {
-                set("memory.max").ok()?;
-                // Where there is no swap, there is no such file.
-                let _ = fs::write(group.folder.join("memory.swap.max"), "0");
-            }
-            _ => {
-                set("memory.limit_in_bytes").ok()?;
-                // The memory of sockets is counted apart, and only where it has a limit.
-                set("memory.kmem.tcp.limit_in_bytes").ok()?;
-            }
+        if version == 2 {
+            set("memory.max").ok()?;
+            // Where there is no swap, there is no such file.
+            let _ = fs::write(group.folder.join("memory.swap.max"), "0");
+        } else {
+            set("memory.limit_in_bytes").ok()?;
+            // The memory of sockets is counted apart, and only where it has a limit.
+            set("memory.kmem.tcp.limit_in_bytes").ok()?;
         }
         Some(group)
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dynamo_cache::admission::Consideration;
-use dynamo_cache::admission::claim::{Access, Claim, Claims};
+use dynamo_cache::admission::claim::{Access, Binding, Claim, Claims};
 use dynamo_cache::admission::settings::{PREFIX, STATUS, Settings};
 use proptest::collection::vec;
 use proptest::option;
@@ -253,13 +253,12 @@ fn claims() -> impl Strategy<Value = Claims> {
         Access::ReadWriteOncePod,
     ]);
     let flag = || prop::bool::weighted(0.1);
-    let flags = (flag(), flag(), flag(), flag());
-    let claim = (flags, access).prop_map(|((terminating, lost, block, unbindable), access)| Claim {
+    let binding = prop_oneof![8 => Just(Binding::Usable), 1 => Just(Binding::Lost), 1 => Just(Binding::Unbindable)];
+    let claim = (flag(), flag(), access, binding).prop_map(|(terminating, block, access, binding)| Claim {
         terminating,
-        lost,
         block,
         access,
-        unbindable,
+        binding,
     });
     proptest::collection::btree_map(one_of(&CLAIMS), claim, 0..4)
 }

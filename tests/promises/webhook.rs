@@ -113,8 +113,16 @@ impl Webhook {
         });
         let nowhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let lines = Mutex::new(lines);
-        let mut webhook =
-            Webhook { child, address: nowhere, admin: nowhere, ca: String::new(), lines, gate, reader: Some(reader), group };
+        let mut webhook = Webhook {
+            child,
+            address: nowhere,
+            admin: nowhere,
+            ca: String::new(),
+            lines,
+            gate,
+            reader: Some(reader),
+            group,
+        };
         for _ in 0..2 {
             let line = webhook.line("listening");
             let address = field(&line, "address").unwrap().parse().unwrap();

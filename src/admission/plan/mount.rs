@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::super::claim::{Access, Claim};
+use super::super::claim::{Access, Binding, Claim};
 use super::super::path::{self, Path};
 use super::super::reason::Reason;
 use super::super::settings::Policy;
@@ -44,7 +44,7 @@ impl Scene<'_> {
         if claim.terminating {
             return Err(Reason::ClaimTerminating);
         }
-        if claim.lost {
+        if claim.binding == Binding::Lost {
             return Err(Reason::ClaimLost);
         }
         if claim.block {
@@ -53,7 +53,7 @@ impl Scene<'_> {
         match (claim.access, self.settings.single_node_claim, self.settings.missing_claim) {
             (Access::ReadWriteOncePod, ..) => Err(Reason::ClaimSinglePod),
             (Access::ReadWriteOnce, Policy::Skip, _) => Err(Reason::ClaimSingleNode),
-            (_, _, Policy::Skip) if claim.unbindable => Err(Reason::ClaimPending),
+            (_, _, Policy::Skip) if claim.binding == Binding::Unbindable => Err(Reason::ClaimPending),
             _ => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use dynamo_cache::admission::claim::{BindingMode, Claim, Claims, is_unbindable};
+use dynamo_cache::admission::claim::{Binding, BindingMode, Claim, Claims, is_unbindable};
 use dynamo_cache::config::Config;
 use dynamo_cache::yaml;
 use serde_json::{Value, json};
@@ -64,7 +64,8 @@ impl Case {
             let is_old = claim["metadata"]["creationTimestamp"].is_string();
             let unbindable =
                 phase == Some("Pending") && is_old && is_unbindable(claim["spec"]["storageClassName"].as_str(), mode);
-            (claim["metadata"]["name"].as_str().unwrap().to_owned(), Claim { unbindable, ..facts })
+            let binding = if unbindable { Binding::Unbindable } else { facts.binding };
+            (claim["metadata"]["name"].as_str().unwrap().to_owned(), Claim { binding, ..facts })
         };
         Some(of_kind("PersistentVolumeClaim").map(claim).collect())
     }
