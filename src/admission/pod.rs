@@ -3,11 +3,13 @@
 use serde::de::{Deserialize, Deserializer, IgnoredAny};
 
 mod borrow;
+mod containers;
 mod object;
 mod owner;
 mod volume;
 
 pub use borrow::{Entries, Text};
+pub(super) use containers::MOST as MOST_CONTAINERS;
 pub(super) use object::Named;
 pub use owner::{Controller, Owner};
 pub use volume::Volume;
@@ -58,10 +60,10 @@ pub struct Metadata<'a> {
 #[serde(rename_all = "camelCase")]
 pub struct Spec<'a> {
     /// Init containers; the restartable ones run beside the containers.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "containers::read")]
     pub init_containers: Option<Vec<Container<'a>>>,
     /// The containers.
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "containers::read")]
     pub containers: Option<Vec<Container<'a>>>,
     /// The volumes.
     #[serde(borrow)]

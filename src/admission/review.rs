@@ -9,23 +9,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::patch::Operation;
-use super::pod::{Named, Pod, Text};
+use super::pod::{MOST_CONTAINERS, Named, Pod, Text};
 use super::{Outcome, told};
 
 /// Most commas in a pod, which bound the elements of all its lists together, and not what is within a text: there a comma
 /// may be written as an escape. A part of three bytes may take hundreds of memory, and this is asked before the API server
 /// has validated anything; a pod with ten containers of a hundred variables each has about 5,000.
-const MOST_COMMAS: usize = 50_000;
+const MOST_COMMAS: usize = 100_000;
 
-/// Bytes of memory that a part may take: a container takes 320, and a list that grows holds up to three times its elements.
-const PART: usize = 960;
+/// Bytes of memory that a part may take: a mount takes 104, and a list that grows holds up to three times its elements.
+const PART: usize = 320;
 
-/// Bytes of memory that the parts of any pod may take: as many containers as a list of `MOST_COMMAS` elements has room for, and
-/// half as many in the list that it grew out of.
-pub const MOST_MEMORY: usize = 32 * 1024 * 1024;
+/// Bytes that a container may take beyond that. Containers are bounded in number.
+const CONTAINER: usize = 640;
 
-/// Most containers, init containers included. What we answer grows with them; a kubelet runs some hundred pods.
-const MOST_CONTAINERS: usize = 1_000;
+/// Bytes of memory that the parts of any pod may take.
+pub const MOST_MEMORY: usize = memory_of(MOST_COMMAS);
 
 /// Bytes that an operation of a patch takes, as a rule.
 const OPERATION: usize = 256;
@@ -79,7 +78,13 @@ enum Object<'a> {
 
 /// Bytes of memory that the parts of a body may take once it is read, besides the body itself.
 pub fn memory(body: &[u8]) -> usize {
-    memchr_iter(b',', body).count().saturating_mul(PART).min(MOST_MEMORY)
+    memory_of(memchr_iter(b',', body).count())
+}
+
+const fn memory_of(parts: usize) -> usize {
+    let parts = if parts < MOST_COMMAS { parts } else { MOST_COMMAS };
+    let containers = if parts < 2 * MOST_CONTAINERS { parts } else { 2 * MOST_CONTAINERS };
+    parts * PART + containers * CONTAINER
 }
 
 impl<'a> Request<'a> {
