@@ -12,7 +12,7 @@ mod hello;
 mod probes;
 
 /// `resources.limits.memory` of the chart, in MiB: who takes more is killed.
-const MEMORY_LIMIT: u64 = 256;
+pub(crate) const MEMORY_LIMIT: u64 = 256;
 
 /// A webhook to which harm is done.
 struct Arena {

@@ -5,6 +5,7 @@ mod alerts;
 mod allocations;
 mod any_pod_on_cluster;
 mod architecture;
+mod attack_on_cluster;
 mod broken_on_cluster;
 mod cases;
 mod cases_on_cluster;

@@ -1,7 +1,6 @@
 //! Promises about what the webhook watches: no object of a tenant stops it, blinds it or fills its memory.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -15,16 +14,14 @@ use tokio::runtime::Runtime;
 use crate::broken_on_cluster::{wait_for_model, wait_for_page};
 use crate::control_plane::faulty::{Faulty, Watching};
 use crate::control_plane::namespace::{Namespace, claim};
-use crate::control_plane::program::Program;
-use crate::control_plane::webhook::{ask, free_ports};
 use crate::control_plane::{ControlPlane, shared, wait_for, wait_within, webhook};
 use crate::pair::{self, Pair};
 use crate::program::file;
 use crate::stored::worker;
 use crate::webhook::Webhook;
 
-/// Where the replicas listen whose memory is measured; nothing else here does.
-const ADDRESS: &str = "127.0.0.10";
+/// What a webhook watches that was given its certificate: claims, namespaces, StorageClasses, its configuration.
+const WATCHES: usize = 4;
 
 /// The chart's limit of memory (`resources.limits.memory`).
 const LIMIT: u64 = 256 << 20;
@@ -136,7 +133,7 @@ fn objects_of_a_tenant_that_no_type_holds_blind_no_replica() {
     wait_for_model(&running, &honest.name, true);
     // Who starts is ready, and counts.
     let started = counting(&pair, &plane);
-    for condition in ["claims", "namespaces"] {
+    for condition in ["claims", "namespaces", "storage-classes"] {
         wait_for_page(&started, &format!("[+]{condition}: ok"));
     }
     for replica in [&running, &started] {
@@ -193,14 +190,14 @@ fn watches_that_are_always_gone_410_are_listed_ever_less_often() {
     are_opened_ever_less_often("gone", Watching::IsGone);
 }
 
-/// With the watches of claims, namespaces, configuration and Secret: after each has been opened some times, there is a pause
+/// With the watches of claims, namespaces, StorageClasses and the configuration: after each has been opened some times, there is a pause
 /// between two looks, which lie a tenth of a second apart.
 fn are_opened_ever_less_often(name: &str, how: Watching) {
     let installed = webhook::running();
     let faulty = Faulty::to(&fs::read_to_string(installed.kubeconfig()).unwrap());
     let kubeconfig = file(&format!("{name}.kubeconfig"), &faulty.kubeconfig());
     let webhook = called(&pair::elliptic(name), &kubeconfig);
-    for condition in ["claims", "namespaces"] {
+    for condition in ["claims", "namespaces", "storage-classes"] {
         wait_for_page(&webhook, &format!("[+]{condition}: ok"));
     }
     let namespace = Namespace::opted_in(shared(), &[]);
@@ -209,19 +206,19 @@ fn are_opened_ever_less_often(name: &str, how: Watching) {
     let before = faulty.watches();
     faulty.watching(how);
     faulty.cut();
-    // Three watches, and the first pause of each is none.
-    let enough = before + 3 * 4;
+    // The first pause of each is none.
+    let enough = before + WATCHES * 4;
     let opened = wait_for("each watch to begin four times", || {
         let opened = faulty.watches();
         if opened >= enough { Ok(opened) } else { Err(format!("{opened} of {enough}")) }
     });
-    assert!(opened < enough + 3, "{opened} in place of {enough}");
+    assert!(opened < enough + WATCHES, "{opened} in place of {enough}");
     namespace.kubectl(&["delete", "persistentvolumeclaim", "model-cache", "--wait=false"]).unwrap();
     faulty.watching(Watching::Passes);
     wait_for_model(&webhook, &namespace.name, false);
     // Until then each has waited for seconds, and has not been opened more than once in each.
     let opened = faulty.watches();
-    assert!(opened < enough + 3 * 4, "{opened} in place of {enough}");
+    assert!(opened < enough + WATCHES * 4, "{opened} in place of {enough}");
 }
 
 #[test]
@@ -229,7 +226,7 @@ fn are_opened_ever_less_often(name: &str, how: Watching) {
 fn objects_of_megabytes_stay_within_the_memory_of_a_replica() {
     let plane = ControlPlane::start().unwrap();
     let pair = pair::elliptic("large");
-    let idle = Measured::start("idle", &pair, &plane).most_memory();
+    let idle = measured(&pair, &plane).memory();
     let (plain, labelled) = (Namespace::plain(&plane), Namespace::opted_in(&plane, &[]));
     let size = Runtime::new().unwrap().block_on(async {
         let tenant = Tenant::of(&plane.kubeconfig()).await;
@@ -250,19 +247,21 @@ fn objects_of_megabytes_stay_within_the_memory_of_a_replica() {
         made.buffer_unordered(2).collect::<Vec<_>>().await
     });
     assert!(size.iter().all(|size| *size > 2_700_000), "{size:?}");
-    let replica = Measured::start("large", &pair, &plane);
+    let replica = measured(&pair, &plane);
+    let claims = std::iter::repeat_with(|| replica.line("watching")).find(|line| line["kind"] == "Claim").unwrap();
+    assert_eq!(claims["objects"], OBJECTS, "it knows all claims");
     // None of them has room for a status, so none counts; that they were looked at is what it says.
     wait_within(HALF_A_GIGABYTE, "a count", || {
-        let page = ask(replica.admin, "/metrics")?;
+        let page = replica.page("/metrics").body;
         let counts = metric(&page, "dynamo_cache_pod_counts_total{result=\"done\"}");
-        if counts >= 1 { Ok(()) } else { Err(format!("{page}\n{}", replica.log())) }
+        if counts >= 1 { Ok(()) } else { Err(page) }
     });
-    let page = ask(replica.admin, "/metrics").unwrap();
+    let page = replica.page("/metrics").body;
     assert_eq!(metric(&page, "dynamo_cache_pod_counts_total{result=\"failed\"}"), 0, "{page}");
-    assert!(replica.log().contains(&format!("\"objects\":{OBJECTS}")), "it knows all claims: {}", replica.log());
-    let most = replica.most_memory();
+    let (most, (_, kills)) = (replica.memory(), replica.sockets_and_kills());
+    assert_eq!(kills, 0, "it was killed for its memory");
     assert!(most < idle + BEYOND_IDLE, "{most} kB at the most, {idle} kB idle");
-    println!("{most} kB at the most, {idle} kB idle; cgroup: {:?}", replica.cgroup);
+    println!("{most} kB at the most, {idle} kB idle");
 }
 
 /// As many labels as etcd takes, each of them in `managedFields` again, and as many annotations as the API server takes, each
@@ -308,95 +307,15 @@ fn called(pair: &Pair, kubeconfig: &str) -> Webhook {
     Webhook::start(&[files.as_slice(), &service].concat(), || pair.ca.clone())
 }
 
-/// A replica whose memory is measured, within the chart's limit where this machine has cgroups that we may make.
-struct Measured {
-    admin: std::net::SocketAddr,
-    log: PathBuf,
-    pid: String,
-    cgroup: Option<Cgroup>,
-    program: Option<Program>,
-}
-
-impl Measured {
-    /// Starts one, and waits until it is ready.
-    fn start(name: &str, pair: &Pair, plane: &ControlPlane) -> Self {
-        let (folder, cgroup) = (plane.folder(&format!("measured-{name}")), Cgroup::new(name));
-        fs::create_dir(&folder).unwrap();
-        let (pid, log) = (folder.join("pid"), folder.join("log"));
-        let [webhook, admin] = free_ports(ADDRESS);
-        let into = cgroup.as_ref().map_or("/dev/null".to_owned(), |cgroup| cgroup.processes().display().to_string());
-        // It is in the cgroup before it is the program.
-        let script = r#"echo $$ >"$1"; echo $$ >"$2"; shift 2; exec "$@""#;
-        let arguments = ["-c", script, "sh", &pid.display().to_string(), &into, env!("CARGO_BIN_EXE_dynamo-cache")];
-        let options = ["serve", "--log-format=json", "--count=200ms", "--drain=0s"].map(str::to_owned).into_iter();
-        let own = [
-            format!("--kubeconfig={}", plane.kubeconfig()),
-            format!("--cert-file={}", pair.certificate),
-            format!("--key-file={}", pair.key),
-            format!("--listen={webhook}"),
-            format!("--admin-listen={admin}"),
-        ];
-        let arguments: Vec<_> = arguments.map(str::to_owned).into_iter().chain(options).chain(own).collect();
-        let mut program = Program::keep("sh", &arguments, &log).unwrap();
-        wait_within(HALF_A_GIGABYTE, "the replica to be ready", || {
-            program.is_alive().unwrap_or_else(|why| panic!("{why}:\n{}", read(&log)));
-            let answer = ask(admin, "/readyz?verbose")?;
-            if answer.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(answer) }
-        });
-        let pid = read(&pid).trim().to_owned();
-        Measured { admin, log, pid, cgroup, program: Some(program) }
-    }
-
-    fn log(&self) -> String {
-        read(&self.log)
-    }
-
-    /// The most memory that it ever held, in kB.
-    fn most_memory(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("it was not killed");
-        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        most.trim().trim_end_matches(" kB").parse().unwrap()
-    }
-}
-
-impl Drop for Measured {
-    fn drop(&mut self) {
-        // It leaves the cgroup by its end.
-        drop(self.program.take());
-    }
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_default()
-}
-
-/// A memory cgroup with the chart's limit. Dropped, it is removed.
-#[derive(Debug)]
-struct Cgroup(PathBuf);
-
-impl Cgroup {
-    /// None where this machine has none, or we may not make one.
-    fn new(name: &str) -> Option<Self> {
-        let name = format!("dynamo-cache-test-{}-{name}", std::process::id());
-        let roots = [("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")];
-        roots.into_iter().find_map(|(root, limit)| {
-            let folder = Path::new(root).join(&name);
-            fs::create_dir(&folder).ok()?;
-            let cgroup = Cgroup(folder);
-            let is_limited =
-                cgroup.0.join(limit).exists() && fs::write(cgroup.0.join(limit), LIMIT.to_string()).is_ok();
-            is_limited.then_some(cgroup)
-        })
-    }
-
-    fn processes(&self) -> PathBuf {
-        self.0.join("cgroup.procs")
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        // What is left of it holds nothing.
-        let _ = fs::remove_dir(&self.0);
-    }
+/// A replica in the chart's memory, where this machine has cgroups that we may make, once it is ready.
+fn measured(pair: &Pair, plane: &ControlPlane) -> Webhook {
+    let kubeconfig = plane.kubeconfig();
+    let files = ["--kubeconfig", &kubeconfig, "--cert-file", &pair.certificate, "--key-file", &pair.key];
+    let arguments = [files.as_slice(), &["--count", "200ms", "--drain", "0s"]].concat();
+    let replica = Webhook::within(LIMIT, &arguments, || pair.ca.clone());
+    wait_within(HALF_A_GIGABYTE, "the replica to be ready", || {
+        let answer = replica.page("/readyz?verbose");
+        if answer.status == 200 { Ok(()) } else { Err(answer.body) }
+    });
+    replica
 }

@@ -52,7 +52,12 @@ impl Webhook {
     pub(crate) fn limited(name: &str, memory: u64, more: &[&str]) -> Self {
         let ca = file(&format!("{name}-ca.crt"), "");
         let arguments = [&["--standalone", "--write-ca", &ca], more].concat();
-        Self::start_in(Group::with_limit(memory), "json", None, &arguments, || std::fs::read_to_string(&ca).unwrap())
+        Self::within(memory, &arguments, || std::fs::read_to_string(&ca).unwrap())
+    }
+
+    /// Starts one that is killed where it takes more memory than this, in bytes, as far as the machine lets us see to that.
+    pub(crate) fn within(memory: u64, more: &[&str], ca: impl FnOnce() -> String) -> Self {
+        Self::start_in(Group::with_limit(memory), "json", None, more, ca)
     }
 
     /// Starts one without a cluster whose log has this format and, where it is given, this `RUST_LOG`.
