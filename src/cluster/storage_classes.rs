@@ -51,7 +51,7 @@ fn read(text: &[u8]) -> Result<BindingMode, serde_json::Error> {
 
 impl StorageClasses {
     pub(super) fn new(client: &Client, metrics: &Arc<Metrics>) -> Self {
-        let limits = Limits { bytes: STORED, weigh: |_| 0, unknown: None };
+        let limits = Limits { bytes: STORED, weigh: |_| 0, unknown: Some(BindingMode::WaitForFirstConsumer) };
         StorageClasses {
             collection: Collection::new(client, StorageClass::url_path(&(), None), false, fields()),
             store: Store::new(limits, Skipped::new(Kind::StorageClass, metrics)),

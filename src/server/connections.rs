@@ -15,7 +15,7 @@ use crate::metrics::{Eviction, Listener, Metrics};
 
 mod eviction;
 
-pub(super) use eviction::Phase;
+pub(super) use eviction::{Budget, Phase};
 use eviction::{Candidate, first_of, victim};
 
 /// An evicted connection is closed by its own task, which has to get its turn: so many more than the limit, an eighth of it, may
@@ -25,6 +25,10 @@ const CLOSING: usize = 8;
 /// Answers that clients have not taken, at most: an eighth of the limit. Each holds some hundred kilobytes in our buffers and in
 /// those of the kernel, which no budget counts.
 const UNREAD: usize = 8;
+
+/// An unfinished body that holds a part of the budget of large ones for longer gives it up where others want it. One of 18 MB takes
+/// a tenth of it.
+const LARGE_BODY_AGE: Duration = Duration::from_secs(1);
 
 /// Where every request is being answered, the time after which we look again for a connection to evict.
 const RETRY: Duration = Duration::from_millis(50);
@@ -65,6 +69,10 @@ struct Connection {
     since: AtomicU64,
     /// Bytes that came since the last one that a request is made of.
     unproductive: AtomicUsize,
+    /// Whether its client has not taken an answer at once, and has not taken it since.
+    has_unread: AtomicBool,
+    /// Bytes that its body or answer holds of each budget.
+    holds: [AtomicUsize; 2],
     reset: AtomicBool,
     client: Arc<AtomicUsize>,
     evicted: CancellationToken,
@@ -115,6 +123,8 @@ impl Connections {
             phase: AtomicU8::new(number(Phase::Silent)),
             since: AtomicU64::new(self.now()),
             unproductive: AtomicUsize::new(0),
+            has_unread: AtomicBool::new(false),
+            holds: [AtomicUsize::new(0), AtomicUsize::new(0)],
             reset: AtomicBool::new(false),
             client: peers,
             evicted: abort.child_token(),
@@ -129,12 +139,38 @@ impl Connections {
         self.evict_chosen(|open| victim(open, self.limit, self.now()))
     }
 
-    /// Evicts the oldest connection in this phase; whether there was one.
-    fn evict_oldest(&self, phase: Phase) -> bool {
-        self.evict_chosen(|open| first_of(open.iter().filter(|candidate| candidate.phase == phase), self.limit))
+    /// Evicts the connection whose answer has been unread for longest; whether there was one.
+    fn evict_unread(&self) -> bool {
+        self.evict_chosen(|open| {
+            let unread = open.iter().filter(|candidate| candidate.has_unread && candidate.phase != Phase::Review);
+            first_of(unread, self.limit)
+        })
     }
 
-    fn evict_chosen(&self, choose: impl Fn(&[Candidate]) -> Option<Candidate>) -> bool {
+    /// Evicts the connection with an unfinished body or an answer that holds most of a budget, of several the oldest; how
+    /// many bytes will come back to it.
+    fn evict_holder(&self, budget: Budget) -> Option<usize> {
+        let mut freed = None;
+        let oldest = match budget {
+            Budget::Small => self.now(),
+            Budget::Large => self.now().saturating_sub(micros(LARGE_BODY_AGE)),
+        };
+        self.evict_chosen(|open| {
+            let holds = |candidate: &&Candidate| {
+                let unfinished = matches!(candidate.phase, Phase::Body | Phase::Answer) || candidate.has_unread;
+                unfinished
+                    && candidate.phase != Phase::Review
+                    && candidate.since <= oldest
+                    && candidate.holds(budget) > 0
+            };
+            let most = open.iter().filter(holds).max_by_key(|one| (one.holds(budget), std::cmp::Reverse(one.since)));
+            freed = most.map(|one| one.holds(budget));
+            most.copied()
+        });
+        freed
+    }
+
+    fn evict_chosen(&self, mut choose: impl FnMut(&[Candidate]) -> Option<Candidate>) -> bool {
         let mut open = self.lock();
         let mut candidates: Vec<_> = open.connections.iter().filter_map(|(&id, one)| one.candidate(id)).collect();
         while let Some(chosen) = choose(&candidates) {
@@ -185,15 +221,21 @@ impl Connections {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX)
+        micros(self.epoch.elapsed())
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Connection {
     fn candidate(&self, id: u64) -> Option<Candidate> {
         let since = self.since.load(Ordering::Relaxed);
         let phase = phase(self.phase.load(Ordering::Relaxed))?;
-        Some(Candidate { id, phase, since, peers: self.client.load(Ordering::Relaxed) })
+        let holds = [&self.holds[0], &self.holds[1]].map(|bytes| bytes.load(Ordering::Relaxed));
+        let has_unread = self.has_unread.load(Ordering::Relaxed);
+        Some(Candidate { id, phase, since, peers: self.client.load(Ordering::Relaxed), has_unread, holds })
     }
 
     /// Ends its task. A client that is idle sees an ordinary end, and may send its next request elsewhere; nobody else
@@ -225,21 +267,37 @@ impl Handle {
 
     /// The client does not take its answer at once. Beyond the limit for that, the oldest such answer is given up.
     pub(super) fn unread(&self) {
+        self.connection.has_unread.store(true, Ordering::Relaxed);
         let connections = &self.connections;
         let unread = {
             let open = connections.lock();
-            let answer = number(Phase::Answer);
-            open.connections.values().filter(|one| one.phase.load(Ordering::Relaxed) == answer).count()
+            open.connections.values().filter(|one| one.has_unread.load(Ordering::Relaxed)).count()
         };
         if unread > (connections.limit / UNREAD).max(1) {
-            connections.evict_oldest(Phase::Answer);
+            connections.evict_unread();
         }
     }
 
-    /// Evicts the connection with the oldest unfinished body, or else the one with the oldest answer that is not taken;
-    /// whether there was one. This connection itself may be it.
-    pub(super) fn evict_unfinished(&self) -> bool {
-        [Phase::Body, Phase::Answer].into_iter().any(|phase| self.connections.evict_oldest(phase))
+    /// The client has taken its answer after all.
+    pub(super) fn has_read(&self) {
+        self.connection.has_unread.store(false, Ordering::Relaxed);
+    }
+
+    /// So many bytes of a budget are held for this connection from now on.
+    pub(super) fn hold(&self, budget: Budget, bytes: usize) {
+        self.connection.holds[budget as usize].store(bytes, Ordering::Relaxed);
+    }
+
+    /// Evicts connections that hold parts of a budget until so many bytes will come back to it, or none holds any; how
+    /// many. This connection itself may be among them.
+    pub(super) fn evict_holders(&self, budget: Budget, bytes: usize) -> usize {
+        let mut freed = 0;
+        while freed < bytes
+            && let Some(more) = self.connections.evict_holder(budget)
+        {
+            freed += more;
+        }
+        freed
     }
 
     /// So many bytes came; how many since the last byte of a request.

@@ -39,7 +39,9 @@ impl<S> Deadlined<S> {
     /// Bytes of a request came.
     fn heard(&mut self) {
         self.handle.progressed();
-        if matches!(self.handle.phase(), Some(Phase::Silent | Phase::Answer | Phase::Idle)) {
+        // A client that does not take its answer does not become another one by a byte of its next request.
+        let answers = self.unread.is_some();
+        if !answers && matches!(self.handle.phase(), Some(Phase::Silent | Phase::Answer | Phase::Idle)) {
             self.handle.enter(Phase::Head);
         }
         self.look();
@@ -63,17 +65,22 @@ impl<S> Deadlined<S> {
         if polled.is_ready() {
             return polled;
         }
-        self.look();
-        let Some(deadline) = self.deadline.into_iter().chain(self.unread).min() else { return Poll::Pending };
-        if self.timer.deadline() != deadline {
-            self.timer.as_mut().reset(deadline);
-        }
-        self.timer.as_mut().poll(context).map(|()| {
+        self.arm(context).map(|()| {
             if self.unread.is_some() {
                 self.handle.give_up();
             }
             Err(io::ErrorKind::TimedOut.into())
         })
+    }
+
+    /// Sets the timer to the next deadline, and has it wake the connection then. Ready where it has passed.
+    fn arm(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.look();
+        let Some(deadline) = self.deadline.into_iter().chain(self.unread).min() else { return Poll::Pending };
+        if self.timer.deadline() != deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        self.timer.as_mut().poll(context)
     }
 
     /// What became of a write. Only a flush ends the wait that one begins, so that a peer that takes little and little is no
@@ -111,10 +118,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(context);
         if polled.is_ready() {
-            self.unread = None;
+            if self.unread.take().is_some() {
+                self.handle.has_read();
+            }
             if self.handle.phase() == Some(Phase::Answer) {
                 self.handle.enter(Phase::Idle);
             }
+            // hyper need not read again before the next request: a read that is pending since before the answer stays so.
+            let _ = self.arm(context);
         }
         self.wrote(polled, context)
     }

@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::connections::{Handle, Phase};
+use super::connections::{Budget, Handle, Phase};
 use crate::admission::review;
 use crate::metrics::{Bound, Metrics};
 
@@ -27,8 +27,8 @@ const ALL_BODIES: usize = 64 * 1024 * 1024;
 /// below 10 kB.
 const SMALL_BODY: usize = 32 * 1024;
 
-/// Bytes of all small bodies, and of small answers that are not taken yet: 1,600 of 10 kB. Where it is used up, the connection
-/// with the oldest body that is not whole is evicted.
+/// Bytes of all small bodies, and of small answers that are not taken yet: 1,600 of 10 kB. Where it is used up, the connections
+/// that hold most of it with a body that is not whole, or an answer that is not taken, are evicted.
 const SMALL_BODIES: usize = 16 * 1024 * 1024;
 
 /// Memory for the parts of usual pods, by `review::memory`, which takes the worst for granted: a pod holds its share until it
@@ -48,8 +48,8 @@ const MEMORY_DEADLINE: Duration = Duration::from_secs(1);
 /// inflight`), and three replicas of it are usual.
 pub(super) const ALL_REVIEWS: usize = 1024;
 
-/// For an evicted connection to be closed, before one more is evicted.
-const EVICTION_DEADLINE: Duration = Duration::from_millis(50);
+/// For evicted connections to be closed and to give their shares back.
+const EVICTION_DEADLINE: Duration = Duration::from_secs(1);
 
 /// From a request's head to the end of its body. The chart's `timeoutSeconds` is 3: who asked has given up by then.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
@@ -204,39 +204,41 @@ impl Limits {
     }
 
     async fn reserve(&self, held: &mut Held, size: usize) -> Result<(), Refusal> {
-        let share = |held: &Option<OwnedSemaphorePermit>| held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let has = share(&held.large).max(share(&held.small));
+        let has = share(held.large.as_ref()).max(share(held.small.as_ref()));
         if size > has {
-            let small = size <= SMALL_BODY && held.large.is_none();
-            let more = if small { size - has } else { size - share(&held.large) };
-            let more = permits(more)?;
-            if small {
-                merge(&mut held.small, self.small(more, held.connection.as_ref()).await?);
+            if size <= SMALL_BODY && held.large.is_none() {
+                let more = self.acquire(Budget::Small, size - has, held.connection.as_ref()).await?;
+                merge(&mut held.small, more);
             } else {
-                let more = Arc::clone(&self.bytes).try_acquire_many_owned(more).map_err(|_| self.shed(Bound::Bytes))?;
-                merge(&mut held.large, more);
+                let more = size - share(held.large.as_ref());
+                merge(&mut held.large, self.acquire(Budget::Large, more, held.connection.as_ref()).await?);
                 held.small = None;
             }
+            held.hold();
         }
         held.count(size);
         Ok(())
     }
 
-    /// A share of the budget of small bodies, for which other connections may be evicted.
-    async fn small(&self, bytes: u32, connection: Option<&Handle>) -> Result<OwnedSemaphorePermit, Refusal> {
-        loop {
-            if let Ok(share) = Arc::clone(&self.small).try_acquire_many_owned(bytes) {
-                return Ok(share);
-            }
-            if !connection.is_some_and(Handle::evict_unfinished) {
-                return Err(self.shed(Bound::Bytes));
-            }
-            // What is evicted gives its share back when its task has its turn.
-            let freed = timeout(EVICTION_DEADLINE, Arc::clone(&self.small).acquire_many_owned(bytes)).await;
-            if let Ok(Ok(share)) = freed {
-                return Ok(share);
-            }
+    /// A share of a budget, for which connections that hold parts of it without getting on may be evicted.
+    async fn acquire(
+        &self,
+        budget: Budget,
+        bytes: usize,
+        connection: Option<&Handle>,
+    ) -> Result<OwnedSemaphorePermit, Refusal> {
+        let (pool, permits) = (if budget == Budget::Small { &self.small } else { &self.bytes }, permits(bytes)?);
+        if let Ok(share) = Arc::clone(pool).try_acquire_many_owned(permits) {
+            return Ok(share);
         }
+        let Some(connection) = connection else { return Err(self.shed(Bound::Bytes)) };
+        let missing = bytes.saturating_sub(pool.available_permits());
+        if connection.evict_holders(budget, missing) < missing {
+            return Err(self.shed(Bound::Bytes));
+        }
+        // What is evicted gives its share back when its task has its turn.
+        let freed = timeout(EVICTION_DEADLINE, Arc::clone(pool).acquire_many_owned(permits)).await;
+        freed.ok().and_then(Result::ok).ok_or_else(|| self.shed(Bound::Bytes))
     }
 
     fn shed(&self, bound: Bound) -> Refusal {
@@ -248,6 +250,11 @@ impl Limits {
 /// So many bytes as permits of a semaphore.
 fn permits(bytes: usize) -> Result<u32, Refusal> {
     u32::try_from(bytes).map_err(|_| Refusal::TooLarge)
+}
+
+/// How many bytes a share is.
+fn share(permit: Option<&OwnedSemaphorePermit>) -> usize {
+    permit.map_or(0, OwnedSemaphorePermit::num_permits)
 }
 
 fn merge(share: &mut Option<OwnedSemaphorePermit>, more: OwnedSemaphorePermit) {
@@ -270,6 +277,14 @@ impl AsRef<[u8]> for Kept {
 }
 
 impl Held {
+    /// Tells its connection what it holds of the budgets.
+    fn hold(&self) {
+        if let Some(connection) = &self.connection {
+            connection.hold(Budget::Small, share(self.small.as_ref()));
+            connection.hold(Budget::Large, share(self.large.as_ref()));
+        }
+    }
+
     /// Counts this body with a size that is larger than before, if it is.
     fn count(&mut self, size: usize) {
         let more = size.saturating_sub(self.counted);
@@ -288,6 +303,8 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        (self.small, self.large) = (None, None);
+        self.hold();
         self.uncount();
     }
 }

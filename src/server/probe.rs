@@ -31,15 +31,10 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// All of them.
-    pub const ALL: [Condition; 6] = [
-        Condition::Bundle,
-        Condition::Certificate,
-        Condition::Claims,
-        Condition::Namespaces,
-        Condition::Probe,
-        Condition::StorageClasses,
-    ];
+    /// All that a replica needs to be ready. Without the StorageClasses a claim that waits for its volume is used: no reason to
+    /// wait for a right that an older role does not give.
+    pub const ALL: [Condition; 5] =
+        [Condition::Bundle, Condition::Certificate, Condition::Claims, Condition::Namespaces, Condition::Probe];
 }
 
 impl fmt::Display for Condition {

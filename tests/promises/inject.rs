@@ -207,7 +207,7 @@ fn claims_are_those_that_are_given() {
     let wrong = file("no-claim.yaml", POD);
     let run = inject(&["--claims", &wrong], POD);
     assert_eq!(run.code, Some(1));
-    assert_eq!(run.errors, format!("{wrong}:1:1: only PersistentVolumeClaims are expected\n"));
+    assert_eq!(run.errors, format!("{wrong}:1:1: only PersistentVolumeClaims and StorageClasses are expected\n"));
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn components_that_were_there_before_the_label_are_counted_until_they_are_replac
     assert!(replica.log().contains("every component pod has our status now"), "{}", replica.log());
 
     // A number that cannot be had anew stays, and grows older.
-    let no_list = r#"[{"op":"test","path":"/rules/1/resources","value":["pods"]},{"op":"remove","path":"/rules/1"}]"#;
+    let no_list = r#"[{"op":"test","path":"/rules/2/resources","value":["pods"]},{"op":"remove","path":"/rules/2"}]"#;
     plane.kubectl(&["patch", "clusterrole", "dynamo-cache", "--type=json", "-p", no_list]).unwrap();
     wait_for("a count that fails", || {
         let page = replica.page("/metrics")?;

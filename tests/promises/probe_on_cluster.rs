@@ -52,7 +52,8 @@ fn each_claim_gets_a_line_by_what_its_own_pod_said_and_the_jobs_go() {
         .kubectl(&["label", "namespace", &namespace.name, "pod-security.kubernetes.io/enforce=restricted"])
         .unwrap();
     namespace.claims(&CACHES);
-    assert_eq!(namespace.dynamo_cache(&["check"]).code, Some(0));
+    let check = namespace.dynamo_cache(&["check"]);
+    assert_eq!(check.code, Some(0), "{}{}", check.output, check.errors);
     assert_eq!(shared().audit(&namespace), Vec::<Value>::new(), "without --write-probe no pod is created");
 
     let check = ["check", "--write-probe", "-o", "json", "-n", &namespace.name];

@@ -23,7 +23,7 @@ impl<'de> Visitor<'de> for List {
     type Value = Option<Vec<Container<'de>>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of containers")
+        f.write_str("a sequence")
     }
 
     fn visit_none<E>(self) -> Result<Self::Value, E> {

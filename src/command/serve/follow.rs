@@ -25,7 +25,11 @@ pub(super) fn decisive(parts: &mut Parts, facts: &Facts, conditions: &Arc<Condit
         }
     };
     let (about_namespaces, about_claims) = (tell(Condition::Namespaces), tell(Condition::Claims));
-    let (about_classes, same_claims) = (tell(Condition::StorageClasses), Arc::clone(&claims));
+    let (same_conditions, same_claims) = (Arc::clone(conditions), Arc::clone(&claims));
+    let about_classes = move |known: Result<(), String>| {
+        let how = known.map_or_else(|why| format!("not needed, and not known: {why}"), |()| "ok".to_owned());
+        same_conditions.meet_as(Condition::StorageClasses, how);
+    };
     parts.start("the watch of namespaces", async move { namespaces.follow(about_namespaces).await });
     parts.start("the watch of claims", async move { claims.follow(about_claims).await });
     parts.start("the watch of StorageClasses", async move { same_claims.follow_classes(about_classes).await });

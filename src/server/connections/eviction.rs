@@ -17,6 +17,15 @@ pub(in crate::server) enum Phase {
     Idle,
 }
 
+/// What bodies and answers have their share of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Budget {
+    /// Bodies and answers of the usual size.
+    Small = 0,
+    /// All others.
+    Large = 1,
+}
+
 /// Phases that take an honest client milliseconds, those with the least claim to a connection first.
 const UNFINISHED: [Phase; 4] = [Phase::Silent, Phase::Head, Phase::Body, Phase::Answer];
 
@@ -29,9 +38,9 @@ const OVERDUE: u64 = 3_000_000;
 /// which each evicts the one before.
 const SHARE: usize = 6;
 
-/// Clients with at most an eighth of all connections are equal. A larger one loses its own connections first, so that a pod
-/// that opens thousands evicts none of an API server's, whose address is another.
-const FAIR: usize = 8;
+/// Clients with at most a third of all connections are equal: an API server was seen to open two hundred. A larger one loses its
+/// own connections first, so that a pod that opens thousands evicts none of an API server's, whose address is another.
+const FAIR: usize = 3;
 
 /// A connection as the decision sees it.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +51,16 @@ pub(super) struct Candidate {
     pub(super) since: u64,
     /// How many connections its client has.
     pub(super) peers: usize,
+    /// Whether its client does not take an answer.
+    pub(super) has_unread: bool,
+    /// Bytes that it holds of each budget.
+    pub(super) holds: [usize; 2],
+}
+
+impl Candidate {
+    pub(super) fn holds(&self, budget: Budget) -> usize {
+        self.holds[budget as usize]
+    }
 }
 
 /// The connection to evict, of `limit` that are open; none where all requests are being answered.
@@ -74,7 +93,14 @@ mod tests {
 
     /// So many connections of a client in one phase, the oldest of this age.
     fn some(count: usize, phase: Phase, oldest: u64, peers: usize) -> Vec<Candidate> {
-        let one = |number| Candidate { id: number, phase, since: NOW - oldest + number, peers };
+        let one = |number| Candidate {
+            id: number,
+            phase,
+            since: NOW - oldest + number,
+            peers,
+            has_unread: false,
+            holds: [0; 2],
+        };
         (0..count as u64).map(one).collect()
     }
 
@@ -107,8 +133,8 @@ mod tests {
     fn the_client_with_the_most_connections_loses_one_of_its_own_first() {
         let (many, few) = (some(60, Phase::Silent, 10, 60), some(10, Phase::Silent, 2000, 10));
         assert_eq!(victim(&[few.clone(), many.clone()].concat(), LIMIT, NOW).unwrap().peers, 60);
-        // Below an eighth, who has more is no reason.
-        let fewer = some(20, Phase::Silent, 100, 11);
+        // Below a third, who has more is no reason.
+        let fewer = some(20, Phase::Silent, 100, 30);
         assert_eq!(victim(&[few, fewer].concat(), LIMIT, NOW).unwrap().peers, 10);
     }
 }

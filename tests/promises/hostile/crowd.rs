@@ -12,11 +12,13 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use socket2::{Domain, SockRef, Socket, Type};
 
+use super::MEMORY_LIMIT;
 use super::{Arena, probes};
-use crate::webhook::{BOTH, DEADLINE, Tls, Webhook, post, worker};
+use crate::control_plane::wait_for;
+use crate::webhook::{BOTH, Caller, DEADLINE, Tls, Webhook, post, worker};
 
 /// The webhook's limit of connections, as `running.rs` has it.
-pub(crate) const LIMIT: usize = 1024;
+pub(crate) const LIMIT: usize = 768;
 
 /// How many threads do harm: the harm is in the waiting, not in the speed.
 const THREADS: usize = 4;
@@ -32,6 +34,8 @@ struct Harm {
     says: fn() -> Vec<u8>,
     /// Whether it waits for an answer.
     reads: bool,
+    /// What it says after that.
+    adds: &'static [u8],
 }
 
 /// A connection that does harm.
@@ -68,6 +72,7 @@ impl Harm {
         // Whoever is not listened to does no harm.
         if stream.write_all(&(self.says)()).and_then(|()| stream.flush()).is_ok() && self.reads {
             let _ = stream.read_exact(&mut [0]);
+            let _ = stream.write_all(self.adds).and_then(|()| stream.flush());
         }
     }
 }
@@ -117,11 +122,11 @@ fn head(length: usize) -> Vec<u8> {
 }
 
 fn over_tls(says: fn() -> Vec<u8>) -> Harm {
-    Harm { shakes_hands: true, says, reads: false }
+    Harm { shakes_hands: true, says, reads: false, adds: b"" }
 }
 
 fn plain(says: fn() -> Vec<u8>) -> Harm {
-    Harm { shakes_hands: false, says, reads: false }
+    Harm { shakes_hands: false, says, reads: false, adds: b"" }
 }
 
 fn large_head() -> Vec<u8> {
@@ -165,8 +170,18 @@ fn headed(length: usize) -> Vec<u8> {
 
 /// A review whose answer has three megabytes.
 fn large_answer() -> Vec<u8> {
-    let containers: Vec<_> =
-        (0..990).map(|n| format!(r#"{{"name":"c{n}","restartPolicy":"Always","args":["-mdynamo.vllm"]}}"#)).collect();
+    answer_for(990)
+}
+
+/// A review whose answer has a tenth of that, and more than a kernel takes of it.
+fn medium_answer() -> Vec<u8> {
+    answer_for(99)
+}
+
+fn answer_for(containers: usize) -> Vec<u8> {
+    let containers: Vec<_> = (0..containers)
+        .map(|n| format!(r#"{{"name":"c{n}","restartPolicy":"Always","args":["-mdynamo.vllm"]}}"#))
+        .collect();
     let review = String::from_utf8(worker("x"))
         .unwrap()
         .replacen(r#""containers":["#, &format!(r#""initContainers":[{}],"containers":["#, containers.join(",")), 1)
@@ -208,6 +223,64 @@ fn connections_idle_after_a_large_head_stay_within_the_memory_limit() {
 #[test]
 fn answers_that_are_not_read_stay_within_the_memory_limit() {
     survives("crowd-answers", &[Harm { reads: true, ..over_tls(large_answer) }], 100);
+}
+
+#[test]
+fn an_unread_answer_is_evicted_whatever_its_client_says_next() {
+    let webhook = Webhook::limited("crowd-next", MEMORY_LIMIT << 20, &["--silent", "120s"]);
+    let unread = Harm { reads: true, adds: b"P", ..over_tls(medium_answer) };
+    crowd(&webhook, &[unread], LIMIT / 4);
+    // A half of them is above the bound, and each but those is closed for the next one.
+    let evicted = evicted(&webhook, "answer");
+    assert!(evicted >= LIMIT / 16, "{evicted} of {} were evicted", LIMIT / 4);
+}
+
+/// How many connections were evicted in a phase.
+fn evicted(webhook: &Webhook, phase: &str) -> usize {
+    let page = webhook.page("/metrics").body;
+    let name = format!("dynamo_cache_connections_evicted_total{{listener=\"webhook\",phase=\"{phase}\"}} ");
+    page.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or_else(|| panic!("{page}")).parse().unwrap()
+}
+
+/// Connections on which a head was said whose body does not come.
+fn without_body(webhook: &Webhook, length: &str, many: usize) -> Vec<Caller<Tls>> {
+    let head = format!("POST /mutate HTTP/1.1\r\nHost: x\r\n{length}\r\n\r\n");
+    let mut callers: Vec<_> = (0..many).map(|_| webhook.caller()).collect();
+    for caller in &mut callers {
+        caller.0.write_all(head.as_bytes()).unwrap();
+    }
+    callers
+}
+
+#[test]
+fn a_body_is_evicted_for_what_it_holds_and_not_for_its_age() {
+    let webhook = Webhook::standalone("crowd-holders", &["--silent", "120s"]);
+    let nothing = without_body(&webhook, "Transfer-Encoding: chunked", 100);
+    // The whole budget of small bodies.
+    let all = without_body(&webhook, "Content-Length: 32768", 512);
+    let mut honest = webhook.caller();
+    for _ in 0..3 {
+        assert_eq!(honest.review(&worker("x")).status, 200);
+    }
+    let evicted = evicted(&webhook, "body");
+    assert!((1..=3).contains(&evicted), "{evicted} were evicted for three reviews");
+    drop((nothing, all));
+}
+
+#[test]
+fn large_bodies_that_do_not_come_keep_no_other_large_one_out() {
+    let webhook = Webhook::standalone("crowd-large", &["--silent", "120s"]);
+    let silent = without_body(&webhook, "Content-Length: 16777216", 4);
+    let mut review = worker("x");
+    // JSON may end in any number of spaces.
+    review.resize(40_000, b' ');
+    // An API server comes again after 503.
+    wait_for("a large review", || match webhook.caller().review(&review).status {
+        200 => Ok(()),
+        status => Err(status.to_string()),
+    });
+    assert_eq!(evicted(&webhook, "body"), 1, "of the four, one is enough");
+    drop(silent);
 }
 
 #[test]
