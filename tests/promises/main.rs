@@ -46,6 +46,7 @@ mod renewed;
 mod rights_on_cluster;
 mod run;
 mod second_webhook;
+mod security;
 mod server;
 mod settings_reloaded;
 mod silence;
