@@ -7,7 +7,7 @@ use crate::control_plane::{ControlPlane, shared, wait_for, webhook};
 use crate::hostile::crowd::{LIMIT, silent};
 use crate::stored::{status, worker};
 
-/// The policy of every entry of the webhook; `Ignore` again when this ends.
+/// The policy of the entry for pods; `Ignore` again when this ends.
 struct Policy(&'static ControlPlane);
 
 impl Policy {
@@ -18,11 +18,9 @@ impl Policy {
     }
 
     fn set(&self, policy: &str) {
-        let entries = self.0.read(&["mutatingwebhookconfiguration", "dynamo-cache"]);
-        let entries = entries["webhooks"].as_array().unwrap().len();
-        let replace =
-            |entry| json!({"op": "replace", "path": format!("/webhooks/{entry}/failurePolicy"), "value": policy});
-        let patch = json!((0..entries).map(replace).collect::<Vec<_>>()).to_string();
+        let is_for_pods = json!({"op": "test", "path": "/webhooks/0/name", "value": "pods.dynamo-cache.io"});
+        let replace = json!({"op": "replace", "path": "/webhooks/0/failurePolicy", "value": policy});
+        let patch = json!([is_for_pods, replace]).to_string();
         let configuration = ["mutatingwebhookconfiguration", "dynamo-cache", "--type=json", "--patch", &patch];
         self.0.kubectl(&[&["patch"], configuration.as_slice()].concat()).unwrap();
     }
