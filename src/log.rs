@@ -105,10 +105,7 @@ fn report(lines: u64) {
 #[expect(clippy::disallowed_methods, reason = "how every program of this library is told")]
 fn filter() -> (Targets, Option<ParseError>) {
     let told = std::env::var("RUST_LOG").ok().filter(|told| !told.is_empty()).map(|told| told.parse());
-    let usual = || {
-        let usual = Targets::new().with_default(LevelFilter::INFO);
-        usual.with_target("kube_client", LevelFilter::OFF).with_target("kube_runtime", LevelFilter::OFF)
-    };
+    let usual = || Targets::new().with_default(LevelFilter::INFO).with_target("kube_client", LevelFilter::OFF);
     match told {
         None => (usual(), None),
         Some(Ok(told)) => (told, None),

@@ -282,15 +282,11 @@ impl Metrics {
         self.failures.get_or_create(&Failure { reason }).inc();
     }
 
-    /// The page and its media type: in the text form of `OpenMetrics` for who names it among what is accepted, else in the
-    /// older one.
-    pub fn page_for<'a>(&self, accepted: impl IntoIterator<Item = &'a str>) -> (&'static str, String) {
-        let page = self.page();
-        let mut ranges = accepted.into_iter().flat_map(|list| list.split(','));
-        if ranges.any(asks_for_open_metrics) {
-            (CONTENT_TYPE, page)
-        } else {
-            (classic::CONTENT_TYPE, classic::of(&page))
+    /// The page in a form.
+    pub fn page_in(&self, form: Form) -> String {
+        match form {
+            Form::Classic => classic::of(&self.page()),
+            Form::OpenMetrics => self.page(),
         }
     }
 
@@ -300,6 +296,31 @@ impl Metrics {
         // Writing to a string does not fail, and no metric of ours refuses to be written.
         let _ = text::encode(&mut page, &self.registry);
         page
+    }
+}
+
+/// How the page is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The text form of Prometheus that is older than `OpenMetrics`.
+    Classic,
+    /// The text form of `OpenMetrics`.
+    OpenMetrics,
+}
+
+impl Form {
+    /// `OpenMetrics` for who names it in an `Accept` header, else the older one.
+    pub fn accepted<'a>(accepted: impl IntoIterator<Item = &'a str>) -> Form {
+        let mut ranges = accepted.into_iter().flat_map(|list| list.split(','));
+        if ranges.any(asks_for_open_metrics) { Form::OpenMetrics } else { Form::Classic }
+    }
+
+    /// Its media type.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Form::Classic => classic::CONTENT_TYPE,
+            Form::OpenMetrics => CONTENT_TYPE,
+        }
     }
 }
 
@@ -313,7 +334,7 @@ fn asks_for_open_metrics(range: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{CONTENT_TYPE, Metrics, classic};
+    use super::{CONTENT_TYPE, Form, Metrics, classic};
 
     #[test]
     fn open_metrics_is_for_who_names_it() {
@@ -330,7 +351,8 @@ mod tests {
             (vec!["application/openmetrics-texts,;;,"], classic::CONTENT_TYPE),
             (vec![], classic::CONTENT_TYPE),
         ] {
-            let (served, page) = metrics.page_for(accepted.iter().copied());
+            let form = Form::accepted(accepted.iter().copied());
+            let (served, page) = (form.content_type(), metrics.page_in(form));
             assert_eq!(served, media_type, "{accepted:?}");
             assert_eq!(page.ends_with("# EOF\n"), media_type == CONTENT_TYPE, "{page}");
         }

@@ -26,6 +26,7 @@ use crate::metrics::{Listener, Metrics, Shake};
 mod connections;
 mod deadline;
 pub mod limit;
+mod metrics_page;
 pub mod probe;
 pub mod review_log;
 pub mod route;

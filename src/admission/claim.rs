@@ -34,7 +34,7 @@ pub enum Binding {
     Usable,
     /// Its phase is `Lost`: the volume is gone.
     Lost,
-    /// It waits for a volume that does not come, as far as it tells: see [`is_unbindable`].
+    /// It waits for a volume that does not come, as far as it tells: see [`Wait::binding`].
     Unbindable,
 }
 
@@ -58,14 +58,25 @@ impl BindingMode {
     }
 }
 
-/// Whether a claim that has been `Pending` for longer than [`BINDING_TIMEOUT`] gets no volume, given the StorageClass that
-/// it names and how that class binds (`None`: there is no such class).
-///
-/// A claim without a class may still be matched with a volume that somebody creates, and one whose class waits for the first
-/// consumer waits for the very pod that is under review: both are used.
-pub fn is_unbindable(class: Option<&str>, mode: impl FnOnce(&str) -> Option<BindingMode>) -> bool {
-    let class = class.filter(|class| !class.is_empty());
-    class.is_some_and(|class| mode(class) != Some(BindingMode::WaitForFirstConsumer))
+/// What a claim that has no volume yet waits for.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait<'a> {
+    /// The StorageClass that it names; a claim without one may still be matched with a volume that somebody creates.
+    pub class: &'a str,
+    /// How long it has been `Pending`.
+    pub waited: Duration,
+}
+
+impl Wait<'_> {
+    /// How a claim stands that has waited for so long, given how its StorageClass binds (`None`: there is no such class).
+    ///
+    /// One whose class waits for the first consumer waits for the very pod that is under review: it is used.
+    pub fn binding(self, timeout: Duration, mode: impl FnOnce(&str) -> Option<BindingMode>) -> Binding {
+        let waits_in_vain = self.waited > timeout
+            && !self.class.is_empty()
+            && mode(self.class) != Some(BindingMode::WaitForFirstConsumer);
+        if waits_in_vain { Binding::Unbindable } else { Binding::Usable }
+    }
 }
 
 /// The most that a claim's access modes allow.
@@ -125,7 +136,9 @@ impl Access {
 
 #[cfg(test)]
 mod tests {
-    use super::{Access, BindingMode, is_unbindable};
+    use core::time::Duration;
+
+    use super::{Access, BINDING_TIMEOUT, Binding, BindingMode, Wait};
 
     #[test]
     fn only_a_class_that_is_missing_or_binds_at_once_leaves_a_claim_unbindable() {
@@ -135,11 +148,14 @@ mod tests {
             "with-the-pod" => Some(BindingMode::named(Some("WaitForFirstConsumer"))),
             _ => None,
         };
+        let binding = |class, waited| Wait { class, waited }.binding(BINDING_TIMEOUT, mode);
+        let long = BINDING_TIMEOUT + Duration::from_secs(1);
         for class in ["at-once", "by-default", "missing"] {
-            assert!(is_unbindable(Some(class), mode), "{class}");
+            assert_eq!(binding(class, long), Binding::Unbindable, "{class}");
+            assert_eq!(binding(class, BINDING_TIMEOUT), Binding::Usable, "{class}");
         }
-        for class in [Some("with-the-pod"), Some(""), None] {
-            assert!(!is_unbindable(class, mode), "{class:?}");
+        for class in ["with-the-pod", ""] {
+            assert_eq!(binding(class, long), Binding::Usable, "{class:?}");
         }
     }
 

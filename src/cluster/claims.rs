@@ -13,12 +13,11 @@ use serde::Deserialize;
 use super::collection::{self, Collection};
 use super::live::{Budget, Live};
 use super::projection::Fields;
-use super::reflector::Object;
 use super::skipped::Skipped;
 use super::storage_classes::StorageClasses;
 use super::store::{Limits, Store};
-use crate::admission::claim::{Binding, Claim, is_unbindable};
-use crate::metrics::{Kind, Metrics, Skip};
+use crate::admission::claim::{Claim, Wait};
+use crate::metrics::{Kind, Metrics};
 
 /// Bytes of all claims that are stored. A hundred thousand with usual names take twenty million; with the longest, 85,000
 /// fit.
@@ -42,12 +41,12 @@ pub struct Claims {
 #[derive(Clone, Debug)]
 struct Stored {
     claim: Claim,
-    wait: Option<Wait>,
+    pending: Option<Pending>,
 }
 
-/// A claim that waits for its volume.
+/// A claim that has waited for its volume since it was created.
 #[derive(Clone, Debug)]
-struct Wait {
+struct Pending {
     class: Box<str>,
     since: Timestamp,
 }
@@ -114,13 +113,13 @@ fn read(text: &[u8]) -> Result<Stored, serde_json::Error> {
     let claim = Claim::of(deleted, status.phase.as_deref(), spec.volume_mode.as_deref(), modes);
     let since = metadata.creation_timestamp.filter(|_| status.phase.as_deref() == Some("Pending"));
     let since = since.and_then(|since| since.parse().ok());
-    let wait = spec.storage_class_name.zip(since).map(|(class, since)| Wait { class: class.into(), since });
-    Ok(Stored { claim, wait })
+    let pending = spec.storage_class_name.zip(since).map(|(class, since)| Pending { class: class.into(), since });
+    Ok(Stored { claim, pending })
 }
 
 impl Claims {
     pub(super) fn of(client: &Client, binding_timeout: Duration, budget: &Arc<Budget>, metrics: &Arc<Metrics>) -> Self {
-        let weigh = |stored: &Stored| stored.wait.as_ref().map_or(0, |wait| wait.class.len());
+        let weigh = |stored: &Stored| stored.pending.as_ref().map_or(0, |pending| pending.class.len());
         let limits = Limits { bytes: STORED, weigh, unknown: None };
         let path = PersistentVolumeClaim::url_path(&(), None);
         Claims {
@@ -147,34 +146,18 @@ impl Claims {
     pub(super) async fn find(&self, namespace: &str, name: &str) -> Option<Claim> {
         let stored = match self.store.find(namespace, name) {
             Some(stored) => stored,
-            None => self.read(namespace, name).await?,
-        };
-        let has_waited_long = |wait: &Wait| {
-            let waited = Duration::try_from(Timestamp::now().duration_since(wait.since));
-            waited.is_ok_and(|waited| waited > self.binding_timeout)
+            None => {
+                let object = (Some(namespace), name);
+                self.live.object::<PersistentVolumeClaim>(&self.collection, object, read).await?
+            }
         };
         let mut claim = stored.claim;
-        if let Some(wait) = stored.wait.filter(has_waited_long)
-            && is_unbindable(Some(&wait.class), |class| self.classes.mode(class))
-        {
-            claim.binding = Binding::Unbindable;
+        if let Some(Pending { class, since }) = stored.pending {
+            let waited = Duration::try_from(self.collection.now().duration_since(since)).unwrap_or_default();
+            let wait = Wait { class: &class, waited };
+            claim.binding = wait.binding(self.binding_timeout, |class| self.classes.mode(class));
         }
         Some(claim)
-    }
-
-    async fn read(&self, namespace: &str, name: &str) -> Option<Stored> {
-        let path = PersistentVolumeClaim::url_path(&(), Some(namespace));
-        let (collection, metrics) = (Arc::clone(&self.collection), Arc::clone(&self.metrics));
-        let wanted = name.to_owned();
-        let fetch = || async move {
-            let Some(kept) = collection.get(&path, &wanted).await? else { return Ok(None) };
-            let value = Object::read(&kept.text, kept.cut, read).value;
-            value.map(Some).map_err(|why| {
-                metrics.skipped(Kind::Claim, Skip::Unreadable);
-                why.into()
-            })
-        };
-        self.live.read(format!("{namespace}/{name}"), fetch).await
     }
 }
 
@@ -186,11 +169,32 @@ impl fmt::Debug for Claims {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use axum::Router;
+    use axum::http::header::DATE;
+    use k8s_openapi::jiff::{SignedDuration, Timestamp};
+    use kube::Client;
     use serde_json::json;
 
-    use super::{Stored, fields, read};
-    use crate::admission::claim::{Access, Binding, Claim};
+    use super::{Claims, Stored, fields, read};
+    use crate::admission::claim::{Access, BINDING_TIMEOUT, Binding, Claim};
+    use crate::cluster::live::Budget;
     use crate::cluster::projection::{Part, Projection};
+    use crate::metrics::Metrics;
+
+    #[tokio::test]
+    async fn the_time_is_that_of_the_api_server() {
+        let theirs = Timestamp::now() - SignedDuration::from_hours(1);
+        let date = theirs.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let answer =
+            move || std::future::ready(([(DATE, date.clone())], json!({"metadata": {"name": "a"}}).to_string()));
+        let client = Client::new(Router::new().fallback(answer), "default");
+        let claims = Claims::of(&client, BINDING_TIMEOUT, &Budget::new(), &Arc::new(Metrics::default()));
+        assert_eq!(claims.find("team", "a").await, Some(Claim::default()));
+        let elapsed = claims.collection.now().duration_since(theirs);
+        assert!(elapsed.abs() < SignedDuration::from_mins(5), "{elapsed}");
+    }
 
     fn stored(object: &serde_json::Value) -> Stored {
         let (json, fields) = (object.to_string(), fields());
@@ -211,14 +215,14 @@ mod tests {
                 "status": {"phase": phase}})
         };
         let (class, time) = (json!("fast"), "2026-01-01T00:00:00Z");
-        let wait = stored(&object("Pending", &class, time)).wait.unwrap();
-        assert_eq!((&*wait.class, wait.since.to_string().as_str()), ("fast", time));
+        let pending = stored(&object("Pending", &class, time)).pending.unwrap();
+        assert_eq!((&*pending.class, pending.since.to_string().as_str()), ("fast", time));
         for other in [
             object("Bound", &class, time),
             object("Pending", &json!(null), time),
             object("Pending", &class, "9999-12-31T23:59:59Z"),
         ] {
-            assert!(stored(&other).wait.is_none(), "{other}");
+            assert!(stored(&other).pending.is_none(), "{other}");
         }
     }
 

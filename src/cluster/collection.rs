@@ -3,11 +3,14 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Collected, Limited};
-use hyper::header::{ACCEPT_ENCODING, HeaderValue};
+use hyper::header::{ACCEPT_ENCODING, DATE, HeaderValue};
+use k8s_openapi::jiff::fmt::rfc2822;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use kube::api::{GetParams, ListParams, WatchParams};
 use kube::client::Body;
@@ -47,6 +50,8 @@ pub(super) struct Collection {
     item: Fields,
     list: Fields,
     event: Fields,
+    /// Seconds that the API server's clock is ahead of ours, by its last answer.
+    clock_ahead: AtomicI64,
 }
 
 /// Why there is no answer, or no more of it.
@@ -147,7 +152,17 @@ impl Collection {
         let event = vec![("type", Fields::Text(SHORT)), ("object", object)];
         let client = client.clone();
         let (list, event) = (Fields::Object(list), Fields::Object(event));
-        Collection { client, path, metadata_only, labels: None, fields: None, item, list, event }
+        Collection {
+            client,
+            path,
+            metadata_only,
+            labels: None,
+            fields: None,
+            item,
+            list,
+            event,
+            clock_ahead: AtomicI64::new(0),
+        }
     }
 
     /// Those alone that a label selector selects.
@@ -166,6 +181,12 @@ impl Collection {
     pub(super) fn parameters(&self) -> ListParams {
         let parameters = ListParams::default();
         ListParams { label_selector: self.labels.clone(), field_selector: self.fields.clone(), ..parameters }
+    }
+
+    /// The time by the clock of the API server, whose times the objects have. Ours may differ by any amount.
+    pub(super) fn now(&self) -> Timestamp {
+        let ahead = SignedDuration::from_secs(self.clock_ahead.load(Ordering::Relaxed));
+        Timestamp::now().saturating_add(ahead).unwrap_or_else(|_| Timestamp::now())
     }
 
     /// One object at a path as it is now; none where it is not there.
@@ -293,6 +314,10 @@ impl Collection {
         // Compressed, a few bytes would become any number of them.
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let (head, body) = timeout(SILENCE, self.client.send(request)).await??.into_parts();
+        if let Some(date) = head.headers.get(DATE).and_then(|date| rfc2822::parse(date.to_str().ok()?).ok()) {
+            let ahead = date.timestamp().duration_since(Timestamp::now()).as_secs();
+            self.clock_ahead.store(ahead, Ordering::Relaxed);
+        }
         if head.status.is_success() {
             return Ok(Answer { body, silence });
         }

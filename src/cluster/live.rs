@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
+use kube::Resource;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
+use super::collection::Collection;
+use super::reflector::Object;
 use crate::log::Throttle;
-use crate::metrics::{Kind, Metrics, Read};
+use crate::metrics::{Kind, Metrics, Read, Skip};
 use crate::rate::{Bucket, Rate};
 
 /// How long a read may take: a review waits for it.
@@ -94,13 +97,34 @@ impl<V: Clone + Send + Sync + 'static> Live<V> {
 
     /// The object as `fetch` finds it, now or less than a second ago; none where it is not there, the read failed, or there
     /// are too many reads for another one.
-    pub(super) async fn read<F>(&self, key: String, fetch: impl FnOnce() -> F) -> Option<V>
+    async fn read<F>(&self, key: String, fetch: impl FnOnce() -> F) -> Option<V>
     where
         F: Future<Output = Result<Option<V>, kube::Error>> + Send + 'static,
     {
         // Whoever asks drives the read, so it needs no task of its own.
         let read = self.begin_or_join(key, fetch)?;
         read.await
+    }
+
+    /// An object of a collection, in a namespace where it has one, reduced by `read`. One that cannot be read is counted.
+    pub(super) async fn object<K: Resource<DynamicType = ()>>(
+        &self,
+        collection: &Arc<Collection>,
+        (namespace, name): (Option<&str>, &str),
+        read: fn(&[u8]) -> Result<V, serde_json::Error>,
+    ) -> Option<V> {
+        let (collection, metrics, kind) = (Arc::clone(collection), Arc::clone(&self.metrics), self.kind);
+        let (path, wanted) = (K::url_path(&(), namespace), name.to_owned());
+        let fetch = || async move {
+            let Some(kept) = collection.get(&path, &wanted).await? else { return Ok(None) };
+            let value = Object::read(&kept.text, kept.cut, read).value;
+            value.map(Some).map_err(|why| {
+                metrics.skipped(kind, Skip::Unreadable);
+                why.into()
+            })
+        };
+        let key = namespace.map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}"));
+        self.read(key, fetch).await
     }
 
     fn begin_or_join<F>(&self, key: String, fetch: impl FnOnce() -> F) -> Option<Shared<BoxFuture<'static, Option<V>>>>

@@ -11,11 +11,10 @@ use tokio::sync::watch;
 use super::collection::{self, Collection};
 use super::live::{Budget, Live};
 use super::projection::Fields;
-use super::reflector::Object;
 use super::skipped::Skipped;
 use super::store::{Limits, Store};
 use crate::admission::settings::PREFIX;
-use crate::metrics::{Kind, Metrics, Skip};
+use crate::metrics::{Kind, Metrics};
 
 /// Bytes of our annotations on one namespace. All of our settings together take less than a tenth.
 const ANNOTATIONS: usize = 64 * 1024;
@@ -112,17 +111,7 @@ impl Namespaces {
         if let Some(Some(annotations)) = self.store.find("", name) {
             return annotations;
         }
-        let (collection, metrics, wanted) = (Arc::clone(&self.collection), Arc::clone(&self.metrics), name.to_owned());
-        let fetch = || async move {
-            let path = Namespace::url_path(&(), None);
-            let Some(kept) = collection.get(&path, &wanted).await? else { return Ok(None) };
-            let value = Object::read(&kept.text, kept.cut, read).value;
-            value.map(Some).map_err(|why| {
-                metrics.skipped(Kind::Namespace, Skip::Unreadable);
-                why.into()
-            })
-        };
-        self.live.read(name.to_owned(), fetch).await.unwrap_or_default()
+        self.live.object::<Namespace>(&self.collection, (None, name), read).await.unwrap_or_default()
     }
 }
 

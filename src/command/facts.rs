@@ -7,7 +7,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
-use crate::admission::claim::{BINDING_TIMEOUT, Binding, BindingMode, Claim, Claims, is_unbindable};
+use crate::admission::claim::{BINDING_TIMEOUT, BindingMode, Claim, Claims, Wait};
 use crate::cli::Known;
 use crate::command::input::Input;
 
@@ -131,21 +131,17 @@ fn claim(object: &Value, classes: Option<&StorageClasses>) -> Claim {
     let modes = modes.into_iter().flatten().filter_map(Value::as_str);
     let deleted = text("/metadata/deletionTimestamp").is_some();
     let mut claim = Claim::of(deleted, text("/status/phase"), text("/spec/volumeMode"), modes);
-    let gets_no_volume =
-        |classes: &StorageClasses| is_unbindable(text("/spec/storageClassName"), |class| classes.0.get(class).copied());
-    if has_waited_long(text("/status/phase"), text("/metadata/creationTimestamp"))
-        && classes.is_some_and(gets_no_volume)
-    {
-        claim.binding = Binding::Unbindable;
+    let waited = text("/metadata/creationTimestamp").filter(|_| text("/status/phase") == Some("Pending")).and_then(age);
+    if let (Some(classes), Some(class), Some(waited)) = (classes, text("/spec/storageClassName"), waited) {
+        claim.binding = Wait { class, waited }.binding(BINDING_TIMEOUT, |class| classes.0.get(class).copied());
     }
     claim
 }
 
-/// Whether a claim is `Pending` for longer than binding takes.
-fn has_waited_long(phase: Option<&str>, created: Option<&str>) -> bool {
-    let created = created.and_then(|created| created.parse::<Timestamp>().ok());
-    let age = created.and_then(|created| Duration::try_from(Timestamp::now().duration_since(created)).ok());
-    phase == Some("Pending") && age.is_some_and(|age| age > BINDING_TIMEOUT)
+/// The time since a time that is past.
+fn age(created: &str) -> Option<Duration> {
+    let created = created.parse::<Timestamp>().ok()?;
+    Duration::try_from(Timestamp::now().duration_since(created)).ok()
 }
 
 fn kind(object: &Value) -> &str {

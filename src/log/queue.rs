@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Most bytes that wait, those included that are being written: some two thousand lines.
@@ -13,6 +14,9 @@ const MOST_BYTES: usize = 1024 * 1024;
 /// Most bytes in one line; what is longer is cut, and ends in an ellipsis. Names in a line have bounds of their own, so this is for
 /// words of others, such as an API server's error.
 const LONGEST_LINE: usize = 16 * 1024;
+
+/// Before a reader is tried again that has no room.
+const READER_PAUSE: Duration = Duration::from_millis(10);
 
 /// What stands at the end of a line that was cut.
 const CUT: &str = "…\n";
@@ -60,7 +64,7 @@ impl Queue {
             let lines = self.next_lines();
             for line in &lines {
                 // A reader that has gone away has what it wanted.
-                let _ = output.write_all(line).and_then(|()| output.flush());
+                let _ = write_whole(&mut output, line);
             }
             let written: usize = lines.iter().map(Vec::len).sum();
             let mut state = self.state();
@@ -104,6 +108,20 @@ impl Queue {
     }
 }
 
+/// Writes a line, however long its reader takes: standard error may be a pipe that another program has made non-blocking.
+fn write_whole(output: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
+    while !line.is_empty() {
+        match output.write(line) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => line = &line[written..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(READER_PAUSE),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    output.flush()
+}
+
 /// A line as it is kept: no longer than a line may be.
 fn bounded(line: &[u8]) -> Vec<u8> {
     if line.len() <= LONGEST_LINE {
@@ -132,9 +150,40 @@ impl Write for Line<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Write};
     use std::time::Duration;
 
-    use super::{LONGEST_LINE, MOST_BYTES, Queue};
+    use super::{LONGEST_LINE, MOST_BYTES, Queue, write_whole};
+
+    /// Takes five bytes, then has no room once, and so on.
+    #[derive(Default)]
+    struct Reluctant {
+        taken: Vec<u8>,
+        has_room: bool,
+    }
+
+    impl Write for Reluctant {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.has_room = !self.has_room;
+            if !self.has_room {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let taken = bytes.len().min(5);
+            self.taken.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_without_room_gets_the_rest_of_a_line_later() {
+        let mut reader = Reluctant::default();
+        write_whole(&mut reader, b"one line that is longer than that\n").unwrap();
+        assert_eq!(reader.taken, b"one line that is longer than that\n");
+    }
 
     #[test]
     fn no_more_waits_than_fits_and_the_rest_is_counted() {

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::log::Throttle;
 use crate::metrics::{Eviction, Listener, Metrics};
 
 mod eviction;
@@ -33,9 +34,6 @@ const LARGE_BODY_AGE: Duration = Duration::from_secs(1);
 /// Where every request is being answered, the time after which we look again for a connection to evict.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// Between two lines of the log about evictions.
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
-
 /// What stands for a connection that was evicted in the place of its phase.
 const EVICTED: u8 = u8::MAX;
 
@@ -48,6 +46,7 @@ pub(super) struct Connections {
     slots: Arc<Semaphore>,
     /// Locked when a connection is opened, closed or evicted, and not by a request.
     open: Mutex<Open>,
+    lines: Throttle,
     epoch: Instant,
 }
 
@@ -56,9 +55,6 @@ struct Open {
     connections: HashMap<u64, Arc<Connection>>,
     clients: HashMap<IpAddr, Arc<AtomicUsize>>,
     next: u64,
-    /// Evictions that no line of the log has counted.
-    unlogged: u64,
-    logged: Option<Instant>,
 }
 
 /// What is known of a connection, for whoever has to choose between several.
@@ -97,7 +93,15 @@ pub(super) struct Slot {
 impl Connections {
     pub(super) fn new(limit: usize, listener: Listener, metrics: Option<Arc<Metrics>>) -> Arc<Self> {
         let slots = Arc::new(Semaphore::new(most_open(limit)));
-        Arc::new(Connections { limit, listener, metrics, slots, open: Mutex::default(), epoch: Instant::now() })
+        Arc::new(Connections {
+            limit,
+            listener,
+            metrics,
+            slots,
+            open: Mutex::default(),
+            lines: Throttle::default(),
+            epoch: Instant::now(),
+        })
     }
 
     /// Makes room for a connection from this address, for which another may be evicted. Waits only while every request is
@@ -181,7 +185,8 @@ impl Connections {
             });
             if evicted {
                 open.connections.remove(&chosen.id);
-                self.count(open, chosen.phase);
+                drop(open);
+                self.count(chosen.phase);
                 return true;
             }
             // It has moved on since it was looked at.
@@ -191,14 +196,7 @@ impl Connections {
     }
 
     /// Counts an eviction, and logs it where no line has told of any for a while.
-    fn count(&self, mut open: MutexGuard<'_, Open>, phase: Phase) {
-        open.unlogged += 1;
-        let due = open.logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL);
-        let evicted = due.then(|| std::mem::take(&mut open.unlogged));
-        if due {
-            open.logged = Some(Instant::now());
-        }
-        drop(open);
+    fn count(&self, phase: Phase) {
         let phase = match phase {
             Phase::Silent => Eviction::Silent,
             Phase::Head => Eviction::Head,
@@ -210,9 +208,9 @@ impl Connections {
         if let Some(metrics) = &self.metrics {
             metrics.evicted(self.listener, phase);
         }
-        if let Some(evicted) = evicted {
+        if let Some(not_logged) = self.lines.pass() {
             let listener = self.listener.name();
-            warn!(listener, ?phase, evicted, "too many connections or unfinished requests: the oldest are closed");
+            warn!(listener, ?phase, not_logged, "too many connections or unfinished requests: closed the oldest");
         }
     }
 

@@ -11,7 +11,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use crate::metrics::Metrics;
+use super::metrics_page::MetricsPage;
+use crate::metrics::{Form, Metrics};
 
 /// What has to be so before we are ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -172,11 +173,12 @@ pub fn routes(conditions: Arc<Conditions>, metrics: Arc<Metrics>) -> Router {
             (false, _) => (StatusCode::SERVICE_UNAVAILABLE, lines + "not ready\n"),
         }
     };
+    let pages = Arc::new(MetricsPage::new(Arc::clone(&metrics)));
     let page = move |head: HeaderMap| async move {
         metrics.ready.set(standing.report().0.into());
         let accepted = head.get_all(header::ACCEPT).iter().filter_map(|accepted| accepted.to_str().ok());
-        let (media_type, page) = metrics.page_for(accepted);
-        ([(header::CONTENT_TYPE, media_type)], page).into_response()
+        let form = Form::accepted(accepted);
+        ([(header::CONTENT_TYPE, form.content_type())], pages.page(form)).into_response()
     };
     Router::new()
         .route("/livez", get(async || "ok\n"))

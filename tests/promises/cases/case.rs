@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use dynamo_cache::admission::claim::{Binding, BindingMode, Claim, Claims, is_unbindable};
+use dynamo_cache::admission::claim::{BINDING_TIMEOUT, BindingMode, Claim, Claims, Wait};
 use dynamo_cache::config::Config;
 use dynamo_cache::yaml;
 use serde_json::{Value, json};
@@ -62,9 +63,10 @@ impl Case {
             let facts = Claim::of(deleted, phase, volume_mode, modes.iter().map(|mode| mode.as_str().unwrap()));
             // A case with a time of creation has one that is long ago.
             let is_old = claim["metadata"]["creationTimestamp"].is_string();
-            let unbindable =
-                phase == Some("Pending") && is_old && is_unbindable(claim["spec"]["storageClassName"].as_str(), mode);
-            let binding = if unbindable { Binding::Unbindable } else { facts.binding };
+            let class = claim["spec"]["storageClassName"].as_str().filter(|_| phase == Some("Pending") && is_old);
+            let long = BINDING_TIMEOUT + Duration::from_secs(1);
+            let wait = class.map(|class| Wait { class, waited: long });
+            let binding = wait.map_or(facts.binding, |wait| wait.binding(BINDING_TIMEOUT, mode));
             (claim["metadata"]["name"].as_str().unwrap().to_owned(), Claim { binding, ..facts })
         };
         Some(of_kind("PersistentVolumeClaim").map(claim).collect())
