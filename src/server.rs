@@ -15,6 +15,7 @@ use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -102,6 +103,8 @@ pub async fn run(listener: TcpListener, server: Server, stop: impl Future<Output
                 refused = false;
                 let (server, finish) = (Arc::clone(&server), finish.clone());
                 tasks.spawn(async move { server.serve(stream, slot, finish).await });
+                // A request that is here already is read before its connection is the oldest of a crowd.
+                yield_now().await;
             }
             Err(error) => {
                 if !std::mem::replace(&mut refused, true) {

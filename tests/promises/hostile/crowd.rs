@@ -1,7 +1,7 @@
 //! Many connections at once, more than the webhook takes, each of which makes it hold as much as it can.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
@@ -316,8 +316,19 @@ fn twice_as_many_silent_connections_as_there_may_be_keep_no_review_out() {
 
 /// So many connections on which nothing is said.
 pub(crate) fn silent(address: SocketAddr, connections: usize) -> Vec<TcpStream> {
+    silent_from(Ipv4Addr::LOCALHOST, address, connections)
+}
+
+/// The same, from an address of the client.
+pub(crate) fn silent_from(client: Ipv4Addr, address: SocketAddr, connections: usize) -> Vec<TcpStream> {
     open_files::raise(20_000);
-    (0..connections).map(|_| TcpStream::connect(address).unwrap()).collect()
+    let connect = |_| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((client, 0)).into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        socket.into()
+    };
+    (0..connections).map(connect).collect()
 }
 
 #[test]
