@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use dynamo_cache::admission::claim::{Access, Binding, Claim, Claims};
-use dynamo_cache::admission::settings::PREFIX;
+use dynamo_cache::admission::annotation::PREFIX;
 use dynamo_cache::cluster::Facts;
 use dynamo_cache::config::Config;
 use dynamo_cache::metrics::Metrics;

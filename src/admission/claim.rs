@@ -95,7 +95,7 @@ pub enum Access {
 
 impl Claim {
     /// What decides of a claim: whether it has a deletion timestamp, its phase, volume mode and access modes.
-    pub fn of<'a>(
+    pub fn new<'a>(
         deleted: bool,
         phase: Option<&str>,
         volume_mode: Option<&str>,

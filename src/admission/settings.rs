@@ -2,26 +2,20 @@
 
 use std::borrow::Cow;
 
+use super::annotation::PREFIX;
 use super::path::Path;
 use super::pod::Strings;
 use super::reason::Reason;
-use super::told::Warning;
+use super::warning::Warning;
 
 mod origin;
 mod table;
 mod value;
 
 pub use origin::{Level, Origin, origins};
-pub use table::{ALL, MAX_GROUP, Setting, Takes};
+pub use table::{ALL, MAX_GROUP, Setting, ValueType};
 
 use table::POD_ONLY;
-pub(super) use value::is_dns_label;
-
-/// What every annotation of ours begins with.
-pub const PREFIX: &str = "dynamo-cache.io/";
-
-/// Our own annotation on a pod: what was done.
-pub const STATUS: &str = "dynamo-cache.io/status";
 
 /// All settings of one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,7 +220,7 @@ fn apply(settings: &mut Cow<'_, Settings>, short: &str, value: &str, warnings: &
         return;
     };
     if let Err(reason) = setting.apply(settings.to_mut(), text) {
-        warnings.push(Warning::setting(reason, short, text, &setting.takes.words()));
+        warnings.push(Warning::setting(reason, short, text, &setting.takes.describe()));
     }
 }
 

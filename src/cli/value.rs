@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::admission::annotation::PREFIX;
 use crate::admission::claim::Access;
-use crate::admission::settings::{MAX_GROUP, PREFIX};
+use crate::admission::settings::MAX_GROUP;
 
 /// `NAME` or `NAME=MODE`.
 pub(super) fn claim(text: &str) -> Result<(String, Access), String> {

@@ -110,7 +110,7 @@ fn read(text: &[u8]) -> Result<Stored, serde_json::Error> {
     let Narrow { metadata, spec, status } = serde_json::from_slice(text)?;
     let modes = spec.access_modes.iter().map(|mode| &**mode);
     let deleted = metadata.deletion_timestamp.is_some();
-    let claim = Claim::of(deleted, status.phase.as_deref(), spec.volume_mode.as_deref(), modes);
+    let claim = Claim::new(deleted, status.phase.as_deref(), spec.volume_mode.as_deref(), modes);
     let since = metadata.creation_timestamp.filter(|_| status.phase.as_deref() == Some("Pending"));
     let since = since.and_then(|since| since.parse().ok());
     let pending = spec.storage_class_name.zip(since).map(|(class, since)| Pending { class: class.into(), since });

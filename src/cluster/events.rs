@@ -25,7 +25,7 @@ use tracing::warn;
 use super::namespaces::Namespaces;
 use super::webhook::Seen;
 use crate::admission::Outcome;
-use crate::admission::notice::{Notice, notices};
+use crate::admission::event::{EventNote, event_notes};
 use crate::admission::pod::Pod;
 use crate::log::Throttle;
 use crate::metrics::{Metrics, Told};
@@ -84,7 +84,7 @@ pub struct Writer {
 struct Waiting {
     key: Key,
     owner: Named,
-    notice: Notice,
+    notice: EventNote,
 }
 
 impl Events {
@@ -107,11 +107,11 @@ impl Events {
     /// made it has seen the warnings. Nor is anybody in a namespace that is not known to have opted in.
     pub fn tell(&self, namespace: &str, pod: &Pod<'_>, outcome: &Outcome<'_>) {
         let Some(owner) = pod.controller() else { return };
-        let notices = notices(outcome);
-        if notices.is_empty() || !self.namespaces.has(namespace) {
+        let event_notes = event_notes(outcome);
+        if event_notes.is_empty() || !self.namespaces.has(namespace) {
             return;
         }
-        for notice in notices {
+        for notice in event_notes {
             let Some(owner) = Named::of(namespace, owner) else { return self.metrics.told(Told::Unconfirmed) };
             let key = owner.key(notice.reason.code(), &notice.text);
             self.leave(namespace, Waiting { key, owner, notice });

@@ -13,7 +13,7 @@ use super::live::{Budget, Live};
 use super::projection::Fields;
 use super::skipped::Skipped;
 use super::store::{Limits, Store};
-use crate::admission::settings::PREFIX;
+use crate::admission::annotation::PREFIX;
 use crate::metrics::{Kind, Metrics};
 
 /// Bytes of our annotations on one namespace. All of our settings together take less than a tenth.

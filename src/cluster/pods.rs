@@ -20,9 +20,9 @@ use super::projection::Fields;
 use super::reflector::Object;
 use super::skipped::Skipped;
 use super::webhook::Seen;
-use crate::admission::component::LABELS;
-use crate::admission::missed::is_missed;
+use crate::admission::annotation::COMPONENT_LABELS;
 use crate::admission::pod::Pod;
+use crate::admission::unreviewed::is_unreviewed;
 use crate::metrics::{Counting, Kind, Metrics, Skip};
 
 /// Bytes of one pod's annotations, and of its labels that matter. The API server takes 256 KiB of annotations, each of whose
@@ -126,10 +126,10 @@ impl Pods {
                 let page = collection.page(&parameters, |kept| {
                     let pod = Object::read(&kept.text, kept.cut, |text| {
                         let pod: Pod<'_> = serde_json::from_slice(text)?;
-                        Ok(is_missed(&pod))
+                        Ok(is_unreviewed(&pod))
                     });
                     match pod.value {
-                        Ok(is_missed) => missed += u64::from(is_missed),
+                        Ok(is_unreviewed) => missed += u64::from(is_unreviewed),
                         // The number is without it; the API server stores no such pod.
                         Err(why) => self.skipped.count(Skip::Unreadable, namespace, &pod.name, &why),
                     }
@@ -142,7 +142,7 @@ impl Pods {
     }
 }
 
-/// What is read of a pod: `is_missed` looks at nothing else of metadata.
+/// What is read of a pod: `is_unreviewed` looks at nothing else of metadata.
 fn fields() -> Fields {
     let labels = ("labels", Fields::Strings(LABELLED, STRINGS));
     collection::object(vec![labels, ("annotations", Fields::Strings("", STRINGS))], Vec::new())
@@ -150,8 +150,8 @@ fn fields() -> Fields {
 
 /// Selectors that together select every pod with a component label, each once: selectors know no `or`.
 fn selectors() -> impl Iterator<Item = String> {
-    LABELS.iter().enumerate().map(|(index, label)| {
-        let earlier = LABELS.iter().take(index).map(|label| format!(",!{label}"));
+    COMPONENT_LABELS.iter().enumerate().map(|(index, label)| {
+        let earlier = COMPONENT_LABELS.iter().take(index).map(|label| format!(",!{label}"));
         earlier.fold((*label).to_owned(), |selector, not| selector + &not)
     })
 }
@@ -174,7 +174,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::{LABELLED, LABELS, Pod, fields, is_missed, selectors, spread};
+    use super::{COMPONENT_LABELS, LABELLED, Pod, fields, is_unreviewed, selectors, spread};
     use crate::cluster::projection::{Part, Projection};
 
     #[test]
@@ -209,8 +209,8 @@ mod tests {
             };
             let pod: Pod<'_> = serde_json::from_slice(&kept.text).unwrap();
             assert!(!kept.cut);
-            assert_eq!(is_missed(&pod), missed);
-            assert!(LABELS.iter().all(|label| label.starts_with(LABELLED)));
+            assert_eq!(is_unreviewed(&pod), missed);
+            assert!(COMPONENT_LABELS.iter().all(|label| label.starts_with(LABELLED)));
         }
     }
 

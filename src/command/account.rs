@@ -3,21 +3,24 @@
 mod place;
 mod words;
 
-use crate::admission::component::{self, Chosen, Mark, Row, Rule, Runs, Verdict};
-use crate::admission::missed;
-use crate::admission::plan::{Cache, Change};
+use crate::admission::cache::Cache;
+use crate::admission::component::{
+    self, Classification, ContainerRole, DetectedEngine, Evidence, SelectedContainer, SelectionRule,
+};
+use crate::admission::plan::Change;
 use crate::admission::pod::Pod;
 use crate::admission::reason::Reason;
 use crate::admission::settings::{self, Origin};
-use crate::admission::told::Warning;
-use crate::admission::{Consideration, Outcome};
+use crate::admission::unreviewed;
+use crate::admission::warning::Warning;
+use crate::admission::{Evaluation, Outcome};
 use crate::command::world::World;
 
 use place::Place;
 
 /// What is known before the caches are decided: what the pod is, and by which rules.
 pub(super) struct Judged<'p> {
-    mark: Option<Mark<'p>>,
+    mark: Option<Evidence<'p>>,
     chosen: Vec<(&'p str, Named)>,
     express: bool,
 }
@@ -25,9 +28,9 @@ pub(super) struct Judged<'p> {
 /// A chosen container's rule, row and engine.
 #[derive(Clone, Copy)]
 struct Named {
-    rule: Rule,
-    row: Row,
-    runs: Runs,
+    rule: SelectionRule,
+    row: ContainerRole,
+    runs: DetectedEngine,
     model: bool,
     compile: bool,
 }
@@ -49,7 +52,7 @@ pub(super) struct Account {
     /// Whether anything but the status changes.
     pub(super) changes: bool,
     /// Whether it should have a status of ours, and has none.
-    pub(super) is_missed: bool,
+    pub(super) is_unreviewed: bool,
 }
 
 /// A container, and why it gets what it gets.
@@ -86,20 +89,20 @@ pub(super) enum InPlace {
 
 impl<'p> Judged<'p> {
     /// Takes down what a decision will not keep.
-    pub(super) fn of(consideration: &Consideration<'p>) -> Self {
-        let express = consideration.settings().express.url.is_some();
-        match consideration.verdict() {
-            Verdict::LeftAlone(_) => Judged { mark: None, chosen: Vec::new(), express },
-            Verdict::Component(mark, chosen) => {
+    pub(super) fn of(evaluation: &Evaluation<'p>) -> Self {
+        let express = evaluation.settings().express.url.is_some();
+        match evaluation.classification() {
+            Classification::Untouched(_) => Judged { mark: None, chosen: Vec::new(), express },
+            Classification::Component(mark, chosen) => {
                 Judged { mark: Some(*mark), chosen: chosen.iter().map(named).collect(), express }
             }
         }
     }
 }
 
-fn named<'p>(chosen: &Chosen<'p>) -> (&'p str, Named) {
+fn named<'p>(chosen: &SelectedContainer<'p>) -> (&'p str, Named) {
     let (model, compile) = (chosen.wants_model_cache(), chosen.wants_compile_cache());
-    let Chosen { rule, row, engine: runs, .. } = *chosen;
+    let SelectedContainer { rule, role: row, engine: runs, .. } = *chosen;
     (chosen.container.name(), Named { rule, row, runs, model, compile })
 }
 
@@ -110,11 +113,11 @@ impl Account {
         let containers = all.filter_map(|container| {
             let name = container.name();
             let chosen = judged.chosen.iter().find(|(chosen, _)| *chosen == name).map(|(_, named)| *named);
-            outcome.left_alone.is_none().then(|| ContainerAccount {
+            outcome.untouched.is_none().then(|| ContainerAccount {
                 name: name.to_owned(),
                 rule: chosen
                     .map_or_else(
-                        || words::not_chosen(component::passed_over(pod, name)),
+                        || words::not_chosen(component::why_not_selected(pod, name)),
                         |named| words::rule(named.rule),
                     )
                     .to_owned(),
@@ -124,18 +127,18 @@ impl Account {
         });
         let warnings = outcome.warnings.iter().filter(|warning| {
             // The cache's own line says more.
-            !outcome.skipped.iter().any(|skipped| Warning::left_out(skipped).as_ref() == Some(warning))
+            !outcome.skipped.iter().any(|skipped| Warning::cache_skipped(skipped).as_ref() == Some(warning))
         });
         let is_more = |change: &Change<'_>| !matches!(change, Change::Status(_));
         Account {
             name: name.to_owned(),
             mark: judged.mark.map(words::mark),
-            left_alone: outcome.left_alone,
+            left_alone: outcome.untouched,
             containers: containers.collect(),
             origins: settings::origins(&world.file, &world.facts.namespace, pod.annotations()).collect(),
             warnings: warnings.map(|warning| (warning.text.clone(), warning.reason.fix())).collect(),
             changes: outcome.changes.iter().any(is_more),
-            is_missed: missed::is_missed(pod),
+            is_unreviewed: unreviewed::is_unreviewed(pod),
         }
     }
 

@@ -5,11 +5,12 @@
 
 use serde_json::Value;
 
+use crate::admission::annotation::STATUS;
+use crate::admission::cache::Cache;
 use crate::admission::engine::Engine;
 use crate::admission::path::Path;
-use crate::admission::plan::{COMPILE_VOLUME, Cache, MODEL_VOLUME};
+use crate::admission::plan::{COMPILE_VOLUME, MODEL_VOLUME};
 use crate::admission::reason::Reason;
-use crate::admission::settings::STATUS;
 use crate::command::recorded;
 
 /// The pod without what the webhook has added to it; the pod itself where it has no status, and so nothing of ours.

@@ -11,7 +11,7 @@ use super::account::{Account, Judged};
 use super::template::{self, Template};
 use super::told;
 use super::world::World;
-use crate::admission::Consideration;
+use crate::admission::Evaluation;
 use crate::admission::claim::Claim;
 use crate::admission::pod::{Metadata, Pod, Strings, Text};
 use crate::yaml;
@@ -125,13 +125,13 @@ fn decide(template: &Template, world: &World, changed: &mut Changed) -> Result<(
             labels.0.push((Text(Cow::Borrowed(key)), Text(Cow::Borrowed(value))));
         }
     }
-    let consideration = Consideration::of(&pod, &world.settings, &world.facts.namespace);
+    let evaluation = Evaluation::new(&pod, &world.settings, &world.facts.namespace);
     let claims = match &world.facts.claims {
         Some(claims) => Cow::Borrowed(claims),
-        None => Cow::Owned(consideration.claims().map(|name| (name.to_owned(), Claim::default())).collect()),
+        None => Cow::Owned(evaluation.claims().map(|name| (name.to_owned(), Claim::default())).collect()),
     };
-    let judged = Judged::of(&consideration);
-    let outcome = consideration.decide(&claims);
+    let judged = Judged::of(&evaluation);
+    let outcome = evaluation.decide(&claims);
     changed.accounts.push(Account::of(&template.name, &pod, &judged, &outcome, world));
     changed.told.extend(told::outcome(&template.name, &outcome));
     if begins_without_metadata && pod.metadata.is_some() && !outcome.operations.is_empty() {

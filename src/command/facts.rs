@@ -130,7 +130,7 @@ fn claim(object: &Value, classes: Option<&StorageClasses>) -> Claim {
     let modes = object.pointer("/spec/accessModes").and_then(Value::as_array);
     let modes = modes.into_iter().flatten().filter_map(Value::as_str);
     let deleted = text("/metadata/deletionTimestamp").is_some();
-    let mut claim = Claim::of(deleted, text("/status/phase"), text("/spec/volumeMode"), modes);
+    let mut claim = Claim::new(deleted, text("/status/phase"), text("/spec/volumeMode"), modes);
     let waited = text("/metadata/creationTimestamp").filter(|_| text("/status/phase") == Some("Pending")).and_then(age);
     if let (Some(classes), Some(class), Some(waited)) = (classes, text("/spec/storageClassName"), waited) {
         claim.binding = Wait { class, waited }.binding(BINDING_TIMEOUT, |class| classes.0.get(class).copied());

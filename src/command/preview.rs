@@ -16,7 +16,7 @@ use super::room::Room;
 use super::table::{aligned, why_not};
 use super::world::Base;
 use super::{diff, installed, print, print_exact, tell, tell_all};
-use crate::admission::plan::Cache;
+use crate::admission::cache::Cache;
 use crate::cli::{Preview, PreviewOutput};
 
 /// Runs `preview`. Nothing is changed.

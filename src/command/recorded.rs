@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::admission::plan::Cache;
+use crate::admission::annotation::STATUS;
+use crate::admission::cache::Cache;
 use crate::admission::reason::Reason;
-use crate::admission::settings::STATUS;
 
 /// What the status annotation says of a cache.
 pub(super) struct Recorded {

@@ -15,7 +15,7 @@ use super::room::Room;
 use super::table::{aligned, why_not};
 use super::world::Base;
 use super::{anew, change, installed, print, tell_all};
-use crate::admission::plan::Cache;
+use crate::admission::cache::Cache;
 use crate::admission::reason::Reason;
 use crate::cli::Status;
 
@@ -115,7 +115,7 @@ async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: 
             // Nobody knows then whether the webhook would decide otherwise.
             could_have.retain(|(lack, _)| *lack == Lack::Claim);
         }
-        if account.is_missed || !could_have.is_empty() {
+        if account.is_unreviewed || !could_have.is_empty() {
             let owner = owner::controller(&pod).map(|(kind, name)| format!("{kind}/{name}"));
             let known = owner.as_ref().and_then(|owner| commands.get(owner)).cloned();
             let command: String = match known {
@@ -125,7 +125,7 @@ async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: 
             if command.starts_with("kubectl rollout") {
                 commands.extend(owner.map(|owner| (owner, command.clone())));
             }
-            if account.is_missed {
+            if account.is_unreviewed {
                 found.unseen.insert(command);
             } else {
                 for (lack, what) in could_have {
@@ -152,7 +152,7 @@ impl Found {
             begin.map(str::to_owned).collect::<Vec<_>>()
         };
         self.components += 1;
-        self.without_status += usize::from(account.is_missed);
+        self.without_status += usize::from(account.is_unreviewed);
         if let Some(reason) = account.left_alone {
             self.complete += 1;
             self.rows.push(row(["–", &format!("left alone: {reason}"), "", ""]));

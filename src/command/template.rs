@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::admission::settings::PREFIX;
+use crate::admission::annotation::PREFIX;
 
 /// A pod or a pod template in a document.
 pub(super) struct Template {

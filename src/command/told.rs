@@ -1,7 +1,7 @@
 //! What there is to tell of a decision, in words for a person.
 
 use crate::admission::Outcome;
-use crate::admission::told::Warning;
+use crate::admission::warning::Warning;
 
 /// An annotation of ours that stands where it has no effect: whose, and which.
 pub(super) fn ignored((name, annotation): &(String, String)) -> String {
@@ -11,7 +11,7 @@ pub(super) fn ignored((name, annotation): &(String, String)) -> String {
 /// What was left out of a pod or template, and what the user should act on, a line each.
 pub(super) fn outcome(name: &str, outcome: &Outcome<'_>) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(reason) = outcome.left_alone {
+    if let Some(reason) = outcome.untouched {
         lines.push(format!("{name}: left alone: {} [{reason}]. {}", reason.sentence(), reason.fix()));
     }
     for skipped in &outcome.skipped {
@@ -22,7 +22,7 @@ pub(super) fn outcome(name: &str, outcome: &Outcome<'_>) -> Vec<String> {
         lines.push(format!("{name}: container {container} without {cache}: {sentence}{claim} [{reason}]. {fix}"));
     }
     // The line above says more than a warning about the same.
-    let said: Vec<_> = outcome.skipped.iter().filter_map(Warning::left_out).collect();
+    let said: Vec<_> = outcome.skipped.iter().filter_map(Warning::cache_skipped).collect();
     lines.extend(outcome.warnings.iter().filter(|warning| !said.contains(warning)).map(|warning| about(name, warning)));
     lines
 }

@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::diff;
 use super::screen::visible;
 use super::serve::{self, Running};
+use crate::admission::annotation::STATUS;
 use crate::admission::reason::Reason;
-use crate::admission::settings::STATUS;
 use crate::cli::{Cli, Command, Try};
 
 mod call;

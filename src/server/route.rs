@@ -17,7 +17,7 @@ use tracing::debug;
 use super::limit::{Limits, Refusal};
 use super::review_log::ReviewLog;
 use crate::admission::pod::Pod;
-use crate::admission::{Consideration, review};
+use crate::admission::{Evaluation, review};
 use crate::cluster::Facts;
 use crate::cluster::events::Events;
 use crate::config::Config;
@@ -82,9 +82,9 @@ impl Webhook {
         };
         let config = Arc::clone(&self.config.borrow());
         let namespace = self.facts.namespace(&review.namespace).await;
-        let consideration = Consideration::of(&pod, &config.settings, &namespace);
-        let claims = self.facts.claims(&review.namespace, consideration.claims().collect()).await;
-        let outcome = consideration.decide(&claims);
+        let evaluation = Evaluation::new(&pod, &config.settings, &namespace);
+        let claims = self.facts.claims(&review.namespace, evaluation.claims().collect()).await;
+        let outcome = evaluation.decide(&claims);
         self.metrics.decided(Some(&outcome), review.dry_run);
         // Made-up namespaces have one share of the log together.
         let namespace = Some(&*review.namespace).filter(|name| self.facts.has_namespace(name));

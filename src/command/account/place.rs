@@ -1,9 +1,10 @@
 //! A container as the pod leaves the webhook: its mounts of claims, its variables, what was added to its arguments.
 
 use super::InPlace;
+use crate::admission::cache::Cache;
 use crate::admission::engine::Engine;
 use crate::admission::path::Path;
-use crate::admission::plan::{Added, Cache, Change};
+use crate::admission::plan::{Added, Change};
 use crate::admission::pod::{Container, Pod};
 
 /// The variables of the model cache.
@@ -43,9 +44,9 @@ impl Place {
             place.read(container, &volumes);
         }
         for change in changes {
-            let Change::Container { place: at, added, cache } = change else { continue };
+            let Change::Container { index: at, added, cache } = change else { continue };
             let list = if at.init { pod.init_containers() } else { pod.containers() };
-            if list.get(at.index).is_some_and(|changed| changed.name() == name) {
+            if list.get(at.position).is_some_and(|changed| changed.name() == name) {
                 place.add(added, *cache, &volumes);
             }
         }

@@ -52,7 +52,7 @@ impl Counted {
         let Ok(changed) = change::change(pod, world, &[], &mut BTreeSet::new()) else { return };
         if let Some(account) = changed.accounts.first().filter(|account| account.is_component()) {
             self.components += 1;
-            if account.is_missed {
+            if account.is_unreviewed {
                 self.missed.push(name);
             } else if has_nothing {
                 self.empty.push(name);

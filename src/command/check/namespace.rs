@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::probe::Use;
 use super::report::Report;
 use super::{express, injected};
-use crate::admission::plan::Cache;
+use crate::admission::annotation::PREFIX;
+use crate::admission::cache::Cache;
 use crate::admission::reason::Reason;
-use crate::admission::settings::{self, PREFIX};
-use crate::admission::told::Warning;
+use crate::admission::settings;
+use crate::admission::warning::Warning;
 use crate::command::api::Api;
 use crate::command::change;
 use crate::command::installed::Webhook;
@@ -188,7 +189,7 @@ mod tests {
     use serde_json::Value;
 
     use super::{Asked, annotations, creates, label};
-    use crate::admission::plan::Cache;
+    use crate::admission::cache::Cache;
     use crate::admission::settings;
     use crate::command::check::report::Report;
     use crate::command::installed::{ENTRY, Installed, Webhook};

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::report::Report;
-use crate::admission::plan::Cache;
+use crate::admission::cache::Cache;
 use crate::cli::Probe;
 use crate::command::api::{Api, Error};
 use crate::command::job::Job;
@@ -213,7 +213,7 @@ mod tests {
     use serde_json::json;
 
     use super::{Use, is_read_only, job, together};
-    use crate::admission::plan::Cache;
+    use crate::admission::cache::Cache;
     use crate::cli::{Check, Cli, Command};
 
     fn pod() -> serde_json::Value {

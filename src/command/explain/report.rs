@@ -38,7 +38,7 @@ pub(super) fn report(account: &Account, live: Option<&Live<'_>>) -> String {
         (None, None) => "  a Dynamo component".to_owned(),
     });
     if let Some(unseen) = live.and_then(|live| live.unseen.as_ref()) {
-        lines.push(format!("  without {}: {}.", crate::admission::settings::STATUS, unseen.why));
+        lines.push(format!("  without {}: {}.", crate::admission::annotation::STATUS, unseen.why));
         lines.extend(unseen.fix.iter().map(|fix| format!("    {fix}")));
     }
     if account.left_alone.is_none() {

@@ -7,11 +7,11 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde::forward_to_deserialize_any;
 
 /// One of serde's readers (a deserializer, a visitor, a seed, the members of an object or a list), which hands objects to
-/// their visitors as maps, and everything that it reads inside of it to another `Named`.
+/// their visitors as maps, and everything that it reads inside of it to another `StructAsMap`.
 #[derive(Debug)]
-pub(in super::super) struct Named<T>(pub(in super::super) T);
+pub(in super::super) struct StructAsMap<T>(pub(in super::super) T);
 
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for Named<D> {
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for StructAsMap<D> {
     type Error = D::Error;
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -20,23 +20,23 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Named<D> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(Named(visitor))
+        self.0.deserialize_map(StructAsMap(visitor))
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_any(Named(visitor))
+        self.0.deserialize_any(StructAsMap(visitor))
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(Named(visitor))
+        self.0.deserialize_map(StructAsMap(visitor))
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_option(Named(visitor))
+        self.0.deserialize_option(StructAsMap(visitor))
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.0.deserialize_seq(Named(visitor))
+        self.0.deserialize_seq(StructAsMap(visitor))
     }
 
     // These two have ways of their own through serde_json: nothing is looked at, and the text is taken as it stands.
@@ -54,7 +54,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Named<D> {
     }
 }
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for Named<V> {
+impl<'de, V: Visitor<'de>> Visitor<'de> for StructAsMap<V> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,27 +94,27 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Named<V> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
-        self.0.visit_some(Named(deserializer))
+        self.0.visit_some(StructAsMap(deserializer))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<V::Value, A::Error> {
-        self.0.visit_seq(Named(list))
+        self.0.visit_seq(StructAsMap(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
-        self.0.visit_map(Named(map))
+        self.0.visit_map(StructAsMap(map))
     }
 }
 
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Named<A> {
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for StructAsMap<A> {
     type Error = A::Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        self.0.next_element_seed(Named(seed))
+        self.0.next_element_seed(StructAsMap(seed))
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Named<A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for StructAsMap<A> {
     type Error = A::Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
@@ -122,15 +122,15 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Named<A> {
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.0.next_value_seed(Named(seed))
+        self.0.next_value_seed(StructAsMap(seed))
     }
 }
 
-impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Named<S> {
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for StructAsMap<S> {
     type Value = S::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
-        self.0.deserialize(Named(deserializer))
+        self.0.deserialize(StructAsMap(deserializer))
     }
 }
 

@@ -1,31 +1,31 @@
 //! Whether a pod should have a status of ours and has none: the one question of guard, count, `check` and `status`.
 
-use super::component::{self, Verdict};
+use super::annotation::STATUS;
+use super::component::{self, Classification};
 use super::pod::Pod;
-use super::settings::STATUS;
-use super::told;
+use super::status;
 
 /// Whether the webhook leaves a status on such a pod, and there is none on this one: it was not asked, or did not answer.
 ///
 /// Metadata alone is enough for components that their labels tell, as the guard knows them; those of which only a
 /// command line tells are known by a whole pod. Whether the pod still runs is not asked.
-pub fn is_missed(pod: &Pod<'_>) -> bool {
-    let leaves_a_status = match component::judge(pod).0 {
-        Verdict::Component(..) => true,
-        Verdict::LeftAlone(reason) => !reason.leaves_no_status(),
+pub fn is_unreviewed(pod: &Pod<'_>) -> bool {
+    let leaves_a_status = match component::classify(pod).0 {
+        Classification::Component(..) => true,
+        Classification::Untouched(reason) => !reason.leaves_no_status(),
     };
-    leaves_a_status && pod.annotation(STATUS).is_none() && told::has_room(pod)
+    leaves_a_status && pod.annotation(STATUS).is_none() && status::has_room(pod)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::pod::Pod;
-    use super::is_missed;
+    use super::is_unreviewed;
 
     fn of_metadata(metadata: &str) -> bool {
         let json = format!(r#"{{"metadata":{{{metadata}}}}}"#);
         let pod: Pod<'_> = serde_json::from_str(&json).unwrap();
-        is_missed(&pod)
+        is_unreviewed(&pod)
     }
 
     #[test]
@@ -46,6 +46,6 @@ mod tests {
     fn a_whole_pod_tells_more_than_its_labels() {
         let json = r#"{"spec":{"containers":[{"name":"main","command":["python3","-m","dynamo.vllm"]}]}}"#;
         let pod: Pod<'_> = serde_json::from_str(json).unwrap();
-        assert!(is_missed(&pod));
+        assert!(is_unreviewed(&pod));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::super::component::Chosen;
+use super::super::component::SelectedContainer;
 use super::super::path::{self, Path};
 use super::super::pod::{Container, Variable};
 use super::volumes::Volumes;
@@ -10,8 +10,8 @@ use super::{Added, Cache, Change};
 
 /// A container with what was added to it so far.
 #[derive(Debug)]
-pub(super) struct Draft<'p, 'c> {
-    pub chosen: &'c Chosen<'p>,
+pub(super) struct ContainerPlan<'p, 'c> {
+    pub selected: &'c SelectedContainer<'p>,
     pub mounts: Vec<Mounted<'p>>,
     added: Vec<(Added<'p>, Cache)>,
 }
@@ -46,9 +46,9 @@ pub(super) enum Directory {
     NotLiteral,
 }
 
-impl<'p, 'c> Draft<'p, 'c> {
-    pub(super) fn of(chosen: &'c Chosen<'p>, volumes: &Volumes<'p>) -> Self {
-        let mounts = chosen.container.volume_mounts.iter().flatten();
+impl<'p, 'c> ContainerPlan<'p, 'c> {
+    pub(super) fn new(selected: &'c SelectedContainer<'p>, volumes: &Volumes<'p>) -> Self {
+        let mounts = selected.container.volume_mounts.iter().flatten();
         let mounts = mounts.map(|mount| {
             let volume = mount.name.as_deref().unwrap_or_default();
             let part = mount.sub_path.as_deref().filter(|part| !part.is_empty());
@@ -60,11 +60,11 @@ impl<'p, 'c> Draft<'p, 'c> {
                 read_only: mount.read_only.unwrap_or(false) || volumes.is_read_only(volume),
             }
         });
-        Draft { mounts: mounts.collect(), chosen, added: Vec::new() }
+        ContainerPlan { mounts: mounts.collect(), selected, added: Vec::new() }
     }
 
     pub(super) fn container(&self) -> &'p Container<'p> {
-        self.chosen.container
+        self.selected.container
     }
 
     /// What a variable says; none where the container lacks it. A name that is there twice counts by its last.
@@ -74,7 +74,7 @@ impl<'p, 'c> Draft<'p, 'c> {
             _ => None,
         });
         added.or_else(|| {
-            let variables = self.chosen.container.env.as_deref().unwrap_or_default();
+            let variables = self.selected.container.env.as_deref().unwrap_or_default();
             variables.iter().rfind(|variable| variable.name.as_deref() == Some(name)).map(read)
         })
     }
@@ -132,8 +132,8 @@ impl<'p, 'c> Draft<'p, 'c> {
     }
 
     pub(super) fn into_changes(self) -> impl Iterator<Item = Change<'p>> {
-        let place = self.chosen.place;
-        self.added.into_iter().map(move |(added, cache)| Change::Container { place, added, cache })
+        let index = self.selected.index;
+        self.added.into_iter().map(move |(added, cache)| Change::Container { index, added, cache })
     }
 }
 

@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::Outcome;
-use super::plan::Skipped;
+use super::cache::Skipped;
 use super::reason::Reason;
-use super::told::{Warning, name_or};
+use super::warning::{Warning, name_or};
 
 /// Most bytes in the text: the API server refuses an event whose note has more.
 const MOST_BYTES: usize = 1024;
 
 /// One reason of one decision, for the owner of the pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
+pub struct EventNote {
     /// What happened.
     pub reason: Reason,
     /// Whether the user should act on it: what is a warning at kubectl. The others only explain.
@@ -22,26 +22,26 @@ pub struct Notice {
     pub text: String,
 }
 
-/// What there is to tell the owner of a pod, a notice for each reason; nothing, at no cost, where nothing was left out.
+/// What there is to tell the owner of a pod, a note for each reason; nothing, at no cost, where nothing was left out.
 ///
 /// It is what the warnings tell the creator of a bare pod, and every cache that is not in place but for those that the
 /// user named to be left out. Of pods that are left alone nobody is told: there is nothing to do.
-pub fn notices(outcome: &Outcome<'_>) -> Vec<Notice> {
+pub fn event_notes(outcome: &Outcome<'_>) -> Vec<EventNote> {
     let left_out = outcome.skipped.iter().map(|skipped| skipped.reason);
     let left_out = left_out.filter(|reason| *reason != Reason::SkippedByUser);
     let warned = outcome.warnings.iter().map(|warning| warning.reason);
     let mut reasons: Vec<_> = left_out.chain(warned).collect();
     reasons.sort_unstable();
     reasons.dedup();
-    reasons.into_iter().map(|reason| notice(reason, outcome)).collect()
+    reasons.into_iter().map(|reason| note(reason, outcome)).collect()
 }
 
-fn notice(reason: Reason, outcome: &Outcome<'_>) -> Notice {
+fn note(reason: Reason, outcome: &Outcome<'_>) -> EventNote {
     let skipped: Vec<_> = outcome.skipped.iter().filter(|skipped| skipped.reason == reason).collect();
     let mut warnings = outcome.warnings.iter().filter(|warning| warning.reason == reason).peekable();
     let is_warning = warnings.peek().is_some();
     // What is said of a cache says more than a warning about the same.
-    let said = skipped.iter().filter_map(|skipped| Warning::left_out(skipped));
+    let said = skipped.iter().filter_map(|skipped| Warning::cache_skipped(skipped));
     let said: BTreeSet<_> = said.map(|warning| warning.text).collect();
     let code = format!(" [{reason}]");
     let beside = warnings.filter(|warning| !said.contains(&warning.text));
@@ -57,7 +57,7 @@ fn notice(reason: Reason, outcome: &Outcome<'_>) -> Notice {
         text.truncate(room);
         text.push('…');
     }
-    Notice { reason, is_warning, text: text + &end }
+    EventNote { reason, is_warning, text: text + &end }
 }
 
 fn place(skipped: &Skipped<'_>) -> String {
@@ -70,18 +70,18 @@ fn place(skipped: &Skipped<'_>) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::Consideration;
+    use super::super::Evaluation;
     use super::super::claim::{Claim, Claims};
     use super::super::pod::Pod;
     use super::super::settings::Settings;
-    use super::{MOST_BYTES, Notice, notices};
+    use super::{EventNote, MOST_BYTES, event_notes};
 
-    fn told(annotations: &Value, containers: &Value, claims: &[&str]) -> Vec<Notice> {
+    fn told(annotations: &Value, containers: &Value, claims: &[&str]) -> Vec<EventNote> {
         let pod = json!({"metadata": {"annotations": annotations}, "spec": {"containers": containers}}).to_string();
         let pod: Pod<'_> = serde_json::from_str(&pod).unwrap();
         let settings = Settings::default();
         let claims: Claims = claims.iter().map(|name| ((*name).to_owned(), Claim::default())).collect();
-        notices(&Consideration::of(&pod, &settings, &[]).decide(&claims))
+        event_notes(&Evaluation::new(&pod, &settings, &[]).decide(&claims))
     }
 
     fn worker(name: &str) -> Value {
@@ -92,29 +92,29 @@ mod tests {
 
     #[test]
     fn a_reason_is_told_once_with_every_place_and_what_to_do() {
-        let [notice] = told(&json!({}), &json!([worker("main")]), &[]).try_into().unwrap();
-        assert!(notice.is_warning);
+        let [note] = told(&json!({}), &json!([worker("main")]), &[]).try_into().unwrap();
+        assert!(note.is_warning);
         let text = "container main without model (claim model-cache); container main without compile (claim \
                     compilation-cache): the claim is not in the pod's namespace [claim-not-found]. Create the claim \
                     (manifests/examples/claims.yaml) or name another, then restart the pods.";
-        assert_eq!(notice.text, text);
+        assert_eq!(note.text, text);
     }
 
     #[test]
     fn what_the_user_arranged_explains_and_what_the_user_asked_for_is_not_told() {
         let mut own = worker("main");
         own["env"] = json!([{"name": "HF_HOME", "value": "/own"}, {"name": "HF_HUB_CACHE", "value": "/own"}]);
-        let codes = |notices: Vec<Notice>| {
-            notices.iter().map(|notice| (notice.reason.code(), notice.is_warning)).collect::<Vec<_>>()
+        let codes = |event_notes: Vec<EventNote>| {
+            event_notes.iter().map(|note| (note.reason.code(), note.is_warning)).collect::<Vec<_>>()
         };
         assert_eq!(codes(told(&json!({}), &json!([own]), &BOTH)), [("env-set-by-user", false)]);
         let skip = json!({"dynamo-cache.io/skip": "model,compile"});
         assert_eq!(codes(told(&skip, &json!([worker("main")]), &[])), []);
         let misspelt = json!({"dynamo-cache.io/model-clam": "x"});
-        let [notice] = told(&misspelt, &json!([worker("main")]), &BOTH).try_into().unwrap();
-        assert!(notice.is_warning);
+        let [note] = told(&misspelt, &json!([worker("main")]), &BOTH).try_into().unwrap();
+        assert!(note.is_warning);
         let text = "dynamo-cache.io/model-clam is unknown; model-claim?: no setting has this name [annotation-unknown]";
-        assert!(notice.text.starts_with(text), "{}", notice.text);
+        assert!(note.text.starts_with(text), "{}", note.text);
     }
 
     #[test]
@@ -139,20 +139,20 @@ mod tests {
         let mut asks = worker(WORDS);
         asks["env"] = json!([{"name": "VLLM_LOAD_FORMAT", "value": WORDS}]);
         for containers in [json!([worker("main"), asks]), json!([worker(WORDS)])] {
-            let notices = told(&annotations, &containers, &[]);
-            assert!(notices.len() >= 4, "{notices:#?}");
-            for notice in &notices {
-                assert!(!notice.text.contains("evil") && !notice.text.contains("Call"), "{}", notice.text);
+            let event_notes = told(&annotations, &containers, &[]);
+            assert!(event_notes.len() >= 4, "{event_notes:#?}");
+            for note in &event_notes {
+                assert!(!note.text.contains("evil") && !note.text.contains("Call"), "{}", note.text);
             }
-            assert!(notices.iter().any(|notice| notice.text.contains("no container \"gone\"")), "a name stays");
+            assert!(event_notes.iter().any(|note| note.text.contains("no container \"gone\"")), "a name stays");
         }
     }
 
     #[test]
     fn a_text_fits_and_keeps_its_end() {
         let many: Vec<_> = (0..40).map(|number| worker(&format!("worker-{number}"))).collect();
-        let [notice] = told(&json!({}), &json!(many), &[]).try_into().unwrap();
-        assert!(notice.text.len() <= MOST_BYTES && notice.text.len() > MOST_BYTES - 8, "{}", notice.text.len());
-        assert!(notice.text.contains("…: the claim is not") && notice.text.ends_with("then restart the pods."));
+        let [note] = told(&json!({}), &json!(many), &[]).try_into().unwrap();
+        assert!(note.text.len() <= MOST_BYTES && note.text.len() > MOST_BYTES - 8, "{}", note.text.len());
+        assert!(note.text.contains("…: the claim is not") && note.text.ends_with("then restart the pods."));
     }
 }

@@ -1,28 +1,15 @@
-//! What is told of a decision: the status annotation, warnings, audit annotations.
+//! What the user should act on, as the API server shows it to the client that created the pod.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-
-use super::plan::{Cache, Skipped};
-use super::pod::{Entries, Pod, Text};
+use super::annotation::PREFIX;
+use super::cache::Skipped;
+use super::dns_name;
 use super::reason::Reason;
-use super::settings::{PREFIX, STATUS, is_dns_label};
 
 /// Most warnings in one answer: what goes past 4,096 characters in all, the API server cuts.
 const MOST_WARNINGS: usize = 3;
 
 /// Most characters in one warning.
 const MOST_CHARACTERS: usize = 120;
-
-/// Most bytes that the annotations of an object may have, keys and values together: Kubernetes' own
-/// `TotalAnnotationSizeLimitB`.
-const MOST_ANNOTATION_BYTES: usize = 256 * 1024;
-
-/// What a status may take without our asking how large it is: nobody who has less is missed.
-const ROOM_FOR_A_STATUS: usize = 4 * 1024;
 
 /// Something that the user should act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +69,7 @@ impl Warning {
     }
 
     /// A cache that was left out, for reasons on which the user should act; `none` for the others.
-    pub fn left_out(skipped: &Skipped<'_>) -> Option<Self> {
+    pub fn cache_skipped(skipped: &Skipped<'_>) -> Option<Self> {
         let (cache, container) = (skipped.cache, skipped.container);
         let in_container = |what: &str| {
             let said = |container: &str| format!("{cache} in container {container}: {what}");
@@ -139,18 +126,18 @@ fn removed(name: &str, value: &str) -> Warning {
 
 /// A name as Kubernetes takes it for containers; anything else is another's words, perhaps a sentence, and not repeated.
 pub fn name_or<'n>(name: &'n str, otherwise: &'n str) -> &'n str {
-    if is_dns_label(name) { name } else { otherwise }
+    if dns_name::is_label(name) { name } else { otherwise }
 }
 
 /// Sorts warnings by what they are about, and drops those that say the same.
-pub fn arrange(warnings: &mut Vec<Warning>) {
+pub fn sort_and_dedup(warnings: &mut Vec<Warning>) {
     warnings.sort_by_key(Warning::rank);
     let mut seen = std::collections::BTreeSet::new();
     warnings.retain(|warning| seen.insert(warning.text.clone()));
 }
 
 /// The warnings of one answer: at most three, each at most 120 characters; when there are more, the third says how many.
-pub fn brief(warnings: &[Warning]) -> Vec<String> {
+pub fn to_response_lines(warnings: &[Warning]) -> Vec<String> {
     let mut lines: Vec<_> = warnings.iter().take(MOST_WARNINGS).map(fit).collect();
     if warnings.len() > MOST_WARNINGS {
         lines.truncate(MOST_WARNINGS - 1);
@@ -181,140 +168,15 @@ fn cut(text: &str, most: usize) -> String {
     text.chars().take(most - 1).chain(['…']).collect()
 }
 
-/// The pod as it leaves us.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Status<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    containers: Option<BTreeMap<&'a str, &'a [Cache]>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    left_alone: Option<Reason>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    skipped: Option<Vec<Entry<'a>>>,
-    version: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-struct Entry<'a> {
-    cache: Cache,
-    container: &'a str,
-    reason: Reason,
-}
-
-const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-impl<'a> Status<'a> {
-    /// The status of a pod that is a component.
-    pub fn of(containers: &'a [(&'a str, Vec<Cache>)], skipped: &'a [Skipped<'a>]) -> Self {
-        let entry = |skipped: &'a Skipped<'a>| Entry {
-            cache: skipped.cache,
-            container: skipped.container,
-            reason: skipped.reason,
-        };
-        Status {
-            containers: Some(containers.iter().map(|(name, caches)| (*name, caches.as_slice())).collect()),
-            left_alone: None,
-            skipped: Some(skipped.iter().map(entry).collect()),
-            version: VERSION,
-        }
-    }
-
-    /// The status of a component that is left alone.
-    pub fn left_alone(reason: Reason) -> Self {
-        Status { containers: None, left_alone: Some(reason), skipped: None, version: VERSION }
-    }
-
-    /// The annotation's new value; none where the pod's own says the same but for the version.
-    ///
-    /// # Errors
-    /// `status-too-large` where the pod's annotations have no room for it.
-    pub fn replaces(&self, pod: &Pod<'_>) -> Result<Option<String>, Warning> {
-        let text = serde_json::to_string(self).expect("text, lists and maps of text can be written");
-        let old = earlier(pod);
-        if old.is_some_and(|old| same_but_for_version(old, &text)) {
-            return Ok(None);
-        }
-        if bytes_beside_status(pod) + STATUS.len() + text.len() > MOST_ANNOTATION_BYTES {
-            return Err(Warning::status_too_large());
-        }
-        Ok(Some(text))
-    }
-}
-
-fn same_but_for_version(old: &str, new: &str) -> bool {
-    let read = |text: &str| -> Option<serde_json::Map<String, serde_json::Value>> {
-        let mut status: serde_json::Map<_, _> = serde_json::from_str(text).ok()?;
-        status.remove("version");
-        Some(status)
-    };
-    old == new || (read(old).is_some() && read(old) == read(new))
-}
-
-/// Whether the annotations have room for any status: the guard leaves it as much.
-pub fn has_room(pod: &Pod<'_>) -> bool {
-    bytes_beside_status(pod) < MOST_ANNOTATION_BYTES - ROOM_FOR_A_STATUS
-}
-
-/// Bytes of a pod's annotations, but for a status of ours.
-fn bytes_beside_status(pod: &Pod<'_>) -> usize {
-    let others = pod.annotations().into_iter().flat_map(|annotations| &annotations.0);
-    let others = others.filter(|(name, _)| &**name != STATUS);
-    others.map(|(name, value)| name.len() + value.len()).sum()
-}
-
-/// An earlier status. One that no annotation could hold is none: before the API server has validated the pod nothing
-/// bounds it, and read it takes many times its size.
-fn earlier<'p>(pod: &'p Pod<'_>) -> Option<&'p str> {
-    pod.annotation(STATUS).filter(|status| status.len() <= MOST_ANNOTATION_BYTES)
-}
-
-/// The caches that an earlier status of ours lists, by container, each list as it is written.
-pub fn listed_before<'p>(pod: &'p Pod<'_>) -> Vec<(Cow<'p, str>, &'p RawValue)> {
-    #[derive(Deserialize)]
-    struct Earlier<'a> {
-        #[serde(borrow)]
-        containers: Option<Entries<'a, &'a RawValue>>,
-    }
-    let earlier = earlier(pod).and_then(|status| serde_json::from_str::<Earlier<'_>>(status).ok());
-    let containers = earlier.and_then(|earlier| earlier.containers).unwrap_or_default();
-    containers.0.into_iter().map(|(Text(name), caches)| (name, caches)).collect()
-}
-
-/// The containers that an earlier status of ours names.
-pub fn named_before(pod: &Pod<'_>) -> Vec<String> {
-    #[derive(Deserialize)]
-    struct Earlier<'a> {
-        #[serde(borrow)]
-        containers: Option<Entries<'a, serde::de::IgnoredAny>>,
-    }
-    let earlier = earlier(pod).and_then(|status| serde_json::from_str::<Earlier<'_>>(status).ok());
-    let containers = earlier.and_then(|earlier| earlier.containers).unwrap_or_default();
-    containers.0.into_iter().map(|(Text(name), _)| name.into_owned()).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::pod::Pod;
     use super::super::reason::Reason;
-    use super::{MOST_ANNOTATION_BYTES, MOST_CHARACTERS, Status, Warning, brief};
-
-    #[test]
-    fn a_status_without_room_is_left_out_with_a_warning() {
-        let status = Status::left_alone(Reason::Snapshot);
-        let with = |bytes: usize| {
-            let pod = format!(r#"{{"metadata":{{"annotations":{{"a":"{}"}}}}}}"#, "x".repeat(bytes));
-            let pod: Pod<'_> = serde_json::from_str(&pod).unwrap();
-            status.replaces(&pod)
-        };
-        let ours = super::STATUS.len() + with(0).unwrap().unwrap().len();
-        assert!(with(MOST_ANNOTATION_BYTES - 1 - ours).is_ok());
-        assert_eq!(with(MOST_ANNOTATION_BYTES - ours), Err(Warning::status_too_large()));
-    }
+    use super::{MOST_CHARACTERS, Warning, to_response_lines};
 
     #[test]
     fn a_warning_fits_and_keeps_its_code() {
         let long = Warning::setting(Reason::AnnotationInvalid, "model-mount-path", &"é".repeat(500), &"x".repeat(500));
-        let lines = brief(&[long.clone(), long.clone(), long.clone(), long]);
+        let lines = to_response_lines(&[long.clone(), long.clone(), long.clone(), long]);
         assert_eq!(lines.len(), 3);
         assert!(lines.iter().all(|line| line.chars().count() <= MOST_CHARACTERS), "{lines:?}");
         assert!(lines[0].ends_with("[annotation-invalid]") && lines[2].contains("2 more"), "{lines:?}");

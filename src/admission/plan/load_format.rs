@@ -1,13 +1,13 @@
 //! Loading weights through Model Express, for those who ask for it: the contract's section 7.
 
-use super::super::command_line::Whole;
-use super::super::component::Runs;
+use super::super::command_line::Form;
+use super::super::component::DetectedEngine;
 use super::super::engine::Engine;
 use super::super::reason::Reason;
 use super::super::settings::LoadFormat;
-use super::super::told::Warning;
-use super::draft::{Draft, Value};
-use super::{Cache, Scene};
+use super::super::warning::Warning;
+use super::container::{ContainerPlan, Value};
+use super::{Cache, PlanContext};
 
 /// The variable with which a container asks for a format; no engine reads it.
 const ASKS: &str = "VLLM_LOAD_FORMAT";
@@ -24,13 +24,13 @@ impl Load {
 }
 
 /// Adds the engine's flag or variable where the format is asked for and an address is in place.
-pub(super) fn plan(scene: &Scene<'_>, draft: &mut Draft<'_, '_>) -> Load {
-    let Runs::Engine(engine) = draft.chosen.engine else { return Load::DONE };
-    if draft.chosen.shown.load_format {
+pub(super) fn plan(context: &PlanContext<'_>, planned: &mut ContainerPlan<'_, '_>) -> Load {
+    let DetectedEngine::Engine(engine) = planned.selected.engine else { return Load::DONE };
+    if planned.selected.command_line.load_format {
         return Load::DONE;
     }
-    let (format, warning) = match draft.variable(ASKS) {
-        None => (scene.settings.express.load_format, None),
+    let (format, warning) = match planned.variable(ASKS) {
+        None => (context.settings.express.load_format, None),
         Some(value) => asked_by(&value),
     };
     let mut warnings: Vec<_> = warning.into_iter().collect();
@@ -40,17 +40,17 @@ pub(super) fn plan(scene: &Scene<'_>, draft: &mut Draft<'_, '_>) -> Load {
             "--load-format remote_instance --remote-instance-weight-loader-backend modelexpress".to_owned()
         }
         Engine::Trtllm => {
-            draft.set(Cache::LoadFormat, "DYN_TRTLLM_LOAD_FORMAT", format.word());
+            planned.set(Cache::LoadFormat, "DYN_TRTLLM_LOAD_FORMAT", format.word());
             return Load { result: Ok(()), warnings };
         }
         Engine::Vllm => format!("--load-format {}", format.word()),
     };
-    let shown = draft.chosen.shown;
-    if shown.shell || shown.engine != Some((engine, Whole::Yes)) {
+    let command_line = planned.selected.command_line;
+    if command_line.shell || command_line.engine != Some((engine, Form::Yes)) {
         warnings.push(Warning::shell_wrapped(&words));
         return Load { result: Err(Reason::ShellWrapped), warnings };
     }
-    draft.append_args(Cache::LoadFormat, words.split(' ').map(str::to_owned).collect());
+    planned.append_args(Cache::LoadFormat, words.split(' ').map(str::to_owned).collect());
     Load { result: Ok(()), warnings }
 }
 
