@@ -20,8 +20,6 @@ pub mod cluster;
 pub use dynamo_cache_admission as admission;
 /// The file a person writes becomes a Config that cannot be wrong.
 pub mod config;
-/// The settings file, read again while running.
-pub mod settings_file;
 /// Files that are read whole, and never more than they should hold.
 pub mod small_file;
 /// YAML as Kubernetes reads it.

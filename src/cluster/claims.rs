@@ -11,12 +11,12 @@ use kube::{Client, Resource as _};
 use serde::Deserialize;
 
 use super::collection::{self, Collection};
-use super::live::{Budget, Live};
 use super::projection::Fields;
 use super::skipped::Skipped;
 use super::storage_classes::StorageClasses;
 use super::store::{Limits, Store};
 use crate::admission::claim::{Claim, Wait};
+use crate::cluster::read_through::{Budget, Live};
 use crate::metrics::{Kind, Metrics};
 
 /// Bytes of all claims that are stored. A hundred thousand with usual names take twenty million; with the longest, 85,000
@@ -179,8 +179,8 @@ mod tests {
 
     use super::{Claims, Stored, fields, read};
     use crate::admission::claim::{Access, BINDING_TIMEOUT, Binding, Claim};
-    use crate::cluster::live::Budget;
     use crate::cluster::projection::{Part, Projection};
+    use crate::cluster::read_through::Budget;
     use crate::metrics::Metrics;
 
     #[tokio::test]

@@ -23,21 +23,21 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::warn;
 
 use super::namespaces::Namespaces;
-use super::webhook::Seen;
 use crate::admission::Outcome;
 use crate::admission::event::{EventNote, event_notes};
 use crate::admission::pod::Pod;
+use crate::cluster::webhook_configuration::Seen;
 use crate::log::Throttle;
 use crate::metrics::{Metrics, Told};
 use crate::rate::{ByNamespace, Rate};
 
 mod owner;
 mod queue;
-mod recent;
+mod dedup;
 
+use dedup::{Key, Recent};
 use owner::{Confirmed, Named};
 use queue::Queue;
-use recent::{Key, Recent};
 
 /// Who tells, as `kubectl describe` shows it.
 const REPORTER: &str = "dynamo-cache";
@@ -217,7 +217,7 @@ impl fmt::Debug for Writer {
 
 /// The event as it is written. Its reason is the code as events write theirs: `ClaimNotFound`.
 fn event(Waiting { key, owner, notice }: Waiting) -> Event {
-    let (name, owner) = (format!("{REPORTER}.{}", recent::written(&key)), owner.reference);
+    let (name, owner) = (format!("{REPORTER}.{}", dedup::written(&key)), owner.reference);
     let metadata = ObjectMeta { name: Some(name), namespace: owner.namespace.clone(), ..ObjectMeta::default() };
     Event {
         metadata,

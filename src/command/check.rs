@@ -3,15 +3,15 @@
 mod canary;
 mod certificate;
 mod endpoints;
-mod express;
+mod model_express;
 mod guard;
-mod injected;
+mod pods;
 mod namespace;
-mod others;
-mod probe;
+mod other_webhooks;
+mod write_probe;
 mod report;
 mod settings;
-mod shipped;
+mod configuration;
 mod webhook;
 
 use anyhow::bail;
@@ -95,7 +95,7 @@ async fn check(api: &Api, options: &Check, report: &mut Report) -> anyhow::Resul
         }
     }
     if options.probe.write_probe {
-        probe::check(api, &namespaces, &options.probe, report).await?;
+        write_probe::check(api, &namespaces, &options.probe, report).await?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Print or create the Job that fills the model claim.
 
-mod follow;
+mod wait;
 mod job;
 mod progress;
 
@@ -144,7 +144,7 @@ async fn apply(api: &Api, options: &Download, base: &Base, facts: &Facts, object
                 );
             }
             if options.wait {
-                return follow::follow(api, &name, options.timeout).await;
+                return wait::follow(api, &name, options.timeout).await;
             }
             bail!("Job {name} is there already");
         }
@@ -165,7 +165,7 @@ async fn apply(api: &Api, options: &Download, base: &Base, facts: &Facts, object
         print(&format!("created {kind}/{}\n", object["metadata"]["name"].as_str().unwrap_or_default()))?;
     }
     if options.wait {
-        return follow::follow(api, &name, options.timeout).await;
+        return wait::follow(api, &name, options.timeout).await;
     }
     tell(&format!("follow it: kubectl logs -n {namespace} -f job/{name}"));
     Ok(())

@@ -1,7 +1,7 @@
 //! Tell why a pod got what it got.
 
 mod report;
-mod unseen;
+mod why_not_reviewed;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -71,7 +71,8 @@ async fn live(api: &Api, name: &str, config: Option<&Path>) -> anyhow::Result<St
         Webhook::Installed(installed) if installed.bundle().is_none() => installed.publisher(api).await,
         _ => Publisher::Unknown,
     };
-    let unseen = status.is_none().then(|| unseen::why(&pod, account, &webhook, &publisher, room.namespace.as_ref()));
+    let unseen =
+        status.is_none().then(|| why_not_reviewed::why(&pod, account, &webhook, &publisher, room.namespace.as_ref()));
     let restart = owner::restart(api, namespace, &pod).await;
     tell_all(base.notes.iter().chain(&room.notes));
     let is_settled = base.mistakes.is_none();

@@ -1,6 +1,6 @@
 //! Show what a namespace's workloads and pods would get, before anybody labels it.
 
-mod objects;
+mod workloads;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -38,7 +38,7 @@ async fn decide(api: &Api, config: Option<&Path>) -> anyhow::Result<(Vec<Changed
     let webhook = installed::find(api).await?;
     let base = Base::of_cluster(api, &webhook, config).await?;
     let room = Room::of(api, &api.namespace).await?;
-    let (found, hidden) = objects::of(api, &api.namespace).await?;
+    let (found, hidden) = workloads::of(api, &api.namespace).await?;
     tell_all(base.notes.iter().chain(&room.notes).chain(&hidden));
     let not_asked = opt_in::not_asked(&webhook, &api.namespace, room.namespace.as_ref());
     let world = base.with(room.facts);

@@ -16,10 +16,10 @@ use crate::admission::reason::Reason;
 use crate::cli::{Cli, Command, Try};
 
 mod call;
-mod question;
+mod review;
 
 use call::{Answers, call};
-use question::Question;
+use review::Question;
 
 /// Runs `try`.
 ///

@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use super::report::Report;
-use super::shipped::{self, CANARY};
 use super::webhook::Looked;
 use crate::command::api::{Api, Error};
+use crate::command::check::configuration;
+use crate::command::check::configuration::CANARY;
 use crate::command::installed::Installed;
 use crate::command::object;
 use crate::command::recorded;
@@ -21,7 +22,7 @@ pub(super) async fn check(api: &Api, looked: &Looked<'_>, report: &mut Report) -
     let broken = report.broken(&causes.map(|(check, _)| check));
     let broken = causes.into_iter().find(|(check, _)| Some(*check) == broken).map(|(_, cause)| cause);
     // What else may not be as shipped does not keep the API server from asking for a canary.
-    let broken = if shipped::of_canary(installed).is_empty() { broken } else { Some("configuration as shipped") };
+    let broken = if configuration::of_canary(installed).is_empty() { broken } else { Some("configuration as shipped") };
     if let Some(cause) = broken {
         report.not_checked("canary", format!("it depends on the {cause}"));
         report.not_checked("version", format!("it depends on the {cause}"));
@@ -99,7 +100,7 @@ fn pod() -> Value {
 #[cfg(test)]
 mod tests {
     use super::{hint, is_ours, pod};
-    use crate::command::check::shipped::CANARY_LABEL;
+    use crate::command::check::configuration::CANARY_LABEL;
 
     #[test]
     fn the_canary_has_the_label_that_its_entry_selects() {

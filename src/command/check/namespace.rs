@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::probe::Use;
 use super::report::Report;
-use super::{express, injected};
 use crate::admission::annotation::PREFIX;
 use crate::admission::cache::Cache;
 use crate::admission::reason::Reason;
@@ -14,6 +12,8 @@ use crate::admission::settings;
 use crate::admission::warning::Warning;
 use crate::command::api::Api;
 use crate::command::change;
+use crate::command::check::write_probe::Use;
+use crate::command::check::{model_express, pods};
 use crate::command::installed::Webhook;
 use crate::command::opt_in::{self, NotAsked};
 use crate::command::room::Room;
@@ -64,17 +64,17 @@ pub(super) async fn check(
         claims_of(name, &room.claims, &world, report)?
     };
     if asked == Asked::Perhaps {
-        injected::check(api, name, &world, report).await?;
+        pods::check(api, name, &world, report).await?;
     } else {
         report.not_checked("injected", "it depends on the label");
     }
     let address = format!("{PREFIX}model-express-url:");
     if let Some(why) = depends {
-        report.not_checked(express::CHECK, why);
+        report.not_checked(model_express::CHECK, why);
     } else if let Some(warning) = warnings.iter().find(|warning| warning.text.starts_with(&address)) {
-        report.bad(express::CHECK, &*warning.text, warning.reason.fix());
+        report.bad(model_express::CHECK, &*warning.text, warning.reason.fix());
     } else {
-        express::check(api, name, settings.express.url.as_deref(), report).await?;
+        model_express::check(api, name, settings.express.url.as_deref(), report).await?;
     }
     Ok(uses)
 }

@@ -3,10 +3,10 @@
 use serde_json::Value;
 use std::fmt::Write as _;
 
-use super::unseen::Unseen;
 use crate::admission::reason::Reason;
 use crate::admission::settings::Level;
 use crate::command::account::{Account, CacheAccount, ContainerAccount, InPlace};
+use crate::command::explain::why_not_reviewed::Unseen;
 use crate::command::recorded::Recorded;
 use crate::command::table::aligned;
 

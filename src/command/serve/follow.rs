@@ -9,10 +9,10 @@ use super::parts::Parts;
 use crate::cli::Serve;
 use crate::cluster::Facts;
 use crate::cluster::events::Events;
-use crate::cluster::pods::Pods;
-use crate::cluster::webhook::Seen;
+use crate::cluster::pod_count::Pods;
+use crate::cluster::webhook_configuration::Seen;
 use crate::metrics::Metrics;
-use crate::server::probe::{Condition, Conditions};
+use crate::server::admin::{Condition, Conditions};
 
 /// Starts the watches of what decides.
 pub(super) fn decisive(parts: &mut Parts, facts: &Facts, conditions: &Arc<Conditions>) {

@@ -14,10 +14,10 @@ use super::parts::Parts;
 use super::prepare::{Called, Certificate};
 use crate::certificate::Clients;
 use crate::cli::Serve;
-use crate::cluster::secret::Shared;
-use crate::cluster::webhook::{Configuration, Seen, Service};
+use crate::cluster::ca_secret::Shared;
+use crate::cluster::webhook_configuration::{Configuration, Seen, Service};
 use crate::metrics::Metrics;
-use crate::server::probe::Conditions;
+use crate::server::admin::Conditions;
 
 /// What it takes to keep a certificate.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use crate::certificate::Identity;
 use crate::metrics::{Metrics, Renewed};
-use crate::server::probe::{Condition, Conditions};
+use crate::server::admin::{Condition, Conditions};
 
 pub(super) mod brought;
 mod contest;

@@ -4,12 +4,13 @@ use std::fs;
 
 use anyhow::{Context as _, bail};
 
-use crate::certificate::files::{Brought, Files};
+use crate::certificate::from_files::{Brought, Files};
 use crate::certificate::{self, Clients, Minted};
 use crate::cli::Serve;
-use crate::cluster::{self, webhook::Service};
+use crate::cluster;
+use crate::cluster::webhook_configuration::Service;
 use crate::command::facts::Facts as Told;
-use crate::settings_file::SettingsFile;
+use crate::config::file::SettingsFile;
 
 const NO_CLUSTER: &str = "
 To try it without a cluster:

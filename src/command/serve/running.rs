@@ -17,14 +17,16 @@ use super::prepare::{Certificate, Prepared, World, prepare};
 use crate::cli::Serve;
 use crate::cluster::Facts;
 use crate::config::Config;
+use crate::config::file;
+use crate::config::file::SettingsFile;
 use crate::metrics::{Listener, Metrics, Reading};
 use crate::open_files;
-use crate::server::limit::Limits;
-use crate::server::probe::{self, Condition, Conditions, Source};
+use crate::server::admin;
+use crate::server::admin::{Condition, Conditions, Source};
+use crate::server::limits::Limits;
 use crate::server::review_log::ReviewLog;
-use crate::server::route::Webhook;
+use crate::server::webhook::Webhook;
 use crate::server::{self, Deadlines, Server, most_open};
-use crate::settings_file::{self, SettingsFile};
 
 /// The part that answers reviews.
 const WEBHOOK: &str = "the webhook's server";
@@ -133,7 +135,7 @@ impl Running {
             tls: None,
             places: PROBERS,
             listener: Listener::Admin,
-            routes: probe::routes(Arc::clone(&conditions), Arc::clone(&metrics)),
+            routes: admin::routes(Arc::clone(&conditions), Arc::clone(&metrics)),
             deadlines: Deadlines {
                 silent: times.silent.min(PROBE_HEAD),
                 idle: times.idle.min(PROBE_IDLE),
@@ -149,7 +151,7 @@ impl Running {
         if let Some(file) = settings {
             warn_of_settings(&file.current().borrow(), has_cluster);
             let (conditions, metrics) = (Arc::clone(&conditions), metrics);
-            let tell = move |read: Result<&Config, &settings_file::Error>| {
+            let tell = move |read: Result<&Config, &file::Error>| {
                 if let Ok(config) = read {
                     warn_of_settings(config, has_cluster);
                 }
@@ -220,7 +222,7 @@ fn warn_of_settings(config: &Config, has_cluster: bool) {
     }
 }
 
-fn tell_of_settings(read: Result<&Config, &settings_file::Error>, conditions: &Conditions, metrics: &Metrics) {
+fn tell_of_settings(read: Result<&Config, &file::Error>, conditions: &Conditions, metrics: &Metrics) {
     match read {
         Ok(_) => {
             info!("the settings file has changed and applies");

@@ -11,10 +11,10 @@ use super::pause::until_first;
 use super::publisher::Publisher;
 use super::settled::Published;
 use crate::certificate::Identity;
-use crate::certificate::files::{Brought, Files};
+use crate::certificate::from_files::{Brought, Files};
 use crate::certificate::trust::Trust;
 use crate::metrics::{Renewed, Trouble};
-use crate::server::probe::Condition;
+use crate::server::admin::Condition;
 
 /// Files, and what they have brought so far.
 #[derive(Debug)]

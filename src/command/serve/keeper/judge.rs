@@ -12,9 +12,9 @@ use super::publisher::Standing;
 use super::{Shown, self_call};
 use crate::certificate::Identity;
 use crate::certificate::trust::Trust;
-use crate::cluster::webhook::{Entry, Seen};
+use crate::cluster::webhook_configuration::{Entry, Seen};
 use crate::metrics::Trouble;
-use crate::server::probe::Condition;
+use crate::server::admin::Condition;
 
 /// Judges what is shown, whenever it or what is published changes, and now and then.
 #[derive(Debug)]

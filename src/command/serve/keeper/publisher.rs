@@ -15,9 +15,9 @@ use super::contest::{Contest, Place};
 use super::judge::Judge;
 use super::pause::Pause;
 use super::settled::{Published, Settled};
-use crate::certificate::bundle;
+use crate::certificate::ca_bundle;
 use crate::cluster::in_words;
-use crate::cluster::webhook::{Configuration, Entry, Seen};
+use crate::cluster::webhook_configuration::{Configuration, Entry, Seen};
 use crate::metrics::Trouble;
 
 /// For a call of the API server.
@@ -126,7 +126,7 @@ impl Publisher {
         self.see(&entries, ours, shown);
         let (now, wall) = (Instant::now(), SystemTime::now());
         let is_over = |certificate: &CertificateDer<'static>| {
-            withdrawn.contains(certificate) || bundle::is_over(certificate, wall)
+            withdrawn.contains(certificate) || ca_bundle::is_over(certificate, wall)
         };
         let amend = |entry: &Entry| {
             let place = |certificate: &CertificateDer<'static>| (entry.name.clone(), certificate.clone());
@@ -134,7 +134,7 @@ impl Publisher {
             let is_over = |certificate: &CertificateDer<'static>| {
                 is_over(certificate) && !self.contest.insists(&place(certificate), now)
             };
-            bundle::amended(&entry.bundle, ours, is_over)
+            ca_bundle::amended(&entry.bundle, ours, is_over)
         };
         if ours.is_empty() || self.write.lasts(now) || !entries.iter().any(|entry| amend(entry).is_some()) {
             return;
@@ -208,9 +208,9 @@ fn places(entries: &[Entry], ours: &[CertificateDer<'static>]) -> impl Iterator<
 
 /// What is where.
 fn places_of(entries: &[Entry]) -> impl Iterator<Item = Place> {
-    entries
-        .iter()
-        .flat_map(|entry| bundle::read(&entry.bundle).into_iter().map(|certificate| (entry.name.clone(), certificate)))
+    entries.iter().flat_map(|entry| {
+        ca_bundle::read(&entry.bundle).into_iter().map(|certificate| (entry.name.clone(), certificate))
+    })
 }
 
 fn writers(entries: &[Entry]) -> String {

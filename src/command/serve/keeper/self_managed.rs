@@ -14,10 +14,10 @@ use crate::certificate::authority::Authority;
 use crate::certificate::keyring::{Keyring, Unreadable};
 use crate::certificate::rotation::{Content, Known, Served, Step, plan};
 use crate::certificate::{self, Clients};
+use crate::cluster::ca_secret::{Seen, Shared, Stored};
 use crate::cluster::in_words;
-use crate::cluster::secret::{Seen, Shared, Stored};
 use crate::metrics::{Renewed, Trouble};
-use crate::server::probe::Condition;
+use crate::server::admin::Condition;
 
 /// By how much a replica that remembers a CA is ahead of one that does not, when an empty Secret comes back: the first
 /// brings its CA back, the second would make another.

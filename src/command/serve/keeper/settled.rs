@@ -6,8 +6,8 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
-use crate::certificate::bundle;
-use crate::cluster::webhook::Entry;
+use crate::certificate::ca_bundle;
+use crate::cluster::webhook_configuration::Entry;
 
 /// The CAs of the entries.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ impl Settled {
 
     /// Takes in what is published now.
     pub(super) fn see(&mut self, entries: &[Entry], now: Instant) -> Published {
-        let bundles: Vec<_> = entries.iter().map(|entry| bundle::read(&entry.bundle)).collect();
+        let bundles: Vec<_> = entries.iter().map(|entry| ca_bundle::read(&entry.bundle)).collect();
         let mut everywhere = bundles.first().cloned().unwrap_or_default();
         everywhere.retain(|certificate| bundles.iter().all(|bundle| bundle.contains(certificate)));
         self.everywhere.retain(|certificate, _| everywhere.contains(certificate));

@@ -4,9 +4,10 @@ use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
-use super::collection::Collection;
-use super::projection::Fields;
-use super::reflector::{self, Change};
+use crate::cluster::collection::Collection;
+use crate::cluster::projection::Fields;
+use crate::cluster::reflector;
+use crate::cluster::reflector::Change;
 use crate::metrics::{Kind, Metrics};
 
 /// Bytes of one whole object as JSON. The API server takes requests of 3 MiB, and writes some characters as six.

@@ -19,9 +19,9 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
-use super::MANAGER;
-use super::object::{Found, Object};
-use super::observed::Observed;
+use crate::cluster::MANAGER;
+use crate::cluster::object::{Found, Object};
+use crate::cluster::observed::Observed;
 use crate::metrics::{Kind, Metrics};
 
 /// The label by which Kubernetes itself tells a namespace's name.

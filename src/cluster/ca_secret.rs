@@ -16,9 +16,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::MANAGER;
-use super::object::{Found, Object};
-use super::observed::Observed;
+use crate::cluster::MANAGER;
+use crate::cluster::object::{Found, Object};
+use crate::cluster::observed::Observed;
 use crate::metrics::{Kind, Metrics};
 
 /// The type of a Secret that nothing but its readers gives a meaning.

@@ -8,8 +8,8 @@ use rustls::InconsistentKeys;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::validity::Validity;
-use super::{Clients, Error, Identity, bundle, roots, tls, what_is_wrong};
+use crate::certificate::validity::Validity;
+use crate::certificate::{Clients, Error, Identity, ca_bundle, roots, tls, what_is_wrong};
 use crate::small_file;
 
 /// Where a certificate, its key and the CAs to publish are.
@@ -116,7 +116,7 @@ impl Files {
         if let (Some(path), Some(content)) = (&self.authorities, &contents.authorities) {
             let content = given(path, content)?;
             roots(content).map_err(|reason| Error::Authorities { path: path.clone(), reason })?;
-            authorities = bundle::read(content);
+            authorities = ca_bundle::read(content);
         }
         Ok(Brought { identity: Identity { tls, chain, validity }, authorities })
     }

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::Cluster;
+use crate::cli::Cluster;
 
 /// Options of `completion`.
 #[derive(Debug, Args)]

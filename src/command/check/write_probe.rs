@@ -1,7 +1,7 @@
 //! Whether the claims of a namespace can be written, proven by Jobs that write to them.
 
 mod job;
-mod verdict;
+mod outcome;
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use anyhow::Context as _;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::report::Report;
 use crate::admission::cache::Cache;
 use crate::cli::Probe;
 use crate::command::api::{Api, Error};
+use crate::command::check::report::Report;
 use crate::command::job::Job;
 use crate::command::screen::Screen;
 use crate::command::{Stopped, tell};
 use crate::signal::Signals;
 
-use verdict::Verdict;
+use outcome::Verdict;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -128,7 +128,7 @@ async fn create<'u>(
                 let name = job.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
                 (Some(name), Verdict::Waits("waiting for its pod".to_owned()))
             }
-            Err(refused @ Error::Refused { .. }) => (None, verdict::refused(&refused)),
+            Err(refused @ Error::Refused { .. }) => (None, outcome::refused(&refused)),
             Err(unreachable) => return Err(unreachable),
         };
         running.push(Running { about, name, verdict });
@@ -144,8 +144,8 @@ async fn follow(api: &Api, namespace: &str, running: &mut [Running<'_>], timeout
         for one in running.iter_mut().filter(|one| matches!(one.verdict, Verdict::Waits(_))) {
             let Some(name) = &one.name else { continue };
             one.verdict = match Job::look(api, namespace, name).await {
-                Err(refused @ Error::Refused { .. }) => verdict::refused(&refused),
-                found => verdict::of(found?.as_ref()),
+                Err(refused @ Error::Refused { .. }) => outcome::refused(&refused),
+                found => outcome::of(found?.as_ref()),
             };
             if let Verdict::Waits(words) = &one.verdict {
                 waits.push((one.about.cache, words.clone()));
@@ -191,12 +191,12 @@ fn line(check: &str, namespace: &str, running: &Running<'_>, options: &Probe, re
     let what = format!("{cache} cache, claim {claim}:");
     match verdict {
         Verdict::Failed(said) => {
-            report.bad(check, format!("{what} it was not written: {said}"), verdict::hint(said, claim, namespace));
+            report.bad(check, format!("{what} it was not written: {said}"), outcome::hint(said, claim, namespace));
         }
         Verdict::Hidden(sentence) => report.not_checked(check, sentence),
         Verdict::Waits(words) => {
             let text = format!("{what} not proven within {:?}: {words}", options.probe_timeout);
-            report.bad(check, text, verdict::hint(words, claim, namespace));
+            report.bad(check, text, outcome::hint(words, claim, namespace));
         }
         Verdict::Wrote => {
             let user = options.probe_user.0.map(|user| format!(" as user {user}")).unwrap_or_default();

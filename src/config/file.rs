@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::config::{self, Config};
+use crate::config;
+use crate::config::Config;
 use crate::small_file;
 
 /// Why a file does not apply.

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::Use;
 use crate::cli::Probe;
+use crate::command::check::write_probe::Use;
 use crate::command::object;
 
 /// What its container runs.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueEnum};
 
-use super::{Known, value};
+use crate::cli::{Known, parse};
 
 /// Which cluster is asked, and which namespace is meant.
 #[derive(Clone, Debug, Default, Args)]
@@ -33,7 +33,7 @@ A live pod is explained as it stands, with what the cluster knows now; a pod wit
 webhook was not asked. With -f no cluster is asked.")]
 pub struct Explain {
     /// The pod, by its name or as pod/NAME.
-    #[arg(value_name = "POD", conflicts_with = "known", value_parser = value::pod)]
+    #[arg(value_name = "POD", conflicts_with = "known", value_parser = parse::pod)]
     pub pod: Option<String>,
     /// A file with pods or workloads instead, YAML or JSON; - for standard input.
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ["kubeconfig", "context", "namespace"])]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
-use super::{Error, provider, roots};
+use crate::certificate::{Error, provider, roots};
 
 /// Who may call: those with a certificate that one of these CAs has signed.
 #[derive(Clone, Debug)]

@@ -13,16 +13,17 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
-use super::backoff::random;
-use super::collection::{self, Collection, Error};
-use super::namespaces::Namespaces;
-use super::projection::Fields;
-use super::reflector::Object;
-use super::skipped::Skipped;
-use super::webhook::Seen;
 use crate::admission::annotation::COMPONENT_LABELS;
 use crate::admission::pod::Pod;
 use crate::admission::unreviewed::is_unreviewed;
+use crate::cluster::backoff::random;
+use crate::cluster::collection;
+use crate::cluster::collection::{Collection, Error};
+use crate::cluster::namespaces::Namespaces;
+use crate::cluster::projection::Fields;
+use crate::cluster::reflector::Object;
+use crate::cluster::skipped::Skipped;
+use crate::cluster::webhook_configuration::Seen;
 use crate::metrics::{Counting, Kind, Metrics, Skip};
 
 /// Bytes of one pod's annotations, and of its labels that matter. The API server takes 256 KiB of annotations, each of whose

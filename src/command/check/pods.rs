@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::report::Report;
 use crate::admission::reason::Reason;
 use crate::command::api::Api;
 use crate::command::change;
+use crate::command::check::report::Report;
 use crate::command::recorded;
 use crate::command::world::World;
 

@@ -12,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
-use super::collection::Collection;
-use super::reflector::Object;
+use crate::cluster::collection::Collection;
+use crate::cluster::reflector::Object;
 use crate::log::Throttle;
 use crate::metrics::{Kind, Metrics, Read, Skip};
 use crate::rate::{Bucket, Rate};
@@ -194,7 +194,7 @@ impl Failures {
             Ok(Ok(None)) => Read::Absent,
             Ok(Err(error)) => {
                 if let Some(not_logged) = self.failed.pass() {
-                    let why = super::in_words(error);
+                    let why = crate::cluster::in_words(error);
                     warn!(?kind, key, why, not_logged, "failed to read what the watch does not have");
                 }
                 Read::Failed

@@ -6,8 +6,9 @@ use anyhow::bail;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::progress::{self, Progress};
 use crate::command::api::{Api, Error};
+use crate::command::download::progress;
+use crate::command::download::progress::Progress;
 use crate::command::job::Job;
 use crate::command::screen::Screen;
 

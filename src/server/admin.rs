@@ -11,8 +11,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use super::metrics_page::MetricsPage;
 use crate::metrics::{Form, Metrics};
+use crate::server::metrics_page::MetricsPage;
 
 /// What has to be so before we are ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

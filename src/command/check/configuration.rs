@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::report::Report;
+use crate::command::check::report::Report;
 use crate::command::installed::{ENTRY, Installed};
 
 /// The entry that `check` alone makes the API server call.

@@ -12,9 +12,9 @@ use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::connections::{Budget, Handle, Phase};
 use crate::admission::review;
 use crate::metrics::{Bound, Metrics};
+use crate::server::connections::{Budget, Handle, Phase};
 
 /// Largest body. The API server takes pods of 3 MiB and escapes `<`, `>` and `&`: one of 3 MB was seen to arrive as a
 /// review of 18 MB.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Deadlines;
-use super::connections::{Handle, Phase};
+use crate::server::Deadlines;
+use crate::server::connections::{Handle, Phase};
 
 /// From the first byte that a peer does not take to the last of an answer. A webhook's `timeoutSeconds` is 30 at most: who asked
 /// has given up by then.

@@ -14,14 +14,14 @@ use futures::FutureExt as _;
 use tokio::sync::watch;
 use tracing::debug;
 
-use super::limit::{Limits, Refusal};
-use super::review_log::ReviewLog;
 use crate::admission::pod::Pod;
 use crate::admission::{Evaluation, review};
 use crate::cluster::Facts;
 use crate::cluster::events::Events;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::server::limits::{Limits, Refusal};
+use crate::server::review_log::ReviewLog;
 
 /// Who answers reviews.
 #[derive(Debug)]
@@ -143,7 +143,7 @@ mod tests {
     use crate::admission::claim::BINDING_TIMEOUT;
     use crate::cluster::Facts;
     use crate::metrics::Metrics;
-    use crate::server::limit::{ALL_REVIEWS, Limits};
+    use crate::server::limits::{ALL_REVIEWS, Limits};
     use crate::server::review_log::ReviewLog;
 
     /// The routes of a webhook that has this for an API server.

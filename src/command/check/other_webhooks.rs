@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::report::Report;
 use crate::command::api::{Api, Error};
+use crate::command::check::report::Report;
 use crate::command::installed::{Installed, release};
 
 /// The versions in which clusters have had them, the newest first.

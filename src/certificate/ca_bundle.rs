@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::validity::Validity;
+use crate::certificate::validity::Validity;
 
 /// The certificates of a bundle; what is none is left out.
 pub fn read(pem: &[u8]) -> Vec<CertificateDer<'static>> {
