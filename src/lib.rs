@@ -26,12 +26,20 @@ pub mod small_file;
 pub mod yaml;
 /// What a person may type.
 pub mod cli;
+/// The running webhook: who starts and stops whom.
+pub mod serve;
+/// Objects in files: read, decided, changed and explained without a cluster.
+mod manifest;
+/// The cluster as the tool sees it.
+mod inspect;
+/// What a person sees.
+pub mod terminal;
 /// What each command does.
 pub mod command;
+/// Whether the webhook is ready, and why not.
+pub mod readiness;
 /// What is counted, and the page that shows it.
 pub mod metrics;
-/// How many files and connections the system lets us have open.
-pub mod open_files;
 /// Log lines, as text or JSON.
 pub mod log;
 /// How often something may happen.

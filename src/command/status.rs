@@ -6,18 +6,22 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::account::{Account, CacheAccount};
-use super::api::{self, Api};
-use super::facts::Facts;
-use super::owner;
-use super::recorded::{self, Recorded};
-use super::room::Room;
-use super::table::{aligned, why_not};
-use super::world::Base;
-use super::{anew, change, installed, print, tell_all};
 use crate::admission::cache::Cache;
 use crate::admission::reason::Reason;
 use crate::cli::Status;
+use crate::inspect::api;
+use crate::inspect::api::Api;
+use crate::inspect::installation;
+use crate::inspect::namespace::Room;
+use crate::inspect::owner;
+use crate::inspect::pod;
+use crate::inspect::pod::Recorded;
+use crate::manifest::context::Base;
+use crate::manifest::explanation::{Account, CacheAccount};
+use crate::manifest::facts::Facts;
+use crate::manifest::{inject, uninject};
+use crate::terminal::table::{aligned, why_not};
+use crate::terminal::{note_all, print};
 
 /// What is found in one namespace.
 #[derive(Default)]
@@ -61,9 +65,9 @@ pub(super) fn run(options: &Status) -> anyhow::Result<()> {
 }
 
 async fn report(api: &Api, options: &Status) -> anyhow::Result<String> {
-    let webhook = installed::find(api).await?;
+    let webhook = installation::find(api).await?;
     let base = Base::of_cluster(api, &webhook, options.config.as_deref()).await?;
-    tell_all(&base.notes);
+    note_all(&base.notes);
     let mut found = BTreeMap::new();
     if options.all_namespaces {
         let mut pods: BTreeMap<String, Vec<Value>> = BTreeMap::new();
@@ -74,19 +78,19 @@ async fn report(api: &Api, options: &Status) -> anyhow::Result<String> {
         // Most namespaces of a cluster have none, and need not be asked about.
         let nothing = base.with(Facts::default());
         let is_ours = |pod: &Value| {
-            let changed = change::change(pod.clone(), &nothing, &[], &mut BTreeSet::new());
+            let changed = inject::change(pod.clone(), &nothing, &[], &mut BTreeSet::new());
             changed.is_ok_and(|changed| changed.accounts.first().is_some_and(Account::is_component))
         };
         pods.retain(|_, pods| pods.iter().any(is_ours));
         for (namespace, pods) in pods {
             let room = Room::of(api, &namespace).await?;
-            tell_all(&room.notes);
+            note_all(&room.notes);
             let of_namespace = look(api, &namespace, pods, &base, room.facts).await;
             found.insert(namespace, of_namespace);
         }
     } else {
         let room = Room::of(api, &api.namespace).await?;
-        tell_all(&room.notes);
+        note_all(&room.notes);
         let pods = api.list(&format!("/api/v1/namespaces/{}/pods", api.namespace)).await?;
         let of_namespace = look(api, &api.namespace, pods, &base, room.facts).await;
         found.insert(api.namespace.clone(), of_namespace);
@@ -99,13 +103,13 @@ async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: 
     let (mut found, world) = (Found::default(), base.with(facts));
     let mut commands = BTreeMap::new();
     for pod in pods {
-        if recorded::has_ended(&pod) {
+        if pod::has_ended(&pod) {
             continue;
         }
-        let Ok(changed) = change::change(pod.clone(), &world, &[], &mut BTreeSet::new()) else { continue };
+        let Ok(changed) = inject::change(pod.clone(), &world, &[], &mut BTreeSet::new()) else { continue };
         let Some(account) = changed.accounts.first().filter(|account| account.is_component()) else { continue };
-        let status = recorded::status(&pod);
-        let anew = change::change(anew::without_ours(&pod), &world, &[], &mut BTreeSet::new()).ok();
+        let status = pod::status(&pod);
+        let anew = inject::change(uninject::without_ours(&pod), &world, &[], &mut BTreeSet::new()).ok();
         let anew = anew.as_ref().and_then(|anew| anew.accounts.first()).unwrap_or(account);
         let mut could_have = found.take(namespace, &pod, (account, anew), status.as_ref());
         if base.mistakes.is_some() {

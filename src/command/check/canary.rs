@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use super::report::Report;
 use super::webhook::Looked;
-use crate::command::api::{Api, Error};
 use crate::command::check::configuration;
 use crate::command::check::configuration::CANARY;
-use crate::command::installed::Installed;
 use crate::command::object;
-use crate::command::recorded;
+use crate::inspect::api::{Api, Error};
+use crate::inspect::installation::Installed;
+use crate::inspect::pod;
 
 /// Checks that the API server reaches the webhook, and that it is of our version.
 ///
@@ -31,7 +31,7 @@ pub(super) async fn check(api: &Api, looked: &Looked<'_>, report: &mut Report) -
     let path = format!("/api/v1/namespaces/{}/pods?dryRun=All", installed.namespace);
     match api.create(&path, &pod()).await {
         Ok(pod) => {
-            called(installed, recorded::status(&pod).as_ref(), report);
+            called(installed, pod::status(&pod).as_ref(), report);
         }
         Err(Error::Refused { message, .. }) => {
             if is_ours(&message) {

@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::report::Report;
 use crate::certificate::trust::Trust;
-use crate::command::api::{Api, Error};
 use crate::command::check::configuration::{CANARY, entry};
-use crate::command::installed::{INJECTED, Installed, Publisher, bundle};
+use crate::inspect::api::{Api, Error};
+use crate::inspect::installation::{INJECTED, Installed, Publisher, bundle};
 
 /// Below this many days, it is time.
 const SOON: u64 = 14;

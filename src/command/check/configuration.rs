@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::command::check::report::Report;
-use crate::command::installed::{ENTRY, Installed};
+use crate::inspect::installation::{ENTRY, Installed};
 
 /// The entry that `check` alone makes the API server call.
 pub(super) const CANARY: &str = "canary.dynamo-cache.io";
@@ -164,7 +164,7 @@ mod tests {
 
     use super::{CANARY, check, of_canary, of_pods};
     use crate::command::check::report::Report;
-    use crate::command::installed::{ENTRY, Installed};
+    use crate::inspect::installation::{ENTRY, Installed};
 
     /// The configuration as `manifests/install.yaml` has it.
     fn configuration() -> Value {

@@ -1,9 +1,9 @@
 //! Whether somebody answers at the address of Model Express, as far as the API server knows.
 
-use crate::command::api::{Api, Error};
 use crate::command::check::endpoints;
 use crate::command::check::endpoints::Behind;
 use crate::command::check::report::Report;
+use crate::inspect::api::{Api, Error};
 
 /// The check's name.
 pub(super) const CHECK: &str = "model-express";

@@ -10,14 +10,15 @@ use crate::admission::cache::Cache;
 use crate::admission::reason::Reason;
 use crate::admission::settings;
 use crate::admission::warning::Warning;
-use crate::command::api::Api;
-use crate::command::change;
 use crate::command::check::write_probe::Use;
 use crate::command::check::{model_express, pods};
-use crate::command::installed::Webhook;
-use crate::command::opt_in::{self, NotAsked};
-use crate::command::room::Room;
-use crate::command::world::{Base, World};
+use crate::inspect::api::Api;
+use crate::inspect::installation::Webhook;
+use crate::inspect::namespace::Room;
+use crate::inspect::opt_in;
+use crate::inspect::opt_in::NotAsked;
+use crate::manifest::context::{Base, World};
+use crate::manifest::inject;
 
 /// Checks a namespace; the answer is how a worker would use its claims, as far as it would.
 ///
@@ -125,7 +126,7 @@ fn claims_of(name: &str, claims: &[Value], world: &World, report: &mut Report) -
     let worker = json!({"kind": "Pod", "metadata": {"name": "worker"}, "spec": {"containers": [
         {"name": "main", "command": ["python3", "-m", "dynamo.vllm"]},
     ]}});
-    let changed = change::change(worker, world, &[], &mut BTreeSet::new())?;
+    let changed = inject::change(worker, world, &[], &mut BTreeSet::new())?;
     let containers = changed.accounts.iter().flat_map(|account| &account.containers);
     let (settings, _) = settings::resolve(&world.settings, &world.facts.namespace, None);
     let mut uses = Vec::new();
@@ -192,7 +193,7 @@ mod tests {
     use crate::admission::cache::Cache;
     use crate::admission::settings;
     use crate::command::check::report::Report;
-    use crate::command::installed::{ENTRY, Installed, Webhook};
+    use crate::inspect::installation::{ENTRY, Installed, Webhook};
 
     /// State, text and hint of each line.
     fn lines(report: &Report) -> (Vec<String>, Vec<String>, Vec<String>) {

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::command::api::{Api, Error};
 use crate::command::check::report::Report;
-use crate::command::installed::{Installed, release};
+use crate::inspect::api::{Api, Error};
+use crate::inspect::installation::{Installed, release};
 
 /// The versions in which clusters have had them, the newest first.
 const VERSIONS: [&str; 3] = ["v1", "v1beta1", "v1alpha1"];

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::admission::reason::Reason;
-use crate::command::api::Api;
-use crate::command::change;
 use crate::command::check::report::Report;
-use crate::command::recorded;
-use crate::command::world::World;
+use crate::inspect::api::Api;
+use crate::inspect::pod;
+use crate::manifest::context::World;
+use crate::manifest::inject;
 
 /// Checks the components that run.
 ///
@@ -44,12 +44,12 @@ struct Counted {
 
 impl Counted {
     fn add(&mut self, pod: Value, world: &World) {
-        if recorded::has_ended(&pod) {
+        if pod::has_ended(&pod) {
             return;
         }
         let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
         let has_nothing = has_nothing(&pod);
-        let Ok(changed) = change::change(pod, world, &[], &mut BTreeSet::new()) else { return };
+        let Ok(changed) = inject::change(pod, world, &[], &mut BTreeSet::new()) else { return };
         if let Some(account) = changed.accounts.first().filter(|account| account.is_component()) {
             self.components += 1;
             if account.is_unreviewed {
@@ -85,7 +85,7 @@ impl Counted {
 
 /// Whether a pod's status says that no cache is in place, for a reason that is not the user's own wish.
 fn has_nothing(pod: &Value) -> bool {
-    let Some(status) = recorded::status(pod) else { return false };
+    let Some(status) = pod::status(pod) else { return false };
     let containers = status.get("containers").and_then(Value::as_object).into_iter().flatten();
     let has_any = containers.filter_map(|(_, caches)| caches.as_array()).any(|caches| !caches.is_empty());
     let skipped = status.get("skipped").and_then(Value::as_array).into_iter().flatten();
@@ -100,8 +100,8 @@ mod tests {
 
     use super::Counted;
     use crate::command::check::report::Report;
-    use crate::command::facts::Facts;
-    use crate::command::world::Base;
+    use crate::manifest::context::Base;
+    use crate::manifest::facts::Facts;
 
     fn state(report: &Report) -> (String, String, String) {
         let lines: Value = serde_json::from_str(&report.json()).unwrap();

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::report::Report;
-use crate::command::api::Api;
-use crate::command::installed::Webhook;
-use crate::command::world::Base;
+use crate::inspect::api::Api;
+use crate::inspect::installation::Webhook;
+use crate::manifest::context::Base;
 
 /// Checks the settings; the answer says itself where they are not known, and what depends on them is not checked then.
 pub(super) async fn check(api: &Api, webhook: &Webhook, config: Option<&Path>, report: &mut Report) -> Base {

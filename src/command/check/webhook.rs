@@ -5,9 +5,9 @@ use serde_json::Value;
 use super::endpoints::{self, Behind, Found};
 use super::report::Report;
 use super::{certificate, guard};
-use crate::command::api::{Api, Error};
 use crate::command::check::{configuration, other_webhooks};
-use crate::command::installed::{ENTRY, Installed, Webhook};
+use crate::inspect::api::{Api, Error};
+use crate::inspect::installation::{ENTRY, Installed, Webhook};
 
 /// The page about certificates.
 const CERTIFICATES: &str = "certs/README.md";

@@ -11,12 +11,13 @@ use tokio::time::{Instant, sleep};
 
 use crate::admission::cache::Cache;
 use crate::cli::Probe;
-use crate::command::api::{Api, Error};
 use crate::command::check::report::Report;
-use crate::command::job::Job;
-use crate::command::screen::Screen;
-use crate::command::{Stopped, tell};
+use crate::inspect::api::{Api, Error};
+use crate::inspect::job_status::Job;
 use crate::signal::Signals;
+use crate::signal::Stopped;
+use crate::terminal::note;
+use crate::terminal::screen::Screen;
 
 use outcome::Verdict;
 
@@ -175,7 +176,7 @@ async fn remove(api: &Api, namespace: &str, running: &[Running<'_>], signals: &m
         let by_hand = format!("kubectl delete job {name} -n {namespace}");
         tokio::select! {
             removed = api.delete(&path) => if let Err(why) = removed {
-                tell(&format!("failed to remove Job {name}: {why}; {by_hand}"));
+                note(&format!("failed to remove Job {name}: {why}; {by_hand}"));
             },
             signal = signals.next() => {
                 return Err(anyhow::Error::new(Stopped(signal)).context(format!("not all was removed ({by_hand})")));

@@ -6,11 +6,11 @@ use anyhow::bail;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::command::api::{Api, Error};
 use crate::command::download::progress;
 use crate::command::download::progress::Progress;
-use crate::command::job::Job;
-use crate::command::screen::Screen;
+use crate::inspect::api::{Api, Error};
+use crate::inspect::job_status::Job;
+use crate::terminal::screen::Screen;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(1);

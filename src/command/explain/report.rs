@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 
 use crate::admission::reason::Reason;
 use crate::admission::settings::Level;
-use crate::command::account::{Account, CacheAccount, ContainerAccount, InPlace};
 use crate::command::explain::why_not_reviewed::Unseen;
-use crate::command::recorded::Recorded;
-use crate::command::table::aligned;
+use crate::inspect::pod::Recorded;
+use crate::manifest::explanation::{Account, CacheAccount, ContainerAccount, InPlace};
+use crate::terminal::table::aligned;
 
 /// What is known of a pod only because it lives.
 pub(super) struct Live<'l> {

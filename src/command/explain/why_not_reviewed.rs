@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use crate::admission::reason::Reason;
-use crate::command::account::Account;
-use crate::command::installed::{ENTRY, Installed, Publisher, Webhook};
-use crate::command::opt_in::{NAME, OWN_SELECTOR};
-use crate::command::selector;
+use crate::inspect::installation::{ENTRY, Installed, Publisher, Webhook};
+use crate::inspect::opt_in::{NAME, OWN_SELECTOR};
+use crate::inspect::selector;
+use crate::manifest::explanation::Account;
 
 /// What happened, and what to do.
 pub(super) struct Unseen {
@@ -143,7 +143,7 @@ mod tests {
     use serde_json::json;
 
     use super::publication;
-    use crate::command::installed::{ENTRY, Installed, Publisher};
+    use crate::inspect::installation::{ENTRY, Installed, Publisher};
 
     #[test]
     fn nobody_is_told_to_set_what_the_replicas_publish() {

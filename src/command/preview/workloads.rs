@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::command::api::{Api, Error};
+use crate::inspect::api::{Api, Error};
 
 /// Kinds of Kubernetes, the makers before the made.
 const KINDS: [(&str, &str); 8] = [

@@ -6,9 +6,9 @@ use std::path::Path;
 use anyhow::bail;
 use serde_json::{Value, json};
 
-use crate::command::input::Input;
 use crate::command::object;
-use crate::command::template::{Template, templates};
+use crate::manifest::input::Input;
+use crate::manifest::pod_templates::{Template, templates};
 
 /// Where the example is.
 const EXAMPLE_NAME: &str = "manifests/examples/vllm-worker.yaml";

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::command::api::Error;
-use crate::command::job::{Job, condition, plain, waiting};
+use crate::inspect::api::Error;
+use crate::inspect::job_status::{Job, condition, plain, waiting};
 
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,8 +90,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{Verdict, hint, of, refused};
-    use crate::command::api::Error;
-    use crate::command::job::Job;
+    use crate::inspect::api::Error;
+    use crate::inspect::job_status::Job;
 
     fn verdict(conditions: &Value, pod: Option<Value>, warning: Option<&str>) -> Verdict {
         let object = json!({"status": {"conditions": conditions}});
