@@ -8,3 +8,4 @@ pub(crate) mod owner;
 pub(crate) mod namespace;
 pub(crate) mod job_status;
 pub(crate) mod pod;
+pub(crate) mod settings;

@@ -104,6 +104,11 @@ impl<'a> Status<'a> {
         Ok(Some(value))
     }
 
+    /// Which version of the webhook decided; empty where the annotation does not say.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
     /// The names of the containers that were selected.
     pub fn containers(&self) -> impl Iterator<Item = &str> {
         self.containers.iter().flatten().map(|(name, _)| &**name)

@@ -49,7 +49,7 @@ pub(super) fn run(options: &Download) -> anyhow::Result<()> {
     }
     api::ask(&options.cluster, async |api| {
         let webhook = installation::find(&api).await?;
-        let base = Base::of_cluster(&api, &webhook, options.config.as_deref()).await?;
+        let base = crate::inspect::settings::in_force(&api, &webhook, options.config.as_deref()).await?;
         if let Some(mistakes) = base.mistakes {
             // The claim that it fills stands there.
             bail!("{mistakes}");

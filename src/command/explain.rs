@@ -14,7 +14,7 @@ use crate::inspect::installation::{Publisher, Webhook};
 use crate::inspect::namespace::Room;
 use crate::inspect::owner;
 use crate::inspect::pod;
-use crate::manifest::context::{Base, World};
+use crate::manifest::context::World;
 use crate::manifest::input::Input;
 use crate::manifest::{inject, uninject};
 use crate::terminal::{note, note_all, print};
@@ -63,7 +63,7 @@ async fn live(api: &Api, name: &str, config: Option<&Path>) -> anyhow::Result<St
         anyhow::bail!("there is no pod {name} in namespace {namespace}");
     };
     let webhook = installation::find(api).await?;
-    let base = Base::of_cluster(api, &webhook, config).await?;
+    let base = crate::inspect::settings::in_force(api, &webhook, config).await?;
     let room = Room::of(api, namespace).await?;
     let world = base.with(room.facts);
     let changed = inject::change(pod.clone(), &world, &[], &mut BTreeSet::new())?;

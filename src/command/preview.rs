@@ -16,7 +16,6 @@ use crate::inspect::installation;
 use crate::inspect::namespace::Room;
 use crate::inspect::opt_in;
 use crate::inspect::opt_in::NotAsked;
-use crate::manifest::context::Base;
 use crate::manifest::explanation::{Account, CacheAccount, InPlace};
 use crate::manifest::inject;
 use crate::manifest::inject::Changed;
@@ -42,7 +41,7 @@ pub(super) fn run(options: &Preview) -> anyhow::Result<()> {
 /// Everything with pods in the namespace, as the engine would change it, and why the webhook is not asked about it yet.
 async fn decide(api: &Api, config: Option<&Path>) -> anyhow::Result<(Vec<Changed>, Option<NotAsked>)> {
     let webhook = installation::find(api).await?;
-    let base = Base::of_cluster(api, &webhook, config).await?;
+    let base = crate::inspect::settings::in_force(api, &webhook, config).await?;
     let room = Room::of(api, &api.namespace).await?;
     let (found, hidden) = workloads::of(api, &api.namespace).await?;
     note_all(base.notes.iter().chain(&room.notes).chain(&hidden));
@@ -143,17 +142,15 @@ mod tests {
     use serde_json::json;
 
     use super::{NotAsked, table};
-    use crate::manifest::context::Base;
     use crate::manifest::facts::Facts;
     use crate::manifest::inject;
-    use crate::manifest::pod_templates;
 
     #[test]
     fn a_namespace_that_is_never_selected_is_promised_nothing() {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [
             {"name": "main", "image": "i", "command": ["python3", "-m", "dynamo.vllm"]},
         ]}});
-        let world = Base::default().with(Facts::default());
+        let world = crate::manifest::context::Base::default().with(Facts::default());
         let changed = [inject::change(pod, &world, &[], &mut BTreeSet::new()).unwrap()];
         let (why, fix) = ("label x is so", "Do this");
         let not_asked = |is_label| NotAsked { why: why.to_owned(), fix: fix.to_owned(), is_label, is_never: !is_label };

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::admission::cache::Cache;
 use crate::admission::reason::Reason;
+use crate::admission::status;
 use crate::cli::Status;
 use crate::inspect::api;
 use crate::inspect::api::Api;
@@ -66,7 +67,7 @@ pub(super) fn run(options: &Status) -> anyhow::Result<()> {
 
 async fn report(api: &Api, options: &Status) -> anyhow::Result<String> {
     let webhook = installation::find(api).await?;
-    let base = Base::of_cluster(api, &webhook, options.config.as_deref()).await?;
+    let base = crate::inspect::settings::in_force(api, &webhook, options.config.as_deref()).await?;
     note_all(&base.notes);
     let mut found = BTreeMap::new();
     if options.all_namespaces {
@@ -148,7 +149,7 @@ impl Found {
         namespace: &str,
         pod: &Value,
         (account, anew): (&Account, &Account),
-        status: Option<&Value>,
+        status: Option<&status::Status<'_>>,
     ) -> Vec<(Lack, String)> {
         let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
         let row = |cells: [&str; 4]| {
@@ -174,13 +175,13 @@ impl Found {
             };
             let cell = |cache: Cache| {
                 let is_asked = container.caches.iter().any(|account| account.cache == cache);
-                let recorded = Recorded::of(status, &container.name, cache);
-                if is_asked || recorded.in_place { recorded.in_short() } else { "–".to_owned() }
+                let recorded = Recorded::new(status, &container.name, cache);
+                if is_asked || recorded.in_place { recorded.summary() } else { "–".to_owned() }
             };
             let cells = [Cache::Model, Cache::Compile, Cache::ModelExpress].map(cell);
             self.rows.push(row([&container.name, &cells[0], &cells[1], &cells[2]]));
             for cache in &container.caches {
-                let recorded = Recorded::of(status, &container.name, cache.cache);
+                let recorded = Recorded::new(status, &container.name, cache.cache);
                 complete &= recorded.in_place && recorded.reasons.is_empty();
                 self.reasons.extend(&recorded.reasons);
                 let anew = anew.cache(&container.name, cache.cache).unwrap_or(cache);

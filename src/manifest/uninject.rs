@@ -11,20 +11,24 @@ use crate::admission::engine::Engine;
 use crate::admission::path::Path;
 use crate::admission::plan::{COMPILE_VOLUME, MODEL_VOLUME};
 use crate::admission::reason::Reason;
-use crate::inspect::pod;
+use crate::admission::status::Status;
 
 /// The pod without what the webhook has added to it; the pod itself where it has no status, and so nothing of ours.
 pub(crate) fn without_ours(pod: &Value) -> Value {
-    let mut pod = pod.clone();
-    let Some(status) = pod::status(&pod) else { return pod };
+    let mut uninjected = pod.clone();
+    let annotation = pod.pointer("/metadata/annotations").and_then(|annotations| annotations.get(STATUS)?.as_str());
+    let Some(status) = annotation.and_then(Status::read) else { return uninjected };
+    // Of a cache whose volume's name was taken, the volume of this name is another's.
+    let is_taken = |cache: Cache| {
+        status.skipped().any(|(_, word, reason)| word == cache.word() && reason == Reason::VolumeNameTaken)
+    };
     let names = [(Cache::Compile, COMPILE_VOLUME), (Cache::Model, MODEL_VOLUME)];
-    let ours: Vec<_> =
-        names.into_iter().filter(|(cache, _)| !is_taken(&status, *cache)).map(|(_, name)| name).collect();
-    if let Some(annotations) = pod.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+    let ours: Vec<_> = names.into_iter().filter(|(cache, _)| !is_taken(*cache)).map(|(_, name)| name).collect();
+    if let Some(annotations) = uninjected.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
         annotations.retain(|key, _| key != STATUS);
     }
     let mut volumes = Vec::new();
-    if let Some(all) = pod.pointer_mut("/spec/volumes").and_then(Value::as_array_mut) {
+    if let Some(all) = uninjected.pointer_mut("/spec/volumes").and_then(Value::as_array_mut) {
         all.retain(|volume| {
             let name = volume.get("name").and_then(Value::as_str).unwrap_or_default();
             let is_ours = ours.contains(&name) && volume.get("persistentVolumeClaim").is_some();
@@ -33,19 +37,12 @@ pub(crate) fn without_ours(pod: &Value) -> Value {
         });
     }
     for list in ["/spec/initContainers", "/spec/containers"] {
-        for container in pod.pointer_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+        for container in uninjected.pointer_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
             let mounts = take_mounts(container, &volumes);
             take_variables(container, &mounts);
         }
     }
-    pod
-}
-
-/// Whether the name of a cache's volume is another volume's, as the webhook has told.
-fn is_taken(status: &Value, cache: Cache) -> bool {
-    let skipped = status.get("skipped").and_then(Value::as_array).into_iter().flatten();
-    let mut skipped = skipped.filter(|entry| entry["cache"] == cache.word());
-    skipped.any(|entry| entry["reason"] == Reason::VolumeNameTaken.code())
+    uninjected
 }
 
 /// Takes the mounts of these volumes from a container; where they were.
@@ -91,8 +88,8 @@ mod tests {
     use serde_json::Value;
 
     use super::without_ours;
+    use crate::admission::annotation::STATUS;
     use crate::cli::Known;
-    use crate::inspect::pod;
     use crate::manifest::context::World;
     use crate::manifest::inject::change;
     use crate::yaml;
@@ -123,7 +120,8 @@ mod tests {
             let changed = after(pod);
             let before = without_ours(&changed);
             taken += usize::from(before["spec"] != changed["spec"]);
-            let (then, anew) = (pod::status(&changed), pod::status(&after(before)));
+            let status = |pod: &Value| pod["metadata"]["annotations"][STATUS].as_str().map(str::to_owned);
+            let (then, anew) = (status(&changed), status(&after(before)));
             let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
             if then != anew && !BY_EARLIER_STATUS.contains(&name.as_str()) {
                 differ.push(format!("{name}: {then:?} became {anew:?}"));

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::report::Report;
 use super::webhook::Looked;
+use crate::admission::status::Status;
 use crate::command::check::configuration;
 use crate::command::check::configuration::CANARY;
 use crate::command::object;
@@ -47,7 +48,7 @@ pub(super) async fn check(api: &Api, looked: &Looked<'_>, report: &mut Report) -
     Ok(())
 }
 
-fn called(installed: &Installed, status: Option<&Value>, report: &mut Report) {
+fn called(installed: &Installed, status: Option<&Status<'_>>, report: &mut Report) {
     let Some(status) = status else {
         let text = format!(
             "the API server created the canary without asking the webhook, or {} answers otherwise",
@@ -58,7 +59,7 @@ fn called(installed: &Installed, status: Option<&Value>, report: &mut Report) {
         return;
     };
     report.good("canary", "the API server called the webhook for a pod, and the webhook answered");
-    let (own, theirs) = (env!("CARGO_PKG_VERSION"), status.get("version").and_then(Value::as_str).unwrap_or_default());
+    let (own, theirs) = (env!("CARGO_PKG_VERSION"), status.version());
     if own == theirs {
         report.good("version", format!("the server is of version {theirs}, and so is this tool"));
     } else {

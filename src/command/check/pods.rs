@@ -86,12 +86,8 @@ impl Counted {
 /// Whether a pod's status says that no cache is in place, for a reason that is not the user's own wish.
 fn has_nothing(pod: &Value) -> bool {
     let Some(status) = pod::status(pod) else { return false };
-    let containers = status.get("containers").and_then(Value::as_object).into_iter().flatten();
-    let has_any = containers.filter_map(|(_, caches)| caches.as_array()).any(|caches| !caches.is_empty());
-    let skipped = status.get("skipped").and_then(Value::as_array).into_iter().flatten();
-    let mut reasons = skipped.filter_map(|entry| Reason::named(entry.get("reason")?.as_str()?));
     let is_wish = |reason| matches!(reason, Reason::EnvSetByUser | Reason::SkippedByUser | Reason::UserCache);
-    !has_any && reasons.any(|reason| !is_wish(reason))
+    !status.has_any() && status.skipped().any(|(_, _, reason)| !is_wish(reason))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub(super) async fn check(api: &Api, webhook: &Webhook, config: Option<&Path>, r
     const CHECK: &str = "settings";
     const OFFER: &str = "--config FILE tells them";
     report.group("Settings");
-    let read = Base::of_cluster(api, webhook, config).await.map_err(|error| format!("{error:#}"));
+    let read = crate::inspect::settings::in_force(api, webhook, config).await.map_err(|error| format!("{error:#}"));
     let base = match read.and_then(|base| base.mistakes.clone().map_or(Ok(base), Err)) {
         Ok(base) => base,
         Err(mistakes) => {

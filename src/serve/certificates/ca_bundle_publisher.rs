@@ -18,7 +18,7 @@ use crate::serve::certificates::Shown;
 use crate::serve::certificates::backoff::Pause;
 use crate::serve::certificates::ownership_conflict::{Contest, Place};
 use crate::serve::certificates::propagation::{Published, Settled};
-use crate::serve::certificates::trust_check::Judge;
+use crate::serve::certificates::trust_check::{Judge, Standing};
 
 /// For a call of the API server.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
@@ -35,19 +35,6 @@ pub(in crate::serve) struct Publisher {
     /// Why our last writing failed.
     refused: Option<String>,
     judge: Judge,
-}
-
-/// How things stand with the configuration.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Standing {
-    /// What was last seen of it.
-    pub(super) seen: Seen,
-    /// What keeps us from seeing or writing it.
-    pub(super) trouble: Option<String>,
-    /// What it is called.
-    pub(super) configuration: String,
-    /// By which name we are called.
-    pub(super) host: String,
 }
 
 impl Publisher {

@@ -13,7 +13,6 @@ use crate::cluster::webhook_configuration::{Entry, Seen};
 use crate::metrics::Trouble;
 use crate::readiness::Condition;
 use crate::serve::certificates::backoff::Pause;
-use crate::serve::certificates::ca_bundle_publisher::Standing;
 use crate::serve::certificates::{Shown, self_call};
 
 /// Judges what is shown, whenever it or what is published changes, and now and then.
@@ -29,6 +28,19 @@ pub(super) struct Judge {
     next: Instant,
     /// Why the API server does not trust us, where it was logged.
     misfit: Option<String>,
+}
+
+/// How things stand with the configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Standing {
+    /// What was last seen of it.
+    pub(super) seen: Seen,
+    /// What keeps us from seeing or writing it.
+    pub(super) trouble: Option<String>,
+    /// What it is called.
+    pub(super) configuration: String,
+    /// By which name we are called.
+    pub(super) host: String,
 }
 
 impl Judge {
