@@ -89,20 +89,6 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Error> {
     Client::try_from(config).map_err(Error::Client)
 }
 
-/// Why a call failed, in the API server's words where it answered.
-pub fn in_words(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        error => {
-            let mut cause: &dyn std::error::Error = error;
-            while let Some(below) = cause.source() {
-                cause = below;
-            }
-            cause.to_string()
-        }
-    }
-}
-
 /// What is known of the cluster.
 #[derive(Clone, Debug)]
 pub enum Facts {

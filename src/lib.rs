@@ -42,6 +42,8 @@ pub mod readiness;
 pub mod metrics;
 /// Log lines, as text or JSON.
 pub mod log;
+/// Failures in words.
+pub mod failure;
 /// How often something may happen.
 pub mod rate;
 /// SIGTERM and SIGINT, as something to wait for.

@@ -61,7 +61,7 @@ fn note(reason: Reason, outcome: &Outcome<'_>) -> EventNote {
 }
 
 fn place(skipped: &Skipped<'_>) -> String {
-    let claim = skipped.claim.as_ref().filter(|_| skipped.reason.code().starts_with("claim-"));
+    let claim = skipped.claim.as_ref().filter(|_| skipped.reason.concerns_claim());
     let claim = claim.map(|claim| format!(" (claim {claim})")).unwrap_or_default();
     format!("container {} without {}{claim}", name_or(skipped.container, "…"), skipped.cache)
 }

@@ -133,7 +133,22 @@ impl Reason {
         self.words().2
     }
 
-    /// Whether a pod that is left alone for this reason gets no status annotation either.
+    /// Whether it is about a claim, whose name says more than the reason.
+    pub fn concerns_claim(self) -> bool {
+        matches!(
+            self,
+            Reason::ClaimBlock
+                | Reason::ClaimLost
+                | Reason::ClaimNotFound
+                | Reason::ClaimPending
+                | Reason::ClaimReadOnly
+                | Reason::ClaimSingleNode
+                | Reason::ClaimSinglePod
+                | Reason::ClaimTerminating
+        )
+    }
+
+    /// Whether a pod that is untouched for this reason gets no status annotation either.
     pub fn leaves_no_status(self) -> bool {
         matches!(self, Reason::MirrorPod | Reason::NotAComponent | Reason::OptedOut)
     }

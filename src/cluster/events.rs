@@ -27,6 +27,7 @@ use crate::admission::Outcome;
 use crate::admission::event::{EventNote, event_notes};
 use crate::admission::pod::Pod;
 use crate::cluster::webhook_configuration::Seen;
+use crate::failure::{no_answer_within, root_cause};
 use crate::log::Throttle;
 use crate::metrics::{Metrics, Told};
 use crate::rate::{ByNamespace, Rate};
@@ -167,7 +168,7 @@ impl Writer {
             }
             was_pure = is_pure;
             let namespace = waiting.owner.reference.namespace.clone().unwrap_or_default();
-            let late = || Err(format!("there was no answer within {} s", DEADLINE.as_secs()));
+            let late = || Err(no_answer_within(DEADLINE));
             let written = timeout(DEADLINE, self.write(&namespace, waiting)).await;
             let told = written.unwrap_or_else(|_| late()).unwrap_or_else(|why| {
                 if let Some(not_logged) = self.failures.pass() {
@@ -192,7 +193,7 @@ impl Writer {
             is_there
         } else {
             let read = waiting.owner.is_there(&self.client).await;
-            let is_there = read.map_err(|error| format!("its owner: {}", super::in_words(&error)))?;
+            let is_there = read.map_err(|error| format!("its owner: {}", root_cause(&error)))?;
             self.confirmed.remember(owner, is_there, Instant::now());
             is_there
         };
@@ -204,7 +205,7 @@ impl Writer {
             Ok(_) => Ok(Told::Created),
             // Another replica has told it, or we before we were started anew.
             Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(Told::Known),
-            Err(error) => Err(super::in_words(&error)),
+            Err(error) => Err(root_cause(&error)),
         }
     }
 }

@@ -14,6 +14,7 @@ use tracing::warn;
 
 use crate::cluster::collection::Collection;
 use crate::cluster::reflector::Object;
+use crate::failure::root_cause;
 use crate::log::Throttle;
 use crate::metrics::{Kind, Metrics, Read, Skip};
 use crate::rate::{Bucket, Rate};
@@ -194,7 +195,7 @@ impl Failures {
             Ok(Ok(None)) => Read::Absent,
             Ok(Err(error)) => {
                 if let Some(not_logged) = self.failed.pass() {
-                    let why = crate::cluster::in_words(error);
+                    let why = root_cause(error);
                     warn!(?kind, key, why, not_logged, "failed to read what the watch does not have");
                 }
                 Read::Failed

@@ -202,7 +202,7 @@ fn lacks(cache: &CacheAccount, anew: &CacheAccount, recorded: &Recorded) -> Opti
     if recorded.in_place {
         return anew.other_claim(cache).map(|claim| (Lack::Setting, format!("{what} on claim {claim}")));
     }
-    let waited = recorded.reasons.iter().any(|reason| reason.code().starts_with("claim-"));
+    let waited = recorded.reasons.iter().any(|reason| reason.concerns_claim());
     anew.in_place.as_ref().map(|_| (if waited { Lack::Claim } else { Lack::Setting }, what))
 }
 

@@ -178,7 +178,7 @@ impl Reading {
             ),
             Some(_) => return,
             None => {
-                let engines = [Engine::Sglang, Engine::Trtllm, Engine::Vllm];
+                let engines = Engine::ALL;
                 let Some(engine) = engines.into_iter().find(|engine| lies_in(engine.compile_mount_path())) else {
                     return;
                 };

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::cli::Cluster;
+use crate::failure::{no_answer_within, root_cause};
 use crate::terminal::note;
 
 /// For one answer: a person waits for it.
@@ -186,7 +187,7 @@ impl Api {
     async fn in_time<T>(&self, answer: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Error> {
         match timeout(DEADLINE, answer).await {
             Ok(answer) => answer.map_err(|error| self.wrong(error)),
-            Err(_) => Err(self.unreachable(format!("no answer within {DEADLINE:?}"))),
+            Err(_) => Err(self.unreachable(no_answer_within(DEADLINE))),
         }
     }
 
@@ -199,20 +200,11 @@ impl Api {
     fn wrong(&self, error: kube::Error) -> Error {
         match error {
             kube::Error::Api(status) => Error::Refused { code: status.code, message: status.message },
-            other => self.unreachable(first_cause(&other)),
+            other => self.unreachable(root_cause(&other)),
         }
     }
 
     fn unreachable(&self, why: String) -> Error {
         Error::Unreachable { server: self.server.clone(), why }
     }
-}
-
-/// What lies at the bottom of an error: the layers above it say the same in more words.
-fn first_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

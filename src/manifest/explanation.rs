@@ -201,5 +201,5 @@ fn caches(name: &str, named: Named, express: bool, pod: &Pod<'_>, outcome: &Outc
 
 /// The claim, where the reason speaks of it.
 fn claim(reason: Reason, claim: Option<String>) -> Option<String> {
-    claim.filter(|_| reason.code().starts_with("claim-"))
+    claim.filter(|_| reason.concerns_claim())
 }

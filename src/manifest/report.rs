@@ -16,7 +16,7 @@ pub(crate) fn outcome(name: &str, outcome: &Outcome<'_>) -> Vec<String> {
     }
     for skipped in &outcome.skipped {
         let (container, cache, reason) = (skipped.container, skipped.cache, skipped.reason);
-        let claim = skipped.claim.as_ref().filter(|_| reason.code().starts_with("claim-"));
+        let claim = skipped.claim.as_ref().filter(|_| reason.concerns_claim());
         let claim = claim.map(|claim| format!(" (claim {claim})")).unwrap_or_default();
         let (sentence, fix) = (reason.sentence(), reason.fix());
         lines.push(format!("{name}: container {container} without {cache}: {sentence}{claim} [{reason}]. {fix}"));

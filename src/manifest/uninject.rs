@@ -63,7 +63,7 @@ fn take_mounts(container: &mut Value, volumes: &[String]) -> Vec<String> {
 fn take_variables(container: &mut Value, mounts: &[String]) {
     let Some(variables) = container.get_mut("env").and_then(Value::as_array_mut) else { return };
     let has_home = variables.iter().any(|variable| variable["name"] == "HF_HOME");
-    let compile = [Engine::Sglang, Engine::Trtllm, Engine::Vllm].map(Engine::compile_variables);
+    let compile = Engine::ALL.map(Engine::compile_variables);
     variables.retain(|variable| {
         let text = |key: &str| variable.get(key).and_then(Value::as_str).unwrap_or_default();
         let path = Path::new(text("value"));

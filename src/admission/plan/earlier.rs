@@ -52,7 +52,7 @@ impl<'p> Earlier<'p> {
 fn variables(engine: DetectedEngine) -> impl Iterator<Item = &'static CacheVariable> {
     let engines = match engine {
         DetectedEngine::Engine(engine) => vec![engine],
-        DetectedEngine::None | DetectedEngine::Unknown => vec![Engine::Sglang, Engine::Trtllm, Engine::Vllm],
+        DetectedEngine::None | DetectedEngine::Unknown => Engine::ALL.to_vec(),
     };
     engines.into_iter().flat_map(Engine::compile_variables)
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use crate::cli::Cluster;
-use crate::inspect::api::first_cause;
+use crate::failure::root_cause;
 
 /// The way that options choose, else the one that kubectl would take, else a pod's own.
 ///
@@ -66,5 +66,5 @@ fn in_a_line(error: &KubeconfigError) -> String {
     if let KubeconfigError::LoadContext(name) = error {
         return format!("it has no context {name}");
     }
-    first_cause(error).lines().next().unwrap_or_default().to_owned()
+    root_cause(error).lines().next().unwrap_or_default().to_owned()
 }

@@ -116,7 +116,7 @@ impl Place {
 
     /// The variables of a cache.
     fn own(&self, cache: Cache) -> Vec<&(String, Option<String>)> {
-        let compile = [Engine::Sglang, Engine::Trtllm, Engine::Vllm].map(Engine::compile_variables);
+        let compile = Engine::ALL.map(Engine::compile_variables);
         let is_its_own = |name: &str| match cache {
             Cache::Compile => compile.iter().any(|list| list.iter().any(|variable| variable.name == name)),
             Cache::LoadFormat => false,

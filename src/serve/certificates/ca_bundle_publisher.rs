@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use crate::certificate::ca_bundle;
-use crate::cluster::in_words;
 use crate::cluster::webhook_configuration::{Configuration, Entry, Seen};
+use crate::failure::{no_answer_within, root_cause};
 use crate::metrics::Trouble;
 use crate::serve::certificates::Shown;
 use crate::serve::certificates::backoff::Pause;
@@ -137,8 +137,8 @@ impl Publisher {
                 }
                 return;
             }
-            Ok(Err(error)) => in_words(&error),
-            Err(_) => format!("no answer within {DEADLINE:?}"),
+            Ok(Err(error)) => root_cause(&error),
+            Err(_) => no_answer_within(DEADLINE),
         };
         self.write.begin(Instant::now());
         shown.metrics.certificate_failed(Trouble::Publish);

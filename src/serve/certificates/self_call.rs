@@ -35,7 +35,7 @@ pub(super) async fn call(listens: SocketAddr, host: &str, bundle: &[u8]) -> Resu
     };
     match timeout(DEADLINE, shake).await {
         Ok(shaken) => shaken.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {DEADLINE:?}")),
+        Err(_) => Err(crate::failure::no_answer_within(DEADLINE)),
     }
 }
 

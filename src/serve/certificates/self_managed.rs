@@ -13,7 +13,7 @@ use crate::certificate::authority::Authority;
 use crate::certificate::keyring::{Keyring, Unreadable};
 use crate::certificate::rotation::{Content, Known, Served, Step, plan};
 use crate::cluster::ca_secret::{Seen, Shared, Stored};
-use crate::cluster::in_words;
+use crate::failure::{no_answer_within, root_cause};
 use crate::metrics::{Renewed, Trouble};
 use crate::readiness::Condition;
 use crate::serve::certificates::Shown;
@@ -258,8 +258,8 @@ impl SelfManaged {
                 self.refused = None;
                 return stored;
             }
-            Ok(Err(error)) => in_words(&error),
-            Err(_) => format!("no answer within {DEADLINE:?}"),
+            Ok(Err(error)) => root_cause(&error),
+            Err(_) => no_answer_within(DEADLINE),
         };
         self.shown.metrics.certificate_failed(Trouble::Secret);
         warn!(why, "failed to write the Secret; trying again");
