@@ -94,7 +94,11 @@ fn a_filter_that_no_test_has_in_its_name_is_a_failure() {
     ] {
         let said = machine.run(filters);
         let errors = String::from_utf8_lossy(&said.stderr);
-        assert_eq!((said.status.code(), &*errors), (Some(code), &*format!("{NOT_RUN}{words}")), "{filters:?}: {said:?}");
+        assert_eq!(
+            (said.status.code(), &*errors),
+            (Some(code), &*format!("{NOT_RUN}{words}")),
+            "{filters:?}: {said:?}"
+        );
     }
 }
 
