@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 
 use super::control_plane::ROOT;
-use super::program::file;
+use super::program::{file, of_prometheus};
 
 /// A file of the repository, as YAML.
 fn read(path: &str) -> Value {
@@ -28,8 +28,7 @@ fn put_to_the_test(name: &str, rules: &Value) -> Output {
     let mut tests = read("tests/alerts.yaml");
     tests["rule_files"] = json!([file(&format!("{name}-rules.yaml"), &rules.to_string())]);
     let tests = file(&format!("{name}.yaml"), &tests.to_string());
-    let promtool = Command::new("promtool").args(["test", "rules", &tests]).output();
-    promtool.expect("promtool is missing: apt-get install prometheus")
+    Command::new(of_prometheus("promtool")).args(["test", "rules", &tests]).output().unwrap()
 }
 
 #[test]

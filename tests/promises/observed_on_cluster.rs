@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -12,6 +11,7 @@ use super::control_plane::program::Program;
 use super::control_plane::replicas::{Installation, Replica, alone};
 use super::control_plane::webhook::free_ports;
 use super::control_plane::{ControlPlane, ROOT, wait_for};
+use super::program::of_prometheus;
 use super::server::lints;
 use super::stored::worker;
 use super::webhook::{BOTH, call, post};
@@ -117,10 +117,7 @@ fn names_are_documented(replica: &Replica<'_>) {
 
 /// Prometheus with a folder in the control plane's, scraping the webhook and the API server.
 fn prometheus(plane: &ControlPlane, admin: SocketAddr) -> (SocketAddr, Program) {
-    assert!(
-        Command::new("prometheus").arg("--version").output().is_ok(),
-        "prometheus is missing: apt-get install prometheus"
-    );
+    let program = of_prometheus("prometheus");
     let role = "kubectl create clusterrole scrape --verb=get --non-resource-url=/metrics
         kubectl create serviceaccount scrape --namespace default
         kubectl create clusterrolebinding scrape --clusterrole=scrape --serviceaccount=default:scrape";
@@ -144,7 +141,7 @@ fn prometheus(plane: &ControlPlane, admin: SocketAddr) -> (SocketAddr, Program) 
         format!("--storage.tsdb.path={}", folder.display()),
         format!("--web.listen-address={address}"),
     ];
-    let running = Program::keep("prometheus", &arguments, &plane.folder("prometheus.log")).unwrap();
+    let running = Program::keep(&program, &arguments, &plane.folder("prometheus.log")).unwrap();
     (address, running)
 }
 

@@ -58,6 +58,14 @@ pub(crate) fn program() -> String {
     std::env::var("DYNAMO_CACHE_TEST_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_dynamo-cache").to_owned())
 }
 
+/// Where `promtool` or `prometheus` is: in the path, in front of which `tests/run` puts what it had to build.
+#[expect(clippy::disallowed_methods, reason = "a program is found as a shell finds it")]
+pub(crate) fn of_prometheus(name: &str) -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
+    found.unwrap_or_else(|| panic!("{name} is missing: tests/run gets it")).display().to_string()
+}
+
 /// Whether expectations are to be written anew instead of held against what is found.
 #[expect(clippy::disallowed_methods, reason = "tests have no options of their own")]
 pub(crate) fn updates() -> bool {

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
-use crate::program::{file, run};
+use crate::program::{file, of_prometheus, run};
 use crate::webhook::{BOTH, Caller, Webhook, patch, post, worker};
 
 #[test]
@@ -192,9 +192,9 @@ fn the_metrics_page_can_be_read_by_a_machine_in_the_form_that_it_asks_for() {
 
 /// Holds a page in the older text form to what Prometheus' own tool knows of good names and help.
 pub(crate) fn lints(page: &str) {
-    let mut lint = Command::new("promtool");
+    let mut lint = Command::new(of_prometheus("promtool"));
     let lint = lint.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut lint = lint.spawn().expect("promtool is missing: apt-get install prometheus");
+    let mut lint = lint.spawn().unwrap();
     lint.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
     let said = lint.wait_with_output().unwrap();
     let words = [said.stdout, said.stderr].map(|words| String::from_utf8_lossy(&words).into_owned()).concat();
