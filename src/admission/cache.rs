@@ -19,7 +19,7 @@ pub enum Cache {
     ModelExpress,
 }
 
-/// A cache that is not in place in a container of whose row it is.
+/// A cache of a container's role that is not in place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped<'p> {
     /// The container.

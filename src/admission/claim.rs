@@ -1,4 +1,4 @@
-//! What the cluster knows of a claim, reduced to what decides.
+//! A claim, reduced to the facts that decide whether its volume can be mounted.
 
 // A length of time, which `core` has without a clock.
 use core::time::Duration;
@@ -34,7 +34,7 @@ pub enum Binding {
     Usable,
     /// Its phase is `Lost`: the volume is gone.
     Lost,
-    /// It waits for a volume that does not come, as far as it tells: see [`Wait::binding`].
+    /// It waits for a volume that nothing provides, as far as the claim shows: see [`Wait::binding`].
     Unbindable,
 }
 

@@ -17,16 +17,16 @@ mod annotations;
 
 use annotations::{Annotations, split_names};
 
-/// Of more names of containers that the pod does not have, the others are no longer told one by one.
+/// Most warnings about names of containers that the pod does not have.
 const MOST_MISSING: usize = 32;
 
-/// What a pod is to us.
+/// Whether a pod gets caches.
 #[derive(Debug)]
 pub enum Classification<'p> {
     /// A Dynamo component: by which rule, and its containers that get caches, init containers first, each in the pod's
     /// order.
     Component(Evidence<'p>, Vec<SelectedContainer<'p>>),
-    /// Nothing is asked about its caches.
+    /// The pod gets none.
     Untouched(Reason),
 }
 
@@ -86,7 +86,7 @@ pub struct ContainerIndex {
     pub position: usize,
 }
 
-/// The rows of the contract's table: which caches a container gets.
+/// Which caches a container gets: the rows of the contract's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContainerRole {
     /// Model cache, compile cache and address.
@@ -102,7 +102,7 @@ pub enum ContainerRole {
 pub enum NotSelected {
     /// The annotation names others.
     NamesOthers,
-    /// Whatever it is named by.
+    /// GPU Memory Service, and the operator's wait for a leader.
     NeverGetsCaches,
     /// It is an init container that ends before the others begin.
     RunsBefore,
@@ -117,7 +117,7 @@ pub enum DetectedEngine {
     Engine(Engine),
     /// The annotation says none.
     None,
-    /// Nothing tells.
+    /// Neither the command nor the image shows one.
     Unknown,
 }
 
@@ -146,7 +146,7 @@ impl Candidate<'_> {
         !self.index.init || self.container.restart_policy.as_deref() == Some("Always")
     }
 
-    /// GPU Memory Service, and the operator's wait for a leader: no caches, whatever chose them.
+    /// Whether it is GPU Memory Service or the operator's wait for a leader, which get no caches even where they are named.
     fn never_gets_caches(&self) -> bool {
         let name = self.container.name();
         name.starts_with("gms-")
@@ -155,7 +155,7 @@ impl Candidate<'_> {
     }
 }
 
-/// Says what the pod is to us, and warns of annotations that do not parse.
+/// Says whether a pod is a component and which containers get caches, and warns of annotations that do not parse.
 pub fn classify<'p>(pod: &'p Pod<'p>) -> (Classification<'p>, Vec<Warning>) {
     let mut warnings = Vec::new();
     let inject = Annotations::new(pod, &mut warnings).word(INJECT, &["false", "true"]);
@@ -219,7 +219,7 @@ fn is_windows(pod: &Pod<'_>) -> bool {
     os == Some("windows") || selected.is_some_and(|os| &**os == "windows")
 }
 
-/// The marks of Dynamo Snapshot on capture, restore and restore-candidate pods.
+/// Whether Dynamo Snapshot captures or restores the pod, or may.
 fn is_snapshot(pod: &Pod<'_>) -> bool {
     let metadata = pod.metadata.as_ref();
     let labels = metadata.and_then(|metadata| metadata.labels.as_ref());
@@ -306,7 +306,7 @@ fn named_before<'p>(pod: &Pod<'_>, candidates: &[Candidate<'p>]) -> BTreeSet<&'p
             twice.insert(name);
         }
     }
-    // Who never gets caches was named by somebody else, and would be missing from what we write.
+    // The webhook never names a container that never gets caches, so another has written that name.
     let never = candidates.iter().filter(|candidate| candidate.never_gets_caches());
     let never: BTreeSet<_> = never.map(|candidate| candidate.container.name()).collect();
     let earlier = Status::of_pod(pod);
@@ -319,7 +319,7 @@ fn shows_dynamo(candidate: &Candidate<'_>) -> bool {
     candidate.runs_beside() && (candidate.command_line.engine.is_some() || candidate.command_line.component.is_some())
 }
 
-/// The containers that are meant where no command line shows an engine, and by which rule.
+/// The containers to select where no command line shows an engine, and by which rule.
 fn fallback<'p>(
     pod: &'p Pod<'p>,
     candidates: &[Candidate<'p>],

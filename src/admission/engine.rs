@@ -67,7 +67,7 @@ impl Engine {
         }
     }
 
-    /// The engine inside an image, by the image's last name; other images tell nothing.
+    /// The engine inside an image, by the image's last name; none for other images.
     pub fn of_image(name: &str) -> Option<Engine> {
         match name {
             "sglang" | "sglang-runtime" => Some(Engine::Sglang),

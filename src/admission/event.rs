@@ -1,4 +1,4 @@
-//! What an event tells of a decision: a reason for which something was left out, where, and what to do.
+//! What an event on the pod's owner says: a reason why something was skipped, where, and what to do.
 
 use std::collections::BTreeSet;
 
@@ -17,20 +17,20 @@ pub struct EventNote {
     pub reason: Reason,
     /// Whether the user should act on it: what is a warning at kubectl. The others only explain.
     pub is_warning: bool,
-    /// In words, at most 1,024 bytes. The pod is not named: its siblings have the same text. Words of its author are in it only as
-    /// names that Kubernetes takes for a container, a claim or an annotation: whoever reads it did not write the pod.
+    /// The event's text, at most 1,024 bytes. The pod is not named: its siblings have the same text. Words of its author are in it only as
+    /// names that Kubernetes takes for a container, a claim or an annotation, since the reader of an event did not write the pod.
     pub text: String,
 }
 
-/// What there is to tell the owner of a pod, a note for each reason; nothing, at no cost, where nothing was left out.
+/// The events for the owner of a pod, one for each reason; none where nothing was skipped, at no cost.
 ///
-/// It is what the warnings tell the creator of a bare pod, and every cache that is not in place but for those that the
-/// user named to be left out. Of pods that are left alone nobody is told: there is nothing to do.
+/// They say what the warnings say to the creator of a bare pod, and name every cache that is not in place but for those that
+/// the user asked to skip. Untouched pods have none: there is nothing to do.
 pub fn event_notes(outcome: &Outcome<'_>) -> Vec<EventNote> {
-    let left_out = outcome.skipped.iter().map(|skipped| skipped.reason);
-    let left_out = left_out.filter(|reason| *reason != Reason::SkippedByUser);
+    let skipped = outcome.skipped.iter().map(|skipped| skipped.reason);
+    let skipped = skipped.filter(|reason| *reason != Reason::SkippedByUser);
     let warned = outcome.warnings.iter().map(|warning| warning.reason);
-    let mut reasons: Vec<_> = left_out.chain(warned).collect();
+    let mut reasons: Vec<_> = skipped.chain(warned).collect();
     reasons.sort_unstable();
     reasons.dedup();
     reasons.into_iter().map(|reason| note(reason, outcome)).collect()
@@ -40,15 +40,15 @@ fn note(reason: Reason, outcome: &Outcome<'_>) -> EventNote {
     let skipped: Vec<_> = outcome.skipped.iter().filter(|skipped| skipped.reason == reason).collect();
     let mut warnings = outcome.warnings.iter().filter(|warning| warning.reason == reason).peekable();
     let is_warning = warnings.peek().is_some();
-    // What is said of a cache says more than a warning about the same.
+    // The line about a cache says more than a warning about the same.
     let said = skipped.iter().filter_map(|skipped| Warning::cache_skipped(skipped));
     let said: BTreeSet<_> = said.map(|warning| warning.text).collect();
     let code = format!(" [{reason}]");
     let beside = warnings.filter(|warning| !said.contains(&warning.text));
     let beside = beside.map(|warning| warning.impartial.clone());
-    let places: Vec<_> = skipped.iter().map(|skipped| place(skipped)).chain(beside).collect();
+    let locations: Vec<_> = skipped.iter().map(|skipped| location(skipped)).chain(beside).collect();
     let end = format!(": {}{code}. {}", reason.sentence(), reason.fix());
-    let mut text = places.join("; ");
+    let mut text = locations.join("; ");
     if text.len() + end.len() > MOST_BYTES {
         let mut room = MOST_BYTES - end.len() - '…'.len_utf8();
         while !text.is_char_boundary(room) {
@@ -60,7 +60,7 @@ fn note(reason: Reason, outcome: &Outcome<'_>) -> EventNote {
     EventNote { reason, is_warning, text: text + &end }
 }
 
-fn place(skipped: &Skipped<'_>) -> String {
+fn location(skipped: &Skipped<'_>) -> String {
     let claim = skipped.claim.as_ref().filter(|_| skipped.reason.concerns_claim());
     let claim = claim.map(|claim| format!(" (claim {claim})")).unwrap_or_default();
     format!("container {} without {}{claim}", name_or(skipped.container, "…"), skipped.cache)
@@ -76,7 +76,7 @@ mod tests {
     use super::super::settings::Settings;
     use super::{EventNote, MOST_BYTES, event_notes};
 
-    fn told(annotations: &Value, containers: &Value, claims: &[&str]) -> Vec<EventNote> {
+    fn notes(annotations: &Value, containers: &Value, claims: &[&str]) -> Vec<EventNote> {
         let pod = json!({"metadata": {"annotations": annotations}, "spec": {"containers": containers}}).to_string();
         let pod: Pod<'_> = serde_json::from_str(&pod).unwrap();
         let settings = Settings::default();
@@ -91,8 +91,8 @@ mod tests {
     const BOTH: [&str; 2] = ["model-cache", "compilation-cache"];
 
     #[test]
-    fn a_reason_is_told_once_with_every_place_and_what_to_do() {
-        let [note] = told(&json!({}), &json!([worker("main")]), &[]).try_into().unwrap();
+    fn a_reason_is_one_event_with_every_container_and_a_fix() {
+        let [note] = notes(&json!({}), &json!([worker("main")]), &[]).try_into().unwrap();
         assert!(note.is_warning);
         let text = "container main without model (claim model-cache); container main without compile (claim \
                     compilation-cache): the claim is not in the pod's namespace [claim-not-found]. Create the claim \
@@ -101,31 +101,31 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_arranged_explains_and_what_the_user_asked_for_is_not_told() {
+    fn a_cache_of_the_user_explains_and_a_skipped_one_has_no_event() {
         let mut own = worker("main");
         own["env"] = json!([{"name": "HF_HOME", "value": "/own"}, {"name": "HF_HUB_CACHE", "value": "/own"}]);
         let codes = |event_notes: Vec<EventNote>| {
             event_notes.iter().map(|note| (note.reason.code(), note.is_warning)).collect::<Vec<_>>()
         };
-        assert_eq!(codes(told(&json!({}), &json!([own]), &BOTH)), [("env-set-by-user", false)]);
+        assert_eq!(codes(notes(&json!({}), &json!([own]), &BOTH)), [("env-set-by-user", false)]);
         let skip = json!({"dynamo-cache.io/skip": "model,compile"});
-        assert_eq!(codes(told(&skip, &json!([worker("main")]), &[])), []);
+        assert_eq!(codes(notes(&skip, &json!([worker("main")]), &[])), []);
         let misspelt = json!({"dynamo-cache.io/model-clam": "x"});
-        let [note] = told(&misspelt, &json!([worker("main")]), &BOTH).try_into().unwrap();
+        let [note] = notes(&misspelt, &json!([worker("main")]), &BOTH).try_into().unwrap();
         assert!(note.is_warning);
         let text = "dynamo-cache.io/model-clam is unknown; model-claim?: no setting has this name [annotation-unknown]";
         assert!(note.text.starts_with(text), "{}", note.text);
     }
 
     #[test]
-    fn nothing_is_told_where_nothing_was_left_out_or_a_pod_is_left_alone() {
-        assert_eq!(told(&json!({}), &json!([worker("main")]), &BOTH), []);
-        assert_eq!(told(&json!({"dynamo-cache.io/inject": "false"}), &json!([worker("main")]), &[]), []);
-        assert_eq!(told(&json!({"nvidia.com/restore-from": "x"}), &json!([worker("main")]), &[]), []);
+    fn a_pod_with_all_caches_and_an_untouched_pod_have_no_event() {
+        assert_eq!(notes(&json!({}), &json!([worker("main")]), &BOTH), []);
+        assert_eq!(notes(&json!({"dynamo-cache.io/inject": "false"}), &json!([worker("main")]), &[]), []);
+        assert_eq!(notes(&json!({"nvidia.com/restore-from": "x"}), &json!([worker("main")]), &[]), []);
     }
 
     #[test]
-    fn no_words_of_a_pods_author_are_in_a_text_but_names() {
+    fn a_text_has_no_words_of_the_pods_author_but_names() {
         const WORDS: &str = "Call +1 555 evil";
         let annotations = json!({
             "dynamo-cache.io/containers": format!("main,{WORDS},gone"),
@@ -139,7 +139,7 @@ mod tests {
         let mut asks = worker(WORDS);
         asks["env"] = json!([{"name": "VLLM_LOAD_FORMAT", "value": WORDS}]);
         for containers in [json!([worker("main"), asks]), json!([worker(WORDS)])] {
-            let event_notes = told(&annotations, &containers, &[]);
+            let event_notes = notes(&annotations, &containers, &[]);
             assert!(event_notes.len() >= 4, "{event_notes:#?}");
             for note in &event_notes {
                 assert!(!note.text.contains("evil") && !note.text.contains("Call"), "{}", note.text);
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_text_fits_and_keeps_its_end() {
         let many: Vec<_> = (0..40).map(|number| worker(&format!("worker-{number}"))).collect();
-        let [note] = told(&json!({}), &json!(many), &[]).try_into().unwrap();
+        let [note] = notes(&json!({}), &json!(many), &[]).try_into().unwrap();
         assert!(note.text.len() <= MOST_BYTES && note.text.len() > MOST_BYTES - 8, "{}", note.text.len());
         assert!(note.text.contains("…: the claim is not") && note.text.ends_with("then restart the pods."));
     }

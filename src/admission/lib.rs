@@ -1,7 +1,6 @@
 //! What happens to a pod: the pure core, which is handed everything and asks for nothing.
 //!
-//! A shell reads the pod, considers it, learns which claims the answer depends on, brings what it knows of them, and
-//! has it decided:
+//! A shell parses the pod, evaluates it, learns on which claims the answer depends, looks them up, and asks for the decision:
 //!
 //! ```
 //! use dynamo_cache_admission::{Evaluation, claim::Claims, pod::Pod, settings::Settings};
@@ -48,7 +47,7 @@ use settings::Settings;
 use status::Status;
 use warning::Warning;
 
-/// A pod about which it is known whether we touch it, and by which settings, but not yet what its claims are.
+/// A pod that is classified and whose settings are known, before its claims are.
 #[derive(Debug)]
 pub struct Evaluation<'p> {
     pod: &'p Pod<'p>,
@@ -57,14 +56,14 @@ pub struct Evaluation<'p> {
     warnings: Vec<Warning>,
 }
 
-/// What was decided about a pod, and everything there is to tell of it.
+/// What was decided about a pod, and everything that a report of it needs.
 #[derive(Debug)]
 pub struct Outcome<'p> {
-    /// Why nothing was asked about its caches, where that is so.
+    /// Why the pod is untouched, where it is.
     pub untouched: Option<Reason>,
     /// Each selected container with the caches in place there, in the pod's order, init containers first.
     pub containers: Vec<(&'p str, Vec<Cache>)>,
-    /// What is not in place, and why.
+    /// The caches that are not in place, and why.
     pub skipped: Vec<Skipped<'p>>,
     /// What changes, as decided.
     pub changes: Vec<Change<'p>>,
@@ -75,7 +74,7 @@ pub struct Outcome<'p> {
 }
 
 impl<'p> Evaluation<'p> {
-    /// Finds out whether a pod is ours and which settings apply to it.
+    /// Classifies a pod and resolves its settings.
     ///
     /// `defaults` are the settings without any annotation, `namespace` the annotations of the pod's namespace.
     pub fn new(pod: &'p Pod<'p>, defaults: &'p Settings, namespace: &'p [(String, String)]) -> Self {
@@ -91,7 +90,7 @@ impl<'p> Evaluation<'p> {
         Evaluation { pod, settings, classification, warnings }
     }
 
-    /// What the pod is to us, and by which rules.
+    /// Whether the pod is a component, and by which evidence.
     pub fn classification(&self) -> &Classification<'p> {
         &self.classification
     }

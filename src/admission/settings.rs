@@ -32,7 +32,7 @@ pub struct Settings {
     pub single_node_claim: Policy,
     /// The group to set on pods that have none.
     pub fs_group: Option<i64>,
-    /// The caches that the user left out.
+    /// The caches that the user asks to skip.
     pub skip: Skip,
 }
 
@@ -100,13 +100,13 @@ pub struct Key {
 /// What happens where a claim is doubtful.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// Use it all the same.
+    /// Use it anyway.
     Inject,
-    /// Leave the cache out.
+    /// Skip the cache.
     Skip,
 }
 
-/// Caches to leave out.
+/// Caches to skip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Skip {
     /// The model cache.
@@ -180,7 +180,7 @@ impl LoadFormat {
     }
 }
 
-/// Of more annotations than this, those that are not known are no longer told one by one.
+/// Most warnings about annotations that no setting has; further ones are not looked up.
 const MOST_LOOKED_UP: usize = 32;
 
 /// What applies to a pod in a namespace, and the warnings about annotations of ours on either.

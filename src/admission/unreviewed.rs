@@ -1,14 +1,14 @@
-//! Whether a pod should have a status of ours and has none: the one question of guard, count, `check` and `status`.
+//! Whether a pod should have a status annotation and has none: the question of the guard, the pod count, `check` and `status`.
 
 use super::annotation::STATUS;
 use super::component::{self, Classification};
 use super::pod::Pod;
 use super::status;
 
-/// Whether the webhook leaves a status on such a pod, and there is none on this one: it was not asked, or did not answer.
+/// Whether the webhook records a status on such a pod and this one has none: the webhook was not called, or did not answer.
 ///
-/// Metadata alone is enough for components that their labels tell, as the guard knows them; those of which only a
-/// command line tells are known by a whole pod. Whether the pod still runs is not asked.
+/// Metadata alone is enough for components with a label, as the guard sees them; a component that only its command line shows
+/// needs the whole pod. Whether the pod still runs does not matter.
 pub fn is_unreviewed(pod: &Pod<'_>) -> bool {
     let leaves_a_status = match component::classify(pod).0 {
         Classification::Component(..) => true,
@@ -29,12 +29,12 @@ mod tests {
     }
 
     #[test]
-    fn metadata_tells_who_was_missed() {
+    fn metadata_shows_which_labelled_pods_are_unreviewed() {
         let component = r#""labels":{"nvidia.com/dynamo-component-type":"worker"}"#;
         let with = |annotations: &str| of_metadata(&format!(r#"{component},"annotations":{{{annotations}}}"#));
         assert!(of_metadata(component), "a component without annotations");
         assert!(with(r#""dynamo-cache.io/inject":"true""#), "one that asks for it");
-        assert!(!with(r#""dynamo-cache.io/status":"{}""#), "one that was seen");
+        assert!(!with(r#""dynamo-cache.io/status":"{}""#), "one that was reviewed");
         assert!(!with(r#""dynamo-cache.io/inject":" false ""#), "one that opted out");
         assert!(!with(r#""kubernetes.io/config.mirror":"hash""#), "a static pod's mirror");
         assert!(with(r#""nvidia.com/restore-from":"x""#), "one of Dynamo Snapshot, which gets a status too");
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_pod_tells_more_than_its_labels() {
+    fn a_whole_pod_shows_more_than_its_labels() {
         let json = r#"{"spec":{"containers":[{"name":"main","command":["python3","-m","dynamo.vllm"]}]}}"#;
         let pod: Pod<'_> = serde_json::from_str(json).unwrap();
         assert!(is_unreviewed(&pod));

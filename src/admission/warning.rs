@@ -1,4 +1,4 @@
-//! What the user should act on, as the API server shows it to the client that created the pod.
+//! Warnings, which the API server passes on to the client that created the pod.
 
 use super::annotation::PREFIX;
 use super::cache::Skipped;
@@ -58,7 +58,7 @@ impl Warning {
         if reason == Reason::LoadFormatRemoved {
             return removed(name, &value);
         }
-        let said = |value: &str| format!("{name}: {value} is not modelexpress or mx; left alone");
+        let said = |value: &str| format!("{name}: {value} is not modelexpress or mx; ignored");
         Self::quoting(reason, &said(&format!("{value:?}")), &said("its value"))
     }
 
@@ -68,7 +68,7 @@ impl Warning {
         Self::quoting(Reason::ContainerNotFound, &said(&cut(name, 48)), &said(name_or(name, "…")))
     }
 
-    /// A cache that was left out, for reasons on which the user should act; `none` for the others.
+    /// A cache that was skipped, for reasons on which the user should act; none for the others.
     pub fn cache_skipped(skipped: &Skipped<'_>) -> Option<Self> {
         let (cache, container) = (skipped.cache, skipped.container);
         let in_container = |what: &str| {
@@ -124,7 +124,7 @@ fn removed(name: &str, value: &str) -> Warning {
     Warning::new(Reason::LoadFormatRemoved, &format!("{name}: {value:?} was removed, modelexpress is used"))
 }
 
-/// A name as Kubernetes takes it for containers; anything else is another's words, perhaps a sentence, and not repeated.
+/// The name, where Kubernetes takes it for a container; anything else may be a sentence of somebody's, and is not repeated.
 pub fn name_or<'n>(name: &'n str, otherwise: &'n str) -> &'n str {
     if dns_name::is_label(name) { name } else { otherwise }
 }

@@ -13,10 +13,10 @@ use super::mount::{self, MountRequest};
 use super::volumes::Volumes;
 use super::{COMPILE_VOLUME, Cache, PlanContext};
 
-/// What the GPU part of a key is where nothing tells the GPU.
+/// The GPU part of a key where the pod does not name a GPU.
 const ANY_GPU: &str = "any";
 
-/// Brings the compile cache in place.
+/// Plans the compile cache.
 ///
 /// # Errors
 /// Why it is not; nothing was added then.
@@ -68,7 +68,7 @@ pub(super) fn plan<'p>(
     Ok(())
 }
 
-/// Whether ranks of the engine run on several nodes, as far as the pod tells.
+/// Whether ranks of the engine run on several nodes, as far as the pod shows.
 fn spans_nodes(pod: &Pod<'_>, planned: &ContainerPlan<'_, '_>, engine: Engine) -> bool {
     planned.selected.command_line.spans_nodes
         || pod.label("leaderworkerset.sigs.k8s.io/name").is_some()
@@ -193,7 +193,7 @@ fn short_hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     format!("{first:012x}")
 }
 
-/// The GPU that the container will run on, as far as the pod tells.
+/// The GPU that the container will run on, as far as the pod shows.
 fn gpu_key(pod: &Pod<'_>, container: &Container<'_>) -> String {
     let Some(product) = gpu_product(pod) else { return ANY_GPU.to_owned() };
     let slice = mig_slice(container).map(|profile| format!("-MIG-{profile}")).unwrap_or_default();

@@ -42,7 +42,7 @@ pub(super) enum Directory {
     Unset,
     /// Here.
     At(Path<'static>),
-    /// Nobody can tell from the pod.
+    /// The pod does not show where.
     NotLiteral,
 }
 
@@ -93,7 +93,7 @@ impl<'p, 'c> ContainerPlan<'p, 'c> {
         }
     }
 
-    /// Where a variable points, where that can be told.
+    /// Where a variable points, where its value is literal.
     pub(super) fn literal_directory(&self, name: &str) -> Option<Path<'static>> {
         match self.directory(name) {
             Directory::At(path) => Some(path),

@@ -1,7 +1,7 @@
-//! What an earlier pass has put in place, perhaps that of another dynamo-cache with other settings.
+//! Caches that an earlier pass put in place, perhaps that of another dynamo-cache with other settings.
 //!
-//! A status that a pod brings along is believed only where the pod itself shows the same: a variable of the cache that lies on the whole
-//! mount of a claim. So it says nothing that is not so, and gets a pod nothing.
+//! A status that a pod brings along counts only where the pod itself shows the same: a variable of the cache that points into a whole
+//! mount of a claim. So a forged status gains nothing.
 
 use super::super::component::DetectedEngine;
 use super::super::engine::{CacheVariable, Engine};

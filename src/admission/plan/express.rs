@@ -1,4 +1,4 @@
-//! The address of Model Express, and the place it streams to: the contract's section 6.
+//! The address of Model Express, and the folder it streams to: the contract's section 6.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ const URL: &str = "MODEL_EXPRESS_URL";
 const ADDRESS: &str = "MX_SERVER_ADDRESS";
 const NO_SHARED_STORAGE: &str = "MODEL_EXPRESS_NO_SHARED_STORAGE";
 
-/// Brings the address in place, in both of its variables.
+/// Plans the address, in both of its variables.
 ///
 /// # Errors
 /// Why it is not.
@@ -42,7 +42,7 @@ pub(super) fn is_in_place(planned: &ContainerPlan<'_, '_>) -> bool {
     [URL, ADDRESS].iter().all(|name| matches!(planned.variable(name), Some(Value::Literal(text)) if !text.is_empty()))
 }
 
-/// Where the server's disk is not shared, mounts the hub where the client streams to, and tells the client so.
+/// Where the server's disk is not shared, mounts the hub where the client streams to, and sets the client's variable.
 ///
 /// # Errors
 /// Why not; then neither the mount nor the variable was added, for one without the other is worse than none.

@@ -18,7 +18,7 @@ struct Placement {
     hub: Option<Path<'static>>,
 }
 
-/// Brings the model cache in place.
+/// Plans the model cache.
 ///
 /// # Errors
 /// Why it is not; nothing was added then.

@@ -10,7 +10,7 @@ use super::container::{ContainerPlan, Mounted};
 use super::volumes::Volumes;
 use super::{Cache, PlanContext};
 
-/// A mount that we would like to add.
+/// A mount of a claim's volume, before it is known to be possible.
 pub(super) struct MountRequest<'w> {
     pub cache: Cache,
     /// The name that the volume gets where the pod has none of the claim.
@@ -18,7 +18,7 @@ pub(super) struct MountRequest<'w> {
     pub claim: &'w str,
     pub path: Path<'static>,
     pub read_only: bool,
-    /// What the cache itself has against the path.
+    /// Why the cache must not be at this path, if so.
     pub objection: Option<Reason>,
 }
 
@@ -28,12 +28,12 @@ impl PlanContext<'_> {
         self.claims.get(name).copied()
     }
 
-    /// Whether a claim can only be read, whoever mounts it.
+    /// Whether a claim can only be read, whatever a mount says.
     pub(super) fn only_reads(&self, name: &str) -> bool {
         self.claim(name).is_some_and(|claim| claim.access == Access::ReadOnlyMany)
     }
 
-    /// Why a volume of the claim would keep the pod from starting, if so.
+    /// Refuses a claim whose volume would keep the pod from starting.
     fn refuses(&self, name: &str) -> Result<(), Reason> {
         let Some(claim) = self.claim(name) else {
             return match self.settings.missing_claim {

@@ -1,4 +1,4 @@
-//! Where the settings of a pod come from, for whoever asks why; no review does.
+//! Where the settings of a pod come from, for `explain`; no review asks for it.
 
 use super::super::annotation::PREFIX;
 use super::super::pod::Strings;

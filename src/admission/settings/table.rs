@@ -173,7 +173,7 @@ pub const ALL: &[Setting] = &[
         default: "",
         meaning: "load weights through Model Express; unset or none: the engine's own way",
         apply: |settings, text| {
-            let (format, told) = match text {
+            let (format, result) = match text {
                 "none" => (None, Ok(())),
                 _ => match LoadFormat::read(text) {
                     Ok(format) => (Some(format), Ok(())),
@@ -182,7 +182,7 @@ pub const ALL: &[Setting] = &[
                 },
             };
             settings.express.load_format = format;
-            told
+            result
         },
     },
     Setting {
