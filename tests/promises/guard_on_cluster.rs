@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use dynamo_cache::admission::missed::is_missed;
+use dynamo_cache::admission::unreviewed::is_unreviewed;
 use dynamo_cache::yaml;
 use serde_json::{Value, json};
 
@@ -139,7 +139,7 @@ fn is_labelled(pod: &Value) -> bool {
 /// Whether the gauge counts a pod: it sees metadata alone.
 fn counts(pod: &Value) -> bool {
     let metadata = json!({"metadata": pod["metadata"]}).to_string();
-    is_missed(&serde_json::from_str(&metadata).unwrap())
+    is_unreviewed(&serde_json::from_str(&metadata).unwrap())
 }
 
 #[test]

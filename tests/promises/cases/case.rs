@@ -60,7 +60,7 @@ impl Case {
             let modes = claim["spec"]["accessModes"].as_array().unwrap();
             let deleted = !claim["metadata"]["deletionTimestamp"].is_null();
             let (phase, volume_mode) = (claim["status"]["phase"].as_str(), claim["spec"]["volumeMode"].as_str());
-            let facts = Claim::of(deleted, phase, volume_mode, modes.iter().map(|mode| mode.as_str().unwrap()));
+            let facts = Claim::new(deleted, phase, volume_mode, modes.iter().map(|mode| mode.as_str().unwrap()));
             // A case with a time of creation has one that is long ago.
             let is_old = claim["metadata"]["creationTimestamp"].is_string();
             let class = claim["spec"]["storageClassName"].as_str().filter(|_| phase == Some("Pending") && is_old);
@@ -128,7 +128,7 @@ impl Case {
     /// Holds an answer against the expectations.
     pub(super) fn agrees(&self, after: &Value, told: &Value) -> Result<(), String> {
         self.agrees_on_the_pod(after)?;
-        same("told.yaml", &document(&self.folder.join("told.yaml")).unwrap_or_default(), told)
+        same("report.yaml", &document(&self.folder.join("report.yaml")).unwrap_or_default(), told)
     }
 
     /// Holds a pod against the one expected.
@@ -141,7 +141,7 @@ impl Case {
 
     /// The reason codes that the case expects to be told.
     pub(super) fn reasons(&self) -> Vec<String> {
-        let told = document(&self.folder.join("told.yaml")).unwrap_or_default();
+        let told = document(&self.folder.join("report.yaml")).unwrap_or_default();
         let reasons = told["reasons"].as_array().into_iter().flatten();
         reasons.map(|reason| reason.as_str().unwrap().to_owned()).collect()
     }
@@ -159,7 +159,7 @@ impl Case {
         if self.agrees_on_the_pod(after).is_err() {
             fs::write(self.folder.join("expected.yaml"), text).unwrap();
         }
-        fs::write(self.folder.join("told.yaml"), yaml::write(told)).unwrap();
+        fs::write(self.folder.join("report.yaml"), yaml::write(told)).unwrap();
     }
 }
 

@@ -140,7 +140,8 @@ fn annotations_of(config: &Value) -> Option<Map<String, Value>> {
     let text = |value: &Value| json!(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     let mut add = |key: &str, value: &Value| {
         let setting = settings::ALL.iter().find(|setting| setting.key == Some(key))?;
-        annotations.insert(format!("{}{}", settings::PREFIX, setting.annotation?), text(value));
+        annotations
+            .insert(format!("{}{}", dynamo_cache::admission::annotation::PREFIX, setting.annotation?), text(value));
         Some(())
     };
     for (name, value) in config.as_object().into_iter().flatten() {

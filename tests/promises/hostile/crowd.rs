@@ -83,7 +83,7 @@ impl<S: Read + Write> Stream for S {}
 /// Does each harm so many times, from several threads: first all connections are made, then all of it is said, and every
 /// connection is kept until the last has said it. Returns how many of them were made.
 fn crowd(webhook: &Webhook, harms: &[Harm], times: usize) -> usize {
-    open_files::raise(20_000);
+    file_limit::raise(20_000);
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(webhook.ca().as_bytes()).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
@@ -321,7 +321,7 @@ pub(crate) fn silent(address: SocketAddr, connections: usize) -> Vec<TcpStream> 
 
 /// The same, from an address of the client.
 pub(crate) fn silent_from(client: Ipv4Addr, address: SocketAddr, connections: usize) -> Vec<TcpStream> {
-    open_files::raise(20_000);
+    file_limit::raise(20_000);
     let connect = |_| {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((client, 0)).into()).unwrap();
