@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::cache::{Cache, Skipped};
 use super::claim::Claims;
-use super::component::{ContainerIndex, SelectedContainer};
+use super::component::{ContainerIndex, DetectedEngine, SelectedContainer};
 use super::path::Path;
 use super::pod::Pod;
 use super::reason::Reason;
@@ -132,11 +132,15 @@ pub fn plan<'p>(
                 Ok(()) => in_place.push(cache),
                 Err(reason) => plan.skip(name, cache, reason, claim),
             };
-        // What another dynamo-cache has put there is in place, whatever ours would have done.
+        // What another dynamo-cache has put there is in place, whatever ours would have done, unless the user asks to skip it.
         let or_earlier =
             |volumes: &Volumes<'_>, planned: &ContainerPlan<'_, '_>, cache: Cache, result: Result<(), Reason>| {
+                let is_skipped = match cache {
+                    Cache::Compile => settings.skip.compile || selected.engine == DetectedEngine::None,
+                    _ => settings.skip.model,
+                };
                 result.or_else(|reason| {
-                    let stands = reason != Reason::SkippedByUser && earlier.holds(&context, volumes, planned, cache);
+                    let stands = !is_skipped && earlier.holds(&context, volumes, planned, cache);
                     if stands { Ok(()) } else { Err(reason) }
                 })
             };
