@@ -31,7 +31,7 @@ pub(super) fn plan<'p>(
         return Err(Reason::SkippedByUser);
     }
     let settings = &context.settings.model;
-    let Placement { mount_at, home, hub } = index(context, volumes, planned)?;
+    let Placement { mount_at, home, hub } = placement(context, volumes, planned)?;
     if let Some(path) = mount_at {
         let request = MountRequest {
             cache: Cache::Model,
@@ -75,7 +75,7 @@ fn loras_are_enabled(planned: &ContainerPlan<'_, '_>) -> bool {
 }
 
 /// The table: which variables the container has, and what covers the hub that they name.
-fn index(
+fn placement(
     context: &PlanContext<'_>,
     volumes: &Volumes<'_>,
     planned: &ContainerPlan<'_, '_>,
@@ -103,7 +103,7 @@ fn index(
             let mount_at = uncovered(context, volumes, planned, &hub, mount_at)?;
             Ok(Placement { mount_at, home: None, hub: Some(hub) })
         }
-        (Directory::Unset, Directory::Unset) => place_freely(context, volumes, planned),
+        (Directory::Unset, Directory::Unset) => placement_without_variables(context, volumes, planned),
     }
 }
 
@@ -128,7 +128,7 @@ fn uncovered(
 }
 
 /// The same where no variable says where the cache is.
-fn place_freely(
+fn placement_without_variables(
     context: &PlanContext<'_>,
     volumes: &Volumes<'_>,
     planned: &ContainerPlan<'_, '_>,
