@@ -1,0 +1,9 @@
+//! Promises about certificates, each held against a real API server.
+
+mod adoption;
+mod from_files;
+pub(crate) mod client_certificates;
+mod closed_loop;
+mod recovery;
+mod ca_secret;
+mod upgrade;

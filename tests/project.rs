@@ -1,0 +1,9 @@
+//! Promises about the repository: its sources, documents and scripts.
+
+mod alerts;
+mod architecture;
+pub(crate) mod documents;
+mod release;
+mod run;
+mod security;
+mod tables;
