@@ -18,7 +18,7 @@ mod install;
 mod malformed_objects;
 mod network_policy;
 mod pods;
-mod preview_and_status;
+mod preview;
 mod prometheus;
 mod rights;
 mod tenant;

@@ -12,7 +12,7 @@ use crate::harness::control_plane::namespace::Namespace;
 use crate::harness::control_plane::shared;
 use crate::harness::webhook::{Webhook, worker};
 use crate::server::hostile::MEMORY_LIMIT;
-use crate::server::hostile::crowd::{self, LIMIT};
+use crate::server::hostile::connections::{self as crowd, LIMIT};
 
 /// How long it lasts.
 const LONG: Duration = Duration::from_secs(60);

@@ -6,7 +6,7 @@ use crate::harness::control_plane::namespace::Namespace;
 use crate::harness::control_plane::{ControlPlane, shared, webhook};
 use crate::harness::pods::{status, worker};
 use crate::harness::wait_for;
-use crate::server::hostile::crowd::{LIMIT, silent};
+use crate::server::hostile::connections::{LIMIT, silent};
 
 /// The policy of the entry for pods; `Ignore` again when this ends.
 struct Policy(&'static ControlPlane);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::harness::webhook::{Webhook, worker};
 
 mod body;
-pub(crate) mod crowd;
+pub(crate) mod connections;
 mod framing;
 mod handshake;
 mod probes;
