@@ -1,7 +1,10 @@
 //! Promises about the command line: they need the program, and no cluster.
 
+mod cases;
 mod config;
-pub(crate) mod download;
+mod download;
 mod explain;
 mod help;
 mod inject;
+mod serve;
+mod try_it;

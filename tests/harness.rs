@@ -6,8 +6,13 @@ pub(crate) mod case;
 pub(crate) mod certificates;
 pub(crate) mod cgroup;
 pub(crate) mod control_plane;
+pub(crate) mod document_commands;
+pub(crate) mod download_job;
+pub(crate) mod hostile_connections;
+pub(crate) mod markdown;
 pub(crate) mod pods;
 pub(crate) mod program;
+pub(crate) mod prometheus;
 pub(crate) mod webhook;
 
 /// The checkout.

@@ -2,7 +2,7 @@
 
 mod alerts;
 mod architecture;
-pub(crate) mod documents;
+mod documents;
 mod release;
 mod run;
 mod security;

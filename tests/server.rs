@@ -1,9 +1,11 @@
 //! Promises about the running webhook: they need the program, and no cluster.
 
+mod cases;
 mod certificate_reload;
-pub(crate) mod hostile;
+mod certificates;
+mod hostile;
 mod log;
-pub(crate) mod protocol;
+mod protocol;
 mod settings_reload;
 mod shutdown;
 mod timeouts;

@@ -9,12 +9,8 @@ use dynamo_cache::yaml;
 use serde_json::{Value, json};
 
 use crate::harness::ROOT;
+use crate::harness::download_job::{COMMIT, MODEL, container, variable};
 use crate::harness::program::run;
-
-/// What is downloaded.
-pub(crate) const MODEL: &str = "Qwen/Qwen3-0.6B";
-/// A commit of it.
-pub(crate) const COMMIT: &str = "c1899de289a04d12100db370d81485cdf75e47ca";
 
 fn documents(text: &str) -> Vec<Value> {
     yaml::documents(text).unwrap().into_iter().map(|document| document.value).collect()
@@ -26,19 +22,9 @@ fn printed(arguments: &[&str]) -> Vec<Value> {
     documents(&said.output)
 }
 
-fn container(job: &Value) -> &Value {
-    &job["spec"]["template"]["spec"]["containers"][0]
-}
-
 /// The container that installs the client.
 fn installer(job: &Value) -> &Value {
     &job["spec"]["template"]["spec"]["initContainers"][0]
-}
-
-/// A variable of its container.
-pub(crate) fn variable<'j>(job: &'j Value, name: &str) -> &'j Value {
-    let variables = container(job)["env"].as_array().unwrap();
-    variables.iter().find(|variable| variable["name"] == name).unwrap_or(&Value::Null)
 }
 
 #[test]

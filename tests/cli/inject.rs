@@ -3,8 +3,9 @@
 use std::process::{Command, Stdio};
 
 use dynamo_cache::yaml;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::harness::pods::worker;
 use crate::harness::program::{Run, file, run};
 
 const WORKLOADS: &str = include_str!("workloads.yaml");
@@ -309,4 +310,17 @@ fn a_reader_that_goes_away_is_no_error() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
+fn a_file_that_nests_too_deep_is_refused_with_its_place() {
+    let deep = (0..150).fold(json!({}), |inner, _| json!({"f:a": inner}));
+    let mut pod = worker("worker");
+    pod["metadata"]["managedFields"] = json!([{"fieldsV1": deep}]);
+    for (name, text) in [("deep.json", pod.to_string()), ("deep.yaml", format!("# YAML\n{pod}"))] {
+        let path = file(name, &text);
+        let said = run(&["inject", "-f", &path], "");
+        assert_eq!((said.code, said.output.as_str()), (Some(1), ""), "{name}");
+        assert!(said.errors.starts_with(&format!("{path}:")) && said.errors.contains("nest"), "{}", said.errors);
+    }
 }

@@ -10,9 +10,8 @@ use serde_json::{Value, json};
 use crate::harness::certificates;
 use crate::harness::control_plane::namespace::Namespace;
 use crate::harness::control_plane::shared;
+use crate::harness::hostile_connections::{LIMIT, MEMORY_LIMIT, everything, silent, silent_from};
 use crate::harness::webhook::{Webhook, worker};
-use crate::server::hostile::MEMORY_LIMIT;
-use crate::server::hostile::connections::{self as crowd, LIMIT};
 
 /// How long it lasts.
 const LONG: Duration = Duration::from_secs(60);
@@ -79,7 +78,7 @@ fn a_minute_of_everything_at_once_loses_no_honest_review_and_no_probe() {
     let (pair, kubeconfig) = (certificates::elliptic("attack"), plane.kubeconfig());
     let files = ["--kubeconfig", &kubeconfig, "--cert-file", &pair.certificate, "--key-file", &pair.key];
     let webhook = Webhook::within(MEMORY_LIMIT << 20, &files, || pair.ca.clone());
-    crate::cluster::failures::wait_for_page(&webhook, "[+]claims: ok");
+    super::failures::wait_for_page(&webhook, "[+]claims: ok");
     let review = |namespace: &str| {
         let mut review: Value = serde_json::from_slice(&worker("x")).unwrap();
         review["request"]["namespace"] = json!(namespace);
@@ -122,14 +121,14 @@ fn a_minute_of_everything_at_once_loses_no_honest_review_and_no_probe() {
         // Heads, bodies, hellos and answers without an end; the connections of each round are kept until it is over.
         scope.spawn(|| {
             while minute.lasts() {
-                crowd::everything(&webhook, 100);
+                everything(&webhook, 100);
             }
         });
         // Silent connections, on both ports; those of probes come from a pod, whose address is not that of the kubelet's node.
         scope.spawn(|| {
             while minute.lasts() {
-                drop(crowd::silent(webhook.address, 2 * LIMIT));
-                drop(crowd::silent_from(POD, webhook.admin, 256));
+                drop(silent(webhook.address, 2 * LIMIT));
+                drop(silent_from(POD, webhook.admin, 256));
             }
         });
         scope.spawn(|| flood(&webhook, &minute, &forgeries));

@@ -2,7 +2,7 @@
 
 mod adoption;
 mod from_files;
-pub(crate) mod client_certificates;
+mod client_certificates;
 mod closed_loop;
 mod recovery;
 mod ca_secret;

@@ -4,9 +4,9 @@ use serde_json::json;
 
 use crate::harness::control_plane::namespace::Namespace;
 use crate::harness::control_plane::{ControlPlane, shared, webhook};
+use crate::harness::hostile_connections::{LIMIT, silent};
 use crate::harness::pods::{status, worker};
 use crate::harness::wait_for;
-use crate::server::hostile::connections::{LIMIT, silent};
 
 /// The policy of the entry for pods; `Ignore` again when this ends.
 struct Policy(&'static ControlPlane);

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use crate::harness::control_plane::ControlPlane;
 use crate::harness::control_plane::replicas::{Installation, turn};
+use crate::harness::document_commands::elsewhere;
+use crate::harness::markdown::{blocks, pages};
 use crate::harness::{ROOT, wait_for};
-use crate::project::documents::{blocks, elsewhere, pages};
 
 /// A word that stands for one of the reader's own, and what stands in its place here.
 const STANDS_FOR: [(&str, &str); 1] =

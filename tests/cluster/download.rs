@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::download::{COMMIT, MODEL, variable};
 use crate::harness::control_plane::namespace::Namespace;
 use crate::harness::control_plane::{shared, webhook};
+use crate::harness::download_job::{COMMIT, MODEL, variable};
 use crate::harness::wait_for;
 
 const JOB: &str = "download-qwen3-0-6b";

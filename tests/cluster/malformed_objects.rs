@@ -88,18 +88,6 @@ fn an_object_that_cannot_be_read_is_skipped_by_name_and_the_others_are_not() {
 }
 
 #[test]
-fn a_file_that_nests_too_deep_is_refused_with_its_place() {
-    let mut pod = worker("worker");
-    pod["metadata"]["managedFields"] = json!([{"fieldsV1": deep("f:a")}]);
-    for (name, text) in [("deep.json", pod.to_string()), ("deep.yaml", format!("# YAML\n{pod}"))] {
-        let path = file(name, &text);
-        let said = run(&["inject", "-f", &path], "");
-        assert_eq!((said.code, said.output.as_str()), (Some(1), ""), "{name}");
-        assert!(said.errors.starts_with(&format!("{path}:")) && said.errors.contains("nest"), "{}", said.errors);
-    }
-}
-
-#[test]
 fn no_word_of_a_tenant_commands_a_terminal() {
     let _webhook = webhook::running();
     let words = "x\u{202e}\u{1b}[2J\u{9b}31m\u{2066}\u{200f}\r\u{7}y";

@@ -1,26 +1,20 @@
 //! Promises about a real API server: the webhook runs as its own process, and what counts is the stored pod.
 
-use std::fs;
-
 use serde_json::{Value, json};
 
 use crate::harness::certificates;
 use crate::harness::control_plane::namespace::{Namespace, claim};
 use crate::harness::control_plane::second_webhook::{SecondWebhook, call_later};
 use crate::harness::control_plane::{shared, webhook};
-use crate::harness::pods::{assert_untouched, claims, container, environment, mounts, status, worker};
+use crate::harness::pods::{assert_untouched, claims, container, environment, example, mounts, status, worker};
 use crate::harness::program::file;
+use crate::harness::wait_for;
 use crate::harness::webhook::Webhook;
-use crate::harness::{ROOT, wait_for};
 
 const CACHES: [&str; 2] = ["model-cache", "compilation-cache"];
 const HUGGING_FACE: &str = "/home/dynamo/.cache/huggingface";
 const DECISION: &str = "pods.dynamo-cache.io/decision";
 const REASONS: &str = "pods.dynamo-cache.io/reasons";
-
-fn example(name: &str) -> String {
-    fs::read_to_string(format!("{ROOT}/manifests/examples/{name}")).unwrap()
-}
 
 fn annotated(name: &str, annotations: &Value) -> String {
     let mut pod = worker(name);

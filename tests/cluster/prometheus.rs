@@ -13,9 +13,9 @@ use crate::harness::control_plane::namespace::Namespace;
 use crate::harness::control_plane::replicas::{Installation, Replica, alone};
 use crate::harness::control_plane::webhook::free_ports;
 use crate::harness::pods::worker;
+use crate::harness::prometheus::lint_metrics;
 use crate::harness::webhook::{BOTH, call, post};
 use crate::harness::{ROOT, wait_for};
-use crate::server::protocol::lints;
 
 /// Where Prometheus listens; nothing else here does.
 const ADDRESS: &str = "127.0.0.9";
@@ -113,7 +113,7 @@ fn names_are_documented(replica: &Replica<'_>) {
     let mut rows: Vec<_> = rows.map(|(name, _)| name).filter(|name| !name.starts_with("DynamoCache")).collect();
     rows.sort_unstable();
     assert_eq!(rows, served, "docs/observability.md lists what is served");
-    lints(page);
+    lint_metrics(page);
 }
 
 /// Prometheus with a folder in the control plane's, scraping the webhook and the API server.

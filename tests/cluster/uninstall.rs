@@ -1,24 +1,9 @@
-//! The tool at a cluster: a plugin of kubectl, the way in, and the way out.
-
-use std::os::unix::fs::symlink;
+//! `dynamo-cache uninstall`.
 
 use serde_json::json;
 
-use crate::harness::control_plane::{ControlPlane, shared};
+use crate::harness::control_plane::ControlPlane;
 use crate::harness::pods::worker;
-use crate::harness::program::{file, run};
-
-#[test]
-fn kubectl_finds_the_program_as_its_plugin() {
-    let folder = shared().folder("plugin");
-    std::fs::create_dir(&folder).unwrap();
-    symlink(env!("CARGO_BIN_EXE_dynamo-cache"), folder.join("kubectl-dynamo_cache")).unwrap();
-    let path = format!("PATH={}:$PATH", folder.display());
-    let said = shared().bash(&format!("{path} kubectl dynamo-cache explain --help")).unwrap();
-    assert!(said.out.contains("Usage: kubectl dynamo-cache explain"), "{}", said.out);
-    let said = shared().bash(&format!("{path} kubectl dynamo-cache status -n kube-public")).unwrap();
-    assert_eq!(said.out, "There are no Dynamo components.\n");
-}
 
 #[test]
 fn uninstalling_takes_the_webhook_configuration_away_and_tells_the_rest() {
@@ -125,20 +110,4 @@ fn uninstalling_finds_a_guard_that_was_left_where_the_webhook_was_switched_off_b
         plane.bash(remove).unwrap();
         assert!(plane.dynamo_cache(&["uninstall"]).output.starts_with("Nothing to do: "));
     }
-}
-
-#[test]
-fn what_keeps_a_command_from_its_cluster_is_told_without_what_is_in_the_kubeconfig() {
-    let broken = file("broken-kubeconfig.yaml", "users:\n- token: a-secret\n - wrong: [\n");
-    let said = run(&["status", "--kubeconfig", &broken], "");
-    assert_eq!((said.code, said.errors.lines().count()), (Some(1), 1), "{}", said.errors);
-    assert!(said.errors.contains(&format!("failed to read the kubeconfig {broken}: ")), "{}", said.errors);
-    assert!(!said.errors.contains("a-secret"), "{}", said.errors);
-    let said = shared().dynamo_cache(&["status", "--context", "nowhere"]);
-    assert!(said.code == Some(1) && said.errors.ends_with(": it has no context nowhere\n"), "{}", said.errors);
-    let cluster = "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\ncontexts: [{name: c, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {}}]\ncurrent-context: c\n";
-    let nobody = file("nobody-kubeconfig.yaml", cluster);
-    let said = run(&["check", "--kubeconfig", &nobody], "");
-    assert_eq!(said.code, Some(1));
-    assert!(said.errors.starts_with("failed to ask the API server at http://127.0.0.1:1/: "), "{}", said.errors);
 }

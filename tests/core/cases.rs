@@ -1,31 +1,13 @@
-//! The case folders, each put through three doors with equal answers: the library, `inject`, and HTTPS.
-
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
+//! The case folders, through the library. `cli::cases`, `server::cases` and `cluster::cases` hold the other doors to the same.
 
 use dynamo_cache::admission::Consideration;
 use dynamo_cache::admission::claim::{Claim, Claims};
 use dynamo_cache::admission::reason::Reason;
 use dynamo_cache::admission::told;
-use dynamo_cache::yaml;
 use serde_json::{Value, json};
 
-use crate::harness::case::{self, Case};
+use crate::harness::case::{Case, every_case};
 use crate::harness::program;
-use crate::harness::webhook::Webhook;
-
-/// Runs every case, and fails with all that differ.
-fn every_case(answer: impl Fn(&Case) -> Result<(), String>) {
-    let cases = case::all();
-    assert!(cases.len() > 200, "only {} case folders under tests/cases", cases.len());
-    let mut differ = String::new();
-    for case in &cases {
-        if let Err(difference) = answer(case) {
-            writeln!(differ, "\n== {}\n{difference}", case.name).unwrap();
-        }
-    }
-    assert!(differ.is_empty(), "{differ}");
-}
 
 /// What the library says of a case: the pod afterwards, and what is told.
 fn by_the_library(case: &Case) -> (Value, Value) {
@@ -60,46 +42,4 @@ fn every_case_is_decided_as_it_says() {
         }
         case.agrees(&after, &told)
     });
-}
-
-#[test]
-fn every_case_is_the_same_through_inject() {
-    every_case(|case| {
-        let run = program::run(&[&["inject", "--output=json"][..], &strings(&case.options("--filename"))].concat(), "");
-        if run.code != Some(0) {
-            return Err(run.errors);
-        }
-        let documents = yaml::documents(&run.output).map_err(|error| error.to_string())?;
-        let after = &documents.first().ok_or("no document")?.value;
-        case.agrees_on_the_pod(after)?;
-        case.reasons().into_iter().try_for_each(|reason| {
-            let told = run.errors.contains(&format!("[{reason}]"));
-            if told { Ok(()) } else { Err(format!("nothing about {reason} in {:?}", run.errors)) }
-        })
-    });
-}
-
-#[test]
-fn every_case_is_the_same_over_https() {
-    let mut rooms: BTreeMap<Vec<String>, Vec<&Case>> = BTreeMap::new();
-    let cases = case::all();
-    for case in &cases {
-        rooms.entry(case.same_facts()).or_default().push(case);
-    }
-    let mut differ = String::new();
-    for cases in rooms.values() {
-        let webhook = Webhook::standalone("cases", &strings(&cases[0].facts()));
-        let mut caller = webhook.caller();
-        for case in cases {
-            let answer = caller.review(case.review().to_string().as_bytes());
-            if let Err(difference) = case.answered(&answer) {
-                writeln!(differ, "\n== {}\n{difference}", case.name).unwrap();
-            }
-        }
-    }
-    assert!(differ.is_empty(), "{differ}");
-}
-
-fn strings(options: &[String]) -> Vec<&str> {
-    options.iter().map(String::as_str).collect()
 }

@@ -1,5 +1,6 @@
-//! A case folder as the doors want it.
+//! The case folders below `tests/cases`: what each is created with, and what it expects.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -181,4 +182,22 @@ fn document(file: &Path) -> Option<Value> {
 
 fn parse(text: &str) -> Value {
     yaml::documents(text).unwrap().pop().unwrap().value
+}
+
+/// Runs every case, and fails with all that differ.
+pub(crate) fn every_case(answer: impl Fn(&Case) -> Result<(), String>) {
+    let cases = all();
+    assert!(cases.len() > 200, "only {} case folders under tests/cases", cases.len());
+    let mut differ = String::new();
+    for case in &cases {
+        if let Err(difference) = answer(case) {
+            writeln!(differ, "\n== {}\n{difference}", case.name).unwrap();
+        }
+    }
+    assert!(differ.is_empty(), "{differ}");
+}
+
+/// Options as the program takes them.
+pub(crate) fn strings(options: &[String]) -> Vec<&str> {
+    options.iter().map(String::as_str).collect()
 }

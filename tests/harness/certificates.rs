@@ -1,11 +1,11 @@
-//! What certificates and keys the server takes, and how it refuses the others.
+//! Certificates and keys for the tests, in files, and webhooks that serve them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_RSA_SHA256};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 
-use crate::harness::program::{file, kubeconfig, run};
-use crate::harness::webhook::{Webhook, worker};
+use super::program::{file, kubeconfig};
+use super::webhook::Webhook;
 
 /// Files of a pair, and the CA by which it is trusted.
 pub(crate) struct Pair {
@@ -33,16 +33,18 @@ pub(crate) fn elliptic(name: &str) -> Pair {
 /// What a CA says of itself.
 pub(crate) fn ca(name: &str) -> CertificateParams {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params
 }
 
-fn leaf() -> CertificateParams {
+/// A certificate for localhost, not signed yet.
+pub(crate) fn leaf() -> CertificateParams {
     CertificateParams::new(vec!["localhost".to_owned()]).unwrap()
 }
 
-fn pair(name: &str, key: &KeyPair, write: impl Fn(&KeyPair) -> String) -> Pair {
+/// A pair with this key, written to files; its CA is its own.
+pub(crate) fn pair(name: &str, key: &KeyPair, write: impl Fn(&KeyPair) -> String) -> Pair {
     let root = CertifiedIssuer::self_signed(ca("root"), KeyPair::generate().unwrap()).unwrap();
     let certificate = leaf().signed_by(key, &root).unwrap().pem();
     Pair {
@@ -52,27 +54,9 @@ fn pair(name: &str, key: &KeyPair, write: impl Fn(&KeyPair) -> String) -> Pair {
     }
 }
 
-fn pem(label: &str, der: &[u8]) -> String {
+/// DER in the armour of PEM.
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
-}
-
-fn answers(name: &str, pair: &Pair) {
-    let (webhook, _) = served(name, pair);
-    assert_eq!(webhook.caller().review(&worker("x")).status, 200);
-}
-
-#[test]
-fn an_rsa_key_in_pkcs1_is_served() {
-    let key = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
-    // What PKCS#8 wraps around a PKCS#1 key of 2,048 bits is 26 bytes long.
-    answers("rsa", &pair("rsa", &key, |key| pem("RSA PRIVATE KEY", &key.serialize_der()[26..])));
-    answers("rsa-pkcs8", &pair("rsa-pkcs8", &key, KeyPair::serialize_pem));
-}
-
-#[test]
-fn an_elliptic_key_in_sec1_is_served() {
-    let key = KeyPair::generate().unwrap();
-    answers("sec1", &pair("sec1", &key, elliptic_in_sec1));
 }
 
 /// A key of P-256 in SEC1, as openssl and cert-manager write it.
@@ -86,57 +70,12 @@ fn sec1(der: &[u8]) -> &[u8] {
     &der[start..]
 }
 
-#[test]
-fn a_chain_with_an_intermediate_is_served() {
-    let [root_key, intermediate_key] = [(); 2].map(|()| KeyPair::generate().unwrap());
-    let root = CertifiedIssuer::self_signed(ca("root"), root_key).unwrap();
-    let intermediate = CertifiedIssuer::signed_by(ca("intermediate"), intermediate_key, &root).unwrap();
+/// A CA of clients, and a certificate that it has signed, with its key, in PEM.
+pub(crate) fn client_certificate() -> [String; 3] {
+    let ca = CertifiedIssuer::self_signed(ca("clients"), KeyPair::generate().unwrap()).unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let key = KeyPair::generate().unwrap();
-    let certificate = leaf().signed_by(&key, &intermediate).unwrap().pem();
-    let chain = Pair {
-        certificate: file("chain.crt", &(certificate + &intermediate.pem())),
-        key: file("chain.key", &key.serialize_pem()),
-        ca: root.pem(),
-    };
-    answers("chain", &chain);
-}
-
-#[test]
-fn a_pair_that_cannot_be_served_is_refused_by_file_and_reason() {
-    let (one, other) = (elliptic("one"), elliptic("other"));
-    let missing = "/nowhere/tls.crt".to_owned();
-    let (empty, garbage) = (file("empty.pem", ""), file("garbage.key", "-----BEGIN PRIVATE KEY-----\n!\n"));
-    let encrypted =
-        file("encrypted.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
-    let kubeconfig = kubeconfig("refused");
-    // As after an environment variable, or a copy by hand.
-    let text = std::fs::read_to_string(&one.key).unwrap();
-    let one_line = file("one-line.key", &text.replace('\n', " "));
-    for (certificate, key, words) in [
-        (&one.certificate, &other.key, "does not belong to"),
-        (&empty, &one.key, "holds no certificate"),
-        (&one.certificate, &one.certificate, "failed to read a private key in PEM from"),
-        (&one.certificate, &garbage, "failed to read a private key in PEM from"),
-        (&one.certificate, &one_line, "it has no line -----END"),
-        (
-            &one.certificate,
-            &encrypted,
-            "is encrypted, and nobody is there to type a password; decrypt it: openssl pkey",
-        ),
-        (&missing, &one.key, "No such file"),
-    ] {
-        let arguments = ["serve", "--kubeconfig", &kubeconfig, "--cert-file", certificate, "--key-file", key];
-        let refused = run(&arguments, "");
-        assert_eq!(refused.code, Some(1), "{words}");
-        assert!(refused.errors.contains(words), "{words} is not in {}", refused.errors);
-        let wrong = if [&empty, &missing].contains(&certificate) { certificate } else { key };
-        assert!(refused.errors.contains(wrong.as_str()), "{wrong} is not in {}", refused.errors);
-        let secret: Vec<_> = text.lines().filter(|line| !line.starts_with("-----")).collect();
-        assert!(!secret.iter().any(|line| refused.errors.contains(&line[..16])), "{}", refused.errors);
-        assert!(
-            !refused.errors.contains(&format!("{:?}", &text.as_bytes()[30..40]).replace(['[', ']'], "")),
-            "{}",
-            refused.errors
-        );
-    }
+    [ca.pem(), params.signed_by(&key, &ca).unwrap().pem(), key.serialize_pem()]
 }

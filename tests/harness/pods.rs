@@ -1,8 +1,11 @@
 //! What a pod says, as the API server has stored it.
 
 use std::collections::BTreeMap;
+use std::fs;
 
 use serde_json::{Value, json};
+
+use super::ROOT;
 
 /// A vLLM worker made without the operator: nothing but its command line tells that it is one.
 pub(crate) fn worker(name: &str) -> Value {
@@ -59,4 +62,9 @@ pub(crate) fn assert_untouched(pod: &Value) {
     for ours in ["dynamo-cache-model", "dynamo-cache-compile", "HF_HOME", "dynamo-cache.io/status"] {
         assert!(!text.contains(ours), "{ours} is in {pod:#}");
     }
+}
+
+/// A manifest of `manifests/examples`.
+pub(crate) fn example(name: &str) -> String {
+    fs::read_to_string(format!("{ROOT}/manifests/examples/{name}")).unwrap()
 }

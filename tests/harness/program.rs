@@ -77,3 +77,11 @@ pub(crate) fn updates() -> bool {
 pub(crate) fn cases(usual: u32) -> u32 {
     std::env::var("PROPTEST_CASES").map_or(usual, |cases| cases.parse().expect("PROPTEST_CASES is a number"))
 }
+
+/// The row of a printed table that begins with these cells, as its cells.
+pub(crate) fn row(table: &str, begin: &[&str]) -> Vec<String> {
+    let rows = table.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect());
+    let mut rows = rows.filter(|row: &Vec<&str>| row.starts_with(begin));
+    let found = rows.next().unwrap_or_else(|| panic!("no row begins with {begin:?} in:\n{table}"));
+    found.into_iter().map(str::to_owned).collect()
+}

@@ -4,8 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::cluster::certificates::client_certificates::client;
-use crate::harness::certificates::{Pair, elliptic};
+use crate::harness::certificates::{Pair, client_certificate, elliptic};
 use crate::harness::program::{file, kubeconfig};
 use crate::harness::webhook::{Webhook, worker};
 
@@ -73,7 +72,7 @@ fn a_certificate_that_the_kubelet_swaps_is_served_each_time_and_half_of_one_is_n
 
 #[test]
 fn without_a_client_certificate_of_the_right_ca_the_handshake_fails() {
-    let ([ca, certificate, key], [_, strange, strange_key]) = (client(), client());
+    let ([ca, certificate, key], [_, strange, strange_key]) = (client_certificate(), client_certificate());
     let ca = file("only-clients.crt", &ca);
     let webhook = Webhook::standalone("clients", &["--client-ca-file", &ca]);
     assert_eq!(webhook.shake(Some([&certificate, &key])), Ok(200));

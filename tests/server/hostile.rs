@@ -3,16 +3,14 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use crate::harness::hostile_connections::MEMORY_LIMIT;
 use crate::harness::webhook::{Webhook, worker};
 
 mod body;
-pub(crate) mod connections;
+mod connections;
 mod framing;
 mod handshake;
 mod probes;
-
-/// `resources.limits.memory` of the chart, in MiB: who takes more is killed.
-pub(crate) const MEMORY_LIMIT: u64 = 256;
 
 /// A webhook to which harm is done.
 struct Arena {

@@ -1,9 +1,9 @@
 //! What the server promises to whoever calls it.
 
 use std::io::{Read as _, Write as _};
-use std::process::{Command, Stdio};
 
-use crate::harness::program::{file, kubeconfig, run};
+use crate::harness::program::{file, kubeconfig};
+use crate::harness::prometheus::lint_metrics;
 use crate::harness::webhook::{BOTH, Caller, Webhook, patch, post, worker};
 
 #[test]
@@ -187,18 +187,7 @@ fn the_metrics_page_can_be_read_by_a_machine_in_the_form_that_it_asks_for() {
         series.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect()
     };
     assert_eq!(series(&older.body), series(&page.body));
-    lints(&older.body);
-}
-
-/// Holds a page in the older text form to what Prometheus' own tool knows of good names and help.
-pub(crate) fn lints(page: &str) {
-    let mut lint = Command::new("promtool");
-    let lint = lint.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut lint = lint.spawn().expect("promtool is missing: apt-get install prometheus");
-    lint.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
-    let said = lint.wait_with_output().unwrap();
-    let words = [said.stdout, said.stderr].map(|words| String::from_utf8_lossy(&words).into_owned()).concat();
-    assert!(said.status.success() && words.is_empty(), "{words}\n{page}");
+    lint_metrics(&older.body);
 }
 
 #[test]
@@ -213,28 +202,6 @@ fn a_pod_that_nobody_could_run_is_left_as_it_is() {
     let response = &answer.json()["response"];
     assert!(response["allowed"] == true && response.get("patch").is_none(), "{answer:?}");
     webhook.line("was not looked at");
-}
-
-#[test]
-fn without_a_cluster_serve_says_how_to_go_on() {
-    let alone = run(&["serve"], "");
-    assert_eq!(alone.code, Some(1));
-    assert!(alone.errors.contains("no cluster"), "{}", alone.errors);
-    for way in ["--standalone", "--kubeconfig", "dynamo-cache try"] {
-        assert!(alone.errors.contains(way), "{}", alone.errors);
-    }
-}
-
-#[test]
-fn every_mistake_is_told_before_a_socket_is_bound() {
-    let kubeconfig = kubeconfig("mistakes");
-    let settings = file("mistakes.yaml", "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\nmodelCash: {}\n");
-    let refused = run(&["serve", "--kubeconfig", &kubeconfig, "--config", &settings], "");
-    assert_eq!(refused.code, Some(1));
-    for words in [&*format!("{settings}:3:1"), "modelCash", "certs/dev", "--cert-file", "--key-file"] {
-        assert!(refused.errors.contains(words), "{words} is not in {}", refused.errors);
-    }
-    assert!(!refused.errors.contains("listening"));
 }
 
 #[test]
@@ -289,24 +256,4 @@ fn a_slow_api_server_is_asked_by_few_connections_and_makes_few_lines_of_the_log(
     let about = |words: &str| log.iter().filter(|line| line.to_string().contains(words)).count();
     assert!(about("too slow") >= 1 && about("too slow") <= 4, "{log:#?}");
     assert!(log.len() < 200, "{} lines of the log", log.len());
-}
-
-#[test]
-fn try_shows_what_changes_what_is_told_and_how_long_it_took() {
-    let tried = run(&["try"], "");
-    assert_eq!(tried.code, Some(0), "{}", tried.errors);
-    for words in ["+    - name: HF_HOME", "claimName: model-cache", "decision: patched", "first call", "second call"] {
-        assert!(tried.output.contains(words), "{words} is not in {}", tried.output);
-    }
-    let set = "{kind: StatefulSet, apiVersion: apps/v1, metadata: {name: set}, spec: {template: {metadata: {labels: {app: x}}, \
-        spec: {containers: [{name: main, image: x, command: [python3, -m, dynamo.frontend]}]}}, \
-        volumeClaimTemplates: [{metadata: {name: dynamo-cache-model}}]}}";
-    let tried = run(&["try", "-f", "-"], set);
-    assert_eq!(tried.code, Some(0), "{}", tried.errors);
-    for words in ["generateName: set-", "volume-name-taken", "audit    decision: patched"] {
-        assert!(tried.output.contains(words), "{words} is not in {}", tried.output);
-    }
-    let other = run(&["try", "-f", "-"], "kind: ConfigMap\nmetadata: {name: x}\n");
-    assert_eq!(other.code, Some(1));
-    assert!(other.errors.contains("no pod"), "{}", other.errors);
 }

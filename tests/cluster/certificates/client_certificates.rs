@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
-
+use crate::harness::certificates::client_certificate;
 use crate::harness::control_plane::ControlPlane;
 use crate::harness::control_plane::balancer::Balancer;
 use crate::harness::control_plane::namespace::Namespace;
@@ -12,22 +11,9 @@ use crate::harness::pods::worker;
 use crate::harness::program::file;
 use crate::harness::{ROOT, wait_for};
 
-/// A CA of clients, and a certificate that it has signed, with its key, in PEM.
-pub(crate) fn client() -> [String; 3] {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name.push(DnType::CommonName, "clients");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    let key = KeyPair::generate().unwrap();
-    [ca.pem(), params.signed_by(&key, &ca).unwrap().pem(), key.serialize_pem()]
-}
-
 #[test]
 fn the_api_server_with_a_client_certificate_is_answered_and_one_without_is_not() {
-    let [ca, certificate, key] = client();
+    let [ca, certificate, key] = client_certificate();
     let (certificate, key) = (file("client.crt", &certificate), file("client.key", &key));
     let readme = fs::read_to_string(format!("{ROOT}/certs/client-certificates.md")).unwrap();
     let blocks: Vec<_> = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
