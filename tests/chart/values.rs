@@ -124,7 +124,7 @@ fn helm_lints_and_renders_the_chart_with_every_switch_of_how_it_runs() {
 }
 
 #[test]
-fn helm_lints_and_renders_the_chart_with_every_switch_of_what_the_api_server_is_told() {
+fn helm_lints_and_renders_the_chart_with_every_switch_of_its_webhooks() {
     let selector = json!({"matchLabels": {"team": "serving"}});
     let switches = [
         ("{service: {port: 8443}}", ("Service", "/spec/ports/0/port".to_owned()), json!(8443)),

@@ -14,7 +14,7 @@ fn the_default_file_is_valid() {
 }
 
 #[test]
-fn every_mistake_of_a_file_is_told_with_its_line_and_column() {
+fn every_mistake_of_a_file_is_reported_with_its_line_and_column() {
     let path = file("wrong.yaml", "kind: CacheConfig\nmodelCache:\n  readonly: true\n  layout: flat\nfsGroup: many\n");
     let checked = run(&["config", "check", &path], "");
     assert_eq!((checked.code, checked.output.as_str()), (Some(1), ""));
@@ -42,7 +42,7 @@ fn the_schema_is_json() {
 }
 
 #[test]
-fn a_removed_load_format_is_valid_and_told() {
+fn a_removed_load_format_is_valid_and_gets_a_warning() {
     let path = file(
         "removed.yaml",
         "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\nmodelExpress: {loadFormat: mx-target}\n",

@@ -60,7 +60,7 @@ fn every_reason_code_is_explained_with_its_words_and_its_fix() {
 }
 
 #[test]
-fn why_a_container_is_passed_over_is_the_rule_that_passed_it_over() {
+fn a_container_that_is_not_selected_is_explained_by_the_rule_that_excluded_it() {
     let said = |annotations: serde_json::Value| {
         let mut pod = worker("passed");
         pod["metadata"]["annotations"] = annotations;
@@ -92,7 +92,7 @@ fn why_a_container_is_passed_over_is_the_rule_that_passed_it_over() {
 }
 
 #[test]
-fn the_rule_of_each_container_and_the_level_of_each_setting_are_told() {
+fn the_rule_of_each_container_and_the_level_of_each_setting_are_shown() {
     let mut pod = worker("worker");
     pod["metadata"]["annotations"] = json!({"dynamo-cache.io/model-claim": "of-the-pod"});
     let sidecar = json!({"name": "logs", "image": "busybox"});
@@ -144,7 +144,7 @@ fn the_rule_of_each_container_and_the_level_of_each_setting_are_told() {
 }
 
 #[test]
-fn a_graph_whose_pods_only_its_operator_knows_is_told_where_to_look_by_explain_as_by_inject() {
+fn explain_and_inject_refer_a_graph_deployment_to_the_pods_of_its_operator() {
     let graph = |metadata: &str| {
         let graph =
             format!("apiVersion: nvidia.com/v1alpha1\nkind: DynamoGraphDeployment\nmetadata: {metadata}\nspec: {{}}\n");

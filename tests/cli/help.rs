@@ -38,7 +38,7 @@ fn every_command_has_a_help_with_examples() {
 }
 
 #[test]
-fn the_words_below_a_help_fit_a_terminal_examples_as_they_are_and_paragraphs_by_its_own_wrapping() {
+fn the_text_below_each_help_fits_a_terminal_and_only_paragraphs_are_wrapped() {
     let (mut commands, mut examples) = (vec![Cli::command()], 0);
     while let Some(command) = commands.pop() {
         let name = command.get_name().to_owned();
@@ -65,7 +65,7 @@ fn the_words_below_a_help_fit_a_terminal_examples_as_they_are_and_paragraphs_by_
 }
 
 #[test]
-fn without_a_cluster_it_is_told_where_one_was_looked_for() {
+fn an_error_without_a_cluster_names_the_places_that_were_searched() {
     let said = |kubeconfig: Option<&str>, arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dynamo-cache"));
         command.args(arguments).env_remove("KUBERNETES_SERVICE_HOST").env_remove("KUBECONFIG").env("HOME", "/nobody");

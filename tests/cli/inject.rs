@@ -120,7 +120,7 @@ fn a_diff_shows_what_is_added() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_with_file_line_and_column_and_nothing_is_printed() {
+fn an_unreadable_document_fails_with_file_line_and_column_and_prints_nothing() {
     for (name, text, message) in [
         ("syntax.yaml", format!("{POD}---\na: [1\nb: 2\n"), ":15:2: "),
         ("twice.yaml", format!("{POD}---\na: 1\na: 2\n"), ":15:1: the key \"a\" is here for the second time"),
@@ -234,7 +234,7 @@ fn the_namespace_and_the_settings_file_count() {
 }
 
 #[test]
-fn what_is_not_ours_is_left_alone_and_told() {
+fn objects_without_components_are_untouched_and_reported() {
     let text = POD.replace("dynamo.vllm", "http.server");
     let run = inject(&[], &text);
     assert_eq!(run.output, text);
@@ -245,7 +245,7 @@ fn what_is_not_ours_is_left_alone_and_told() {
 }
 
 #[test]
-fn a_kind_of_which_no_pod_template_is_known_is_told_and_how_to_name_one() {
+fn a_kind_without_a_known_pod_template_is_reported_with_how_to_name_one() {
     let job = |name: &str| {
         format!(
             "apiVersion: batch.volcano.sh/v1alpha1\nkind: Job\nmetadata: {{name: {name}}}\nspec: {{tasks: [{{template: {{}}}}]}}\n"

@@ -13,7 +13,7 @@ fn without_a_cluster_serve_says_how_to_go_on() {
 }
 
 #[test]
-fn every_mistake_is_told_before_a_socket_is_bound() {
+fn every_mistake_is_reported_before_a_socket_is_bound() {
     let kubeconfig = kubeconfig("mistakes");
     let settings = file("mistakes.yaml", "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\nmodelCash: {}\n");
     let refused = run(&["serve", "--kubeconfig", &kubeconfig, "--config", &settings], "");

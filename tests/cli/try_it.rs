@@ -3,7 +3,7 @@
 use crate::harness::program::run;
 
 #[test]
-fn try_shows_what_changes_what_is_told_and_how_long_it_took() {
+fn try_shows_the_changes_the_response_and_how_long_it_took() {
     let tried = run(&["try"], "");
     assert_eq!(tried.code, Some(0), "{}", tried.errors);
     for words in ["+    - name: HF_HOME", "claimName: model-cache", "decision: patched", "first call", "second call"] {

@@ -50,7 +50,7 @@ const MOST_TRIES: usize = 8;
 
 #[test]
 #[allow(clippy::print_stdout, reason = "the numbers are what a person runs it for")]
-fn a_pod_with_any_field_is_taken_as_without_us_and_keeps_all_it_had() {
+fn a_pod_with_any_field_is_accepted_as_without_the_webhook_and_keeps_all_it_had() {
     let (plane, _webhook) = (shared(), webhook::running());
     furnish(plane);
     let document = plane.kubectl(&["get", "--raw=/openapi/v3/api/v1"]).unwrap().out;

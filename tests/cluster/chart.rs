@@ -69,7 +69,7 @@ fn namespaces_are_chosen_by_a_selector_and_webhook_guard_count_and_check_follow_
 }
 
 #[test]
-fn the_rendered_manifests_are_a_base_for_kustomize_and_what_the_document_removes_leaves_nothing() {
+fn the_rendered_manifests_are_a_kustomize_base_that_is_removed_without_a_trace() {
     let plane = ControlPlane::start().unwrap();
     let [overlay] = blocks("docs/kustomize.md", "yaml").try_into().unwrap();
     let [apply, remove] = blocks("docs/kustomize.md", "sh").try_into().unwrap();
@@ -112,7 +112,7 @@ fn up_to(name: &str, folder: &std::path::Path) -> String {
 }
 
 #[test]
-fn helm_uninstall_removes_the_webhook_configuration_first_and_the_commands_of_the_chart_leave_nothing() {
+fn helm_uninstall_removes_the_webhook_configuration_first_and_leaves_nothing() {
     let plane = ControlPlane::start().unwrap();
     let [install, remove] = blocks("manifests/chart/README.md", "sh").try_into().unwrap();
     plane.bash(&install).unwrap();

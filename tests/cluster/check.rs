@@ -211,7 +211,7 @@ fn what_is_not_as_shipped_and_what_others_refuse(healthy: &Healthy<'_>) {
 }
 
 #[test]
-fn a_wrong_ca_and_a_missing_configuration_are_told_and_what_depends_on_them_is_not_checked() {
+fn a_wrong_ca_or_no_configuration_fails_its_line_and_skips_what_depends_on_it() {
     let plane = ControlPlane::start().unwrap();
     let install = "helm install dynamo-cache manifests/chart --namespace dynamo-cache --create-namespace";
     plane.bash(&format!("{install} --set certificate.mode=secret,config.modelCache.claim=models")).unwrap();

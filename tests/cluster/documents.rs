@@ -101,7 +101,7 @@ impl<'p> Person<'p> {
 }
 
 #[test]
-fn the_commands_of_the_documents_run_in_their_order_from_the_install_to_the_last_trace() {
+fn the_commands_of_the_documents_run_in_their_order_from_install_to_uninstall() {
     let _turn = turn();
     // To itself, since `check` looks at every namespace.
     let plane = &ControlPlane::start().unwrap();

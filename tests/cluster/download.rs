@@ -16,7 +16,7 @@ fn pod_of(namespace: &Namespace) -> String {
 }
 
 #[test]
-fn it_is_created_with_its_claims_in_the_layout_of_the_namespace_where_only_restricted_pods_may_be() {
+fn the_job_is_created_with_its_claims_in_a_namespace_of_restricted_pods() {
     let _webhook = webhook::running();
     let annotations = [("model-claim", "models"), ("model-layout", "hub")];
     let namespace = Namespace::opted_in(shared(), &annotations);
@@ -58,7 +58,7 @@ fn it_is_created_with_its_claims_in_the_layout_of_the_namespace_where_only_restr
 }
 
 #[test]
-fn a_job_that_is_there_is_told_of_and_replaced_only_when_asked() {
+fn an_existing_job_is_reported_and_replaced_only_on_request() {
     let _webhook = webhook::running();
     let namespace = Namespace::plain(shared());
     namespace.claims(&["model-cache"]);
@@ -101,7 +101,7 @@ fn a_job_that_is_there_is_told_of_and_replaced_only_when_asked() {
 }
 
 #[test]
-fn it_is_followed_to_its_end_good_or_bad_and_no_longer_than_asked() {
+fn the_job_is_followed_until_it_succeeds_or_fails_or_the_timeout_is_over() {
     let _webhook = webhook::running();
     let namespace = Namespace::plain(shared());
     namespace.claims(&["model-cache"]);

@@ -47,7 +47,7 @@ fn owned(plane: &ControlPlane, namespace: &Namespace, owner: &str, annotations: 
 }
 
 #[test]
-fn a_replica_set_gets_one_event_for_its_claims_whatever_the_number_of_pods_and_of_our_replicas() {
+fn a_replica_set_gets_one_event_for_its_claims_from_all_pods_and_replicas() {
     let (plane, _one) = alone();
     let settings = format!("--config={}", plane.file(&format!("{SETTINGS}events: true\n")));
     let installation = Installation::new(plane, "config.events=true", &["--drain=0s", &settings]);
@@ -102,7 +102,7 @@ fn a_replica_set_gets_one_event_for_its_claims_whatever_the_number_of_pods_and_o
 }
 
 #[test]
-fn no_event_comes_of_a_dry_run_of_a_bare_pod_or_where_nothing_was_left_out_but_by_wish() {
+fn dry_runs_bare_pods_and_caches_skipped_on_request_make_no_event() {
     let (plane, _one) = alone();
     let settings = format!("--config={}", plane.file(&format!("{SETTINGS}events: true\n")));
     let installation = Installation::new(plane, "config.events=true", &["--drain=0s", &settings]);
@@ -179,7 +179,7 @@ pub(crate) fn forged(namespace: &str, owner: &Value, container: &str) -> String 
 }
 
 #[test]
-fn reviews_that_no_api_server_sent_make_no_event_and_hold_up_none_of_another_namespace() {
+fn reviews_from_no_api_server_make_no_event_and_delay_no_other_namespace() {
     let (plane, _one) = alone();
     let settings = format!("--config={}", plane.file(&format!("{SETTINGS}events: true\n")));
     let installation = Installation::new(plane, "config.events=true", &["--drain=0s", &settings]);
@@ -223,7 +223,7 @@ fn reviews_that_no_api_server_sent_make_no_event_and_hold_up_none_of_another_nam
 }
 
 #[test]
-fn an_event_has_no_words_of_whoever_asks_but_names() {
+fn an_event_has_no_text_of_the_caller_but_names() {
     let (plane, _one) = alone();
     let settings = format!("--config={}", plane.file(&format!("{SETTINGS}events: true\n")));
     let installation = Installation::new(plane, "config.events=true", &["--drain=0s", &settings]);

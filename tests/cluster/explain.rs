@@ -88,7 +88,7 @@ fn a_setting_that_changed_since_is_held_against_the_pod_as_it_was_made() {
 }
 
 #[test]
-fn a_pod_without_a_status_is_told_why_the_webhook_was_not_asked() {
+fn explain_says_why_a_pod_without_a_status_was_not_reviewed() {
     let webhook = webhook::running();
     let without = |namespace: &Namespace, pod: &str, why: &str, fix: &str| {
         let said = namespace.dynamo_cache(&["explain", pod]);

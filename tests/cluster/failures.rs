@@ -48,27 +48,27 @@ pub(crate) fn wait_for_page(webhook: &Webhook, words: &str) {
 }
 
 #[test]
-fn watches_that_end_are_taken_up_again() {
+fn watches_that_end_are_opened_again() {
     heals_after(None);
 }
 
 #[test]
-fn watches_that_are_gone_410_are_taken_up_again_and_pods_are_answered_meanwhile() {
+fn watches_that_end_with_410_are_opened_again_while_pods_are_answered() {
     heals_after(Some(410));
 }
 
 #[test]
-fn an_api_server_that_wants_fewer_requests_429_is_asked_again_and_pods_are_answered_meanwhile() {
+fn an_api_server_that_answers_429_is_asked_again_while_pods_are_answered() {
     heals_after(Some(429));
 }
 
 #[test]
-fn an_api_server_that_forbids_403_is_asked_again_and_pods_are_answered_meanwhile() {
+fn an_api_server_that_answers_403_is_asked_again_while_pods_are_answered() {
     heals_after(Some(403));
 }
 
 #[test]
-fn an_api_server_that_fails_500_or_is_away_503_is_asked_again_and_pods_are_answered_meanwhile() {
+fn an_api_server_that_answers_500_or_503_is_asked_again_while_pods_are_answered() {
     heals_after(Some(500));
     heals_after(Some(503));
 }

@@ -50,7 +50,7 @@ fn wait_for_warnings(namespace: &Namespace) {
 }
 
 #[test]
-fn a_component_that_the_webhook_did_not_see_is_warned_of_or_refused_and_one_that_it_saw_is_neither() {
+fn an_unreviewed_component_gets_a_warning_or_is_refused_and_a_reviewed_one_neither() {
     let mut webhook = webhook::stopped();
     let namespace = Namespace::opted_in(shared(), &[]);
     wait_for_warnings(&namespace);

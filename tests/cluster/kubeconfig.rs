@@ -4,7 +4,7 @@ use crate::harness::control_plane::shared;
 use crate::harness::program::{file, run};
 
 #[test]
-fn what_keeps_a_command_from_its_cluster_is_told_without_what_is_in_the_kubeconfig() {
+fn a_connection_error_of_a_command_shows_no_content_of_the_kubeconfig() {
     let broken = file("broken-kubeconfig.yaml", "users:\n- token: a-secret\n - wrong: [\n");
     let said = run(&["status", "--kubeconfig", &broken], "");
     assert_eq!((said.code, said.errors.lines().count()), (Some(1), 1), "{}", said.errors);

@@ -87,7 +87,7 @@ fn the_audit_log_carries_the_decision_and_its_reasons() {
 }
 
 #[test]
-fn metrics_and_log_tell_what_was_left_out_and_why() {
+fn metrics_and_log_say_which_caches_were_skipped_and_why() {
     let webhook = webhook::running();
     let namespace = Namespace::opted_in(shared(), &[]);
     namespace.create(&worker("without-claims").to_string()).unwrap();
@@ -246,7 +246,7 @@ fn a_namespace_decides_for_its_pods_and_a_pod_for_itself() {
 }
 
 #[test]
-fn a_namespace_that_changes_its_mind_is_heard() {
+fn a_changed_annotation_of_a_namespace_takes_effect() {
     let _webhook = webhook::running();
     let namespace = Namespace::opted_in(shared(), &[]);
     namespace.claims(&CACHES);

@@ -73,7 +73,7 @@ fn the_status_advises_a_restart_where_a_setting_brings_a_cache_or_another_claim(
 }
 
 #[test]
-fn a_component_that_the_webhook_did_not_see_has_no_status_in_the_list() {
+fn an_unreviewed_component_has_no_status_in_the_list() {
     let _webhook = webhook::running();
     let namespace = Namespace::plain(shared());
     namespace.create(&worker("missed").to_string()).unwrap();

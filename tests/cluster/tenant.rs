@@ -24,7 +24,7 @@ fn a_claim_of_another_namespace_is_no_claim() {
 }
 
 #[test]
-fn nobody_is_called_whom_a_setting_names() {
+fn no_address_that_a_setting_names_is_called() {
     let webhook = webhook::running();
     let listener = TcpListener::bind("127.0.0.9:0").unwrap();
     listener.set_nonblocking(true).unwrap();

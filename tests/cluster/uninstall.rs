@@ -6,7 +6,7 @@ use crate::harness::control_plane::ControlPlane;
 use crate::harness::pods::worker;
 
 #[test]
-fn uninstalling_takes_the_webhook_configuration_away_and_tells_the_rest() {
+fn uninstall_deletes_the_webhook_configuration_and_lists_what_is_left() {
     let plane = ControlPlane::start().unwrap();
     plane.bash("kubectl apply -f manifests/install.yaml").unwrap();
     let configuration = ["mutatingwebhookconfiguration", "dynamo-cache", "--ignore-not-found", "--output=name"];
@@ -51,7 +51,7 @@ fn uninstalling_takes_the_webhook_configuration_away_and_tells_the_rest() {
 }
 
 #[test]
-fn a_second_dynamo_cache_is_warned_of_and_uninstalling_takes_both_away() {
+fn a_second_dynamo_cache_gets_a_warning_and_uninstall_removes_both() {
     let plane = ControlPlane::start().unwrap();
     for name in ["dynamo-cache", "second"] {
         plane.bash(&format!("helm install {name} manifests/chart --namespace {name} --create-namespace")).unwrap();
@@ -82,7 +82,7 @@ fn a_second_dynamo_cache_is_warned_of_and_uninstalling_takes_both_away() {
 }
 
 #[test]
-fn uninstalling_finds_a_guard_that_was_left_where_the_webhook_was_switched_off_by_hand() {
+fn uninstall_finds_a_guard_that_is_left_after_its_webhook_was_deleted_by_hand() {
     let plane = ControlPlane::start().unwrap();
     let policies = "validatingadmissionpolicies,validatingadmissionpolicybindings";
     let guards = || plane.kubectl(&["get", policies, "--output=name"]).unwrap().out;

@@ -155,7 +155,7 @@ fn objects_of_a_tenant_that_no_type_holds_blind_no_replica() {
 }
 
 #[test]
-fn annotations_of_ours_without_measure_make_a_namespace_unknown_and_no_other() {
+fn annotations_of_excessive_size_make_one_namespace_unknown_and_no_other() {
     let plane = shared();
     let webhook = counting(&certificates::elliptic("measure"), plane);
     wait_for_page(&webhook, "[+]namespaces: ok");

@@ -161,7 +161,7 @@ fn nothing_that_a_pod_says_of_itself_leads_out_of_its_own_folder_in_a_shared_cla
 }
 
 #[test]
-fn a_status_that_a_pod_brings_along_gets_it_nothing() {
+fn a_status_annotation_from_the_author_of_a_pod_has_no_effect() {
     for status in [r#"{"containers":{"main":["model","compile","model-express"]},"version":"0.1.0"}"#, "{}", "not json"]
     {
         let mut pod = worker();

@@ -17,7 +17,7 @@ pub(crate) struct Elsewhere {
 }
 
 /// What runs the commands of `docs/kustomize.md`.
-const KUSTOMIZE: &str = "the_rendered_manifests_are_a_base_for_kustomize_and_what_the_document_removes_leaves_nothing";
+const KUSTOMIZE: &str = "the_rendered_manifests_are_a_kustomize_base_that_is_removed_without_a_trace";
 
 /// All that `cluster::documents` does not run.
 pub(crate) const ELSEWHERE: [Elsewhere; 16] = [
@@ -77,7 +77,7 @@ pub(crate) const ELSEWHERE: [Elsewhere; 16] = [
         why: "needs a kubelet",
         test: Some((
             "tests/node/suite/download.rs",
-            "a_download_creates_and_prepares_its_claims_where_pods_are_restricted_and_a_second_one_downloads_nothing",
+            "a_download_prepares_its_claims_for_restricted_pods_and_is_not_repeated",
         )),
     },
     Elsewhere {
@@ -101,7 +101,7 @@ pub(crate) const ELSEWHERE: [Elsewhere; 16] = [
     Elsewhere {
         what: What::Block("certs/dev --out"),
         why: "another mode of certificates",
-        test: Some(("tests/cluster/certificates/from_files.rs", "a_pair_that_a_person_brings_is_served_and_trusted")),
+        test: Some(("tests/cluster/certificates/from_files.rs", "a_certificate_from_files_is_served_and_trusted")),
     },
 ];
 

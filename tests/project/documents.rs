@@ -71,7 +71,7 @@ fn every_page_is_in_the_index() {
 }
 
 #[test]
-fn a_command_that_is_not_run_with_the_others_is_there_and_so_is_the_test_that_runs_it() {
+fn a_command_that_is_not_run_here_exists_and_so_does_the_test_that_runs_it() {
     let all: Vec<_> = with_commands().iter().flat_map(|page| blocks(page)).collect();
     for Elsewhere { what, why, test } in &ELSEWHERE {
         let (What::Block(begin) | What::Command(begin)) = what;

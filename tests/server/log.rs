@@ -27,7 +27,7 @@ fn the_line_about_a_review_names_its_owner_and_nothing_that_is_in_the_pod() {
 }
 
 #[test]
-fn a_review_is_one_line_at_debug_and_none_at_info_as_text_and_as_json_without_what_is_in_the_pod() {
+fn a_review_is_one_line_at_debug_and_none_at_info_without_content_of_the_pod() {
     for format in ["json", "text"] {
         for (level, expected) in [(None, 0), (Some("info,dynamo_cache=debug"), 2)] {
             let what = format!("log-{format}-{expected}");
@@ -61,7 +61,7 @@ fn a_review_is_one_line_at_debug_and_none_at_info_as_text_and_as_json_without_wh
 }
 
 #[test]
-fn a_dry_run_of_which_something_is_left_out_is_a_line_at_debug_and_none_at_info() {
+fn a_dry_run_with_a_skipped_cache_is_a_line_at_debug_and_none_at_info() {
     for (level, expected) in [(None, &[false][..]), (Some("info,dynamo_cache=debug"), &[true, false])] {
         let what = format!("log-left-out-{}", expected.len());
         let mut question = String::from_utf8(worker("a-secret")).unwrap();
@@ -108,7 +108,7 @@ fn counter(page: &str, name: &str) -> u64 {
 const DROPPED: &str = "dynamo_cache_log_lines_dropped_total";
 
 #[test]
-fn a_log_that_nothing_reads_holds_up_no_review_and_no_probe_and_says_what_was_dropped() {
+fn a_log_that_is_not_read_delays_no_review_or_probe_and_reports_dropped_lines() {
     let webhook = Webhook::logging("log-unread", "json", Some("info,dynamo_cache=debug"));
     let gate = webhook.gate();
     let held = gate.lock().unwrap();
@@ -132,7 +132,7 @@ fn a_log_that_nothing_reads_holds_up_no_review_and_no_probe_and_says_what_was_dr
 }
 
 #[test]
-fn a_log_that_nothing_reads_holds_up_no_end() {
+fn a_log_that_is_not_read_delays_no_shutdown() {
     for (signals, code) in [(&["TERM"][..], 0), (&["TERM", "TERM"], 1)] {
         let (name, drain) = (format!("log-unread-end-{code}"), if code == 0 { "0s" } else { "600s" });
         let mut webhook = Webhook::logging_and(&name, "text", Some("info,dynamo_cache=debug"), &["--drain", drain]);

@@ -7,7 +7,7 @@ use crate::harness::prometheus::lint_metrics;
 use crate::harness::webhook::{BOTH, Caller, Webhook, patch, post, worker};
 
 #[test]
-fn a_malformed_body_is_told_what_is_wrong_with_it() {
+fn a_malformed_body_is_answered_with_what_is_wrong() {
     let webhook = Webhook::standalone("malformed", &[]);
     for (body, words) in [("{", "no AdmissionReview"), ("{}", "not an AdmissionReview"), ("", "no AdmissionReview")] {
         let answer = webhook.caller().review(body.as_bytes());
@@ -146,7 +146,7 @@ fn an_idle_connection_is_closed_in_the_end() {
 }
 
 #[test]
-fn a_client_without_a_protocol_of_ours_is_refused() {
+fn a_client_without_http_1_1_is_refused() {
     let webhook = Webhook::standalone("h2", &[]);
     let mut caller = webhook.caller_with(BOTH, &[b"h2"]);
     let said = caller.0.write_all(b"PRI * HTTP/2.0\r\n\r\n").and_then(|()| caller.0.read(&mut [0; 1]));
@@ -191,7 +191,7 @@ fn the_metrics_page_can_be_read_by_a_machine_in_the_form_that_it_asks_for() {
 }
 
 #[test]
-fn a_pod_that_nobody_could_run_is_left_as_it_is() {
+fn a_pod_with_too_many_containers_is_untouched() {
     let webhook = Webhook::standalone("enormous", &[]);
     let containers = vec![r#"{"name":"c","args":["-mdynamo.vllm"]}"#; 30_000].join(",");
     let review = String::from_utf8(worker("x"))

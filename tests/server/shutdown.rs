@@ -82,7 +82,7 @@ fn what_is_in_flight_when_we_stop_accepting_is_answered() {
 }
 
 #[test]
-fn a_connection_that_never_ends_does_not_keep_us_from_stopping() {
+fn a_connection_that_never_ends_does_not_prevent_the_shutdown() {
     let mut webhook = Webhook::standalone("stuck", &["--drain", "0s", "--finish", "200ms"]);
     let mut stuck = webhook.caller();
     let head = crate::harness::webhook::post(10).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
@@ -102,7 +102,7 @@ fn a_second_signal_aborts() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_ends_nobody() {
+fn a_shutdown_succeeds_where_the_reader_of_the_log_is_gone() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_dynamo-cache"))
         .args(["serve", "--standalone", "--drain=0s", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"])
         .env_remove("RUST_LOG")

@@ -186,7 +186,7 @@ fn make_odd(plane: &ControlPlane, object: &[&str]) {
 }
 
 #[test]
-fn odd_managed_fields_of_secret_and_configuration_keep_no_replica_from_reading_them() {
+fn malformed_managed_fields_of_secret_and_configuration_stop_no_replica() {
     let (plane, _one) = alone();
     let installation = Installation::new(plane, "", &["--drain=0s"]);
     let running = installation.ready("running");

@@ -26,7 +26,7 @@ pub(super) fn commands_of_the_readme(first: &str) -> String {
 }
 
 #[test]
-fn a_pair_that_a_person_brings_is_served_and_trusted() {
+fn a_certificate_from_files_is_served_and_trusted() {
     let (plane, _one) = alone();
     let folder = plane.folder("brought").display().to_string();
     let files =
@@ -58,7 +58,7 @@ fn a_pair_that_a_person_brings_is_served_and_trusted() {
 }
 
 #[test]
-fn a_pair_that_nobody_trusts_waits_and_is_told() {
+fn an_untrusted_certificate_from_files_waits_and_is_reported() {
     let (plane, _one) = alone();
     let folder = plane.folder("held").display().to_string();
     let dev = format!("certs/dev --force --out '{folder}'");
@@ -81,7 +81,7 @@ fn a_pair_that_nobody_trusts_waits_and_is_told() {
 }
 
 #[test]
-fn from_brought_files_to_certificates_of_our_own_there_is_no_gap() {
+fn a_change_from_files_to_self_managed_certificates_has_no_gap() {
     let (plane, _one) = alone();
     let folder = plane.folder("left").display().to_string();
     let installation = Installation::new(plane, "certificate.mode=secret", &["--drain=0s"]);
@@ -114,7 +114,7 @@ fn from_brought_files_to_certificates_of_our_own_there_is_no_gap() {
 }
 
 #[test]
-fn a_pair_of_a_new_ca_is_published_before_it_is_served() {
+fn a_certificate_of_a_new_ca_is_published_before_it_is_served() {
     let (plane, _one) = alone();
     let folder = plane.folder("published").display().to_string();
     let dev = format!("certs/dev --force --out '{folder}'");

@@ -125,7 +125,7 @@ fn a_ca_that_is_thrown_away_as_the_readme_says_is_trusted_no_more() {
 }
 
 #[test]
-fn a_ca_bundle_that_is_overwritten_is_put_right_and_one_that_always_is_is_left_to_the_other() {
+fn an_overwritten_ca_bundle_is_restored_until_another_writer_insists() {
     let (plane, _one) = alone();
     let installation = Installation::new(plane, "", &["--drain=0s"]);
     let namespace = Namespace::opted_in(plane, &[]);
@@ -155,7 +155,7 @@ fn a_ca_bundle_that_is_overwritten_is_put_right_and_one_that_always_is_is_left_t
 }
 
 #[test]
-fn a_new_ca_that_somebody_keeps_taking_away_is_told_while_the_old_one_is_trusted() {
+fn a_new_ca_that_is_removed_repeatedly_is_reported_while_the_old_one_is_trusted() {
     let (plane, _one) = alone();
     let installation = Installation::new(plane, "", &["--drain=0s", "--settle=600s"]);
     let namespace = Namespace::opted_in(plane, &[]);

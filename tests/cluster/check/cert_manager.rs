@@ -15,7 +15,7 @@ use crate::harness::wait_for;
 const ADDRESS: &str = "127.0.0.9";
 
 #[test]
-fn an_installation_for_cert_manager_is_told_what_it_lacks_and_a_server_that_never_answers_is_found() {
+fn check_names_what_an_installation_for_cert_manager_lacks_and_a_silent_server() {
     let plane = ControlPlane::start().unwrap();
     for (kind, plural) in [("Issuer", "issuers"), ("Certificate", "certificates")] {
         plane.define("cert-manager.io", "v1", kind, plural);

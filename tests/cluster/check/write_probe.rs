@@ -96,7 +96,7 @@ fn each_claim_gets_a_line_by_what_its_own_pod_said_and_the_jobs_go() {
 }
 
 #[test]
-fn what_keeps_a_pod_from_running_is_told_at_the_deadline_in_the_words_of_the_cluster() {
+fn a_pod_that_does_not_run_in_time_is_reported_in_the_words_of_the_cluster() {
     let _webhook = webhook::running();
     let namespace = Namespace::opted_in(shared(), &[("compile-claim", "model-cache")]);
     namespace.claims(&CACHES[..1]);

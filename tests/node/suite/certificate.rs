@@ -33,7 +33,7 @@ fn replicas(namespace: &Namespace) -> Vec<(String, String, String, u64)> {
 }
 
 #[test]
-fn a_new_pair_that_the_kubelet_brings_is_served_both_times_and_no_replica_restarts() {
+fn a_certificate_that_the_kubelet_replaces_is_served_and_no_replica_restarts() {
     let (cluster, _alone) = (shared(), release::alone());
     let (home, namespace) = (Namespace::plain(), Namespace::opted_in(&[]));
     Pair::new(cluster, RELEASE, &home.name).bring();

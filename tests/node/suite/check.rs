@@ -84,7 +84,7 @@ fn a_healthy_installation_is_all_well_and_its_claims_are_written() {
 }
 
 #[test]
-fn a_claim_that_the_workers_cannot_write_is_told_with_the_pods_own_error_and_one_without_a_volume_by_the_cluster() {
+fn a_claim_that_cannot_be_written_fails_with_the_error_of_its_pod_or_of_the_cluster() {
     let _running = release::running();
     let namespace = Namespace::opted_in(&[]);
     let compile = Volume::of_root("compilation-cache");
@@ -164,7 +164,7 @@ impl Healthy<'_> {
 }
 
 #[test]
-fn each_breakage_turns_its_own_line_and_those_that_depend_on_it_with_certificates_that_were_brought() {
+fn each_breakage_with_certificates_from_files_fails_its_line_and_its_dependents() {
     let (cluster, _alone) = (shared(), release::alone());
     let chart = format!("{ROOT}/manifests/chart");
     let pair = Pair::new(cluster, NAME, NAME);

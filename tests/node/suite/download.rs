@@ -32,7 +32,7 @@ fn percent(line: &str) -> Option<u64> {
 }
 
 #[test]
-fn a_download_creates_and_prepares_its_claims_where_pods_are_restricted_and_a_second_one_downloads_nothing() {
+fn a_download_prepares_its_claims_for_restricted_pods_and_is_not_repeated() {
     let cluster = shared();
     let namespace = Namespace::opted_in(&[("model-offline", "true")]);
     // Roots that nobody has prepared.

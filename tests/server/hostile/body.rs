@@ -82,7 +82,7 @@ fn a_body_nested_a_million_levels_deep_is_read_over_or_refused() {
 }
 
 #[test]
-fn three_million_tiny_keys_cost_the_caller_and_nobody_else() {
+fn three_million_tiny_keys_delay_only_their_own_caller() {
     let keys = vec![r#""":0"#; 3_000_000].join(",");
     let texts = vec![r#""":"""#; 2_900_000].join(",");
     every_one(
@@ -101,7 +101,7 @@ fn three_million_tiny_keys_cost_the_caller_and_nobody_else() {
 }
 
 #[test]
-fn of_two_annotations_with_one_name_the_last_counts_and_a_field_that_is_there_twice_is_refused() {
+fn a_repeated_field_is_refused_and_the_last_of_two_equal_annotations_counts() {
     let annotations = |pairs: &str| with("metadata", &format!(r#""annotations":{{{pairs}}}"#));
     every_one(
         "twice",
@@ -313,7 +313,7 @@ fn numbered(name: &str) -> String {
 }
 
 #[test]
-fn the_body_decides_whatever_media_type_and_encoding_it_is_said_to_have() {
+fn the_body_decides_and_not_its_declared_media_type_or_encoding() {
     let arena = Arena::open("types", &[]);
     let body = worker("x");
     for said_to_be in [

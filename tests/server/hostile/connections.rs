@@ -58,7 +58,7 @@ fn answers_that_are_not_read_stay_within_the_memory_limit() {
 }
 
 #[test]
-fn an_unread_answer_is_evicted_whatever_its_client_says_next() {
+fn an_unread_answer_is_evicted_even_if_its_client_sends_more() {
     let webhook = Webhook::limited("crowd-next", MEMORY_LIMIT << 20, &["--silent", "120s"]);
     let unread = Harm { reads: true, adds: b"P", ..over_tls(medium_answer) };
     crowd(&webhook, &[unread], LIMIT / 4);
@@ -85,7 +85,7 @@ fn without_body(webhook: &Webhook, length: &str, many: usize) -> Vec<Caller<Tls>
 }
 
 #[test]
-fn a_body_is_evicted_for_what_it_holds_and_not_for_its_age() {
+fn a_body_is_evicted_for_its_size_and_not_for_its_age() {
     let webhook = Webhook::standalone("crowd-holders", &["--silent", "120s"]);
     let nothing = without_body(&webhook, "Transfer-Encoding: chunked", 100);
     // The whole budget of small bodies.

@@ -71,7 +71,7 @@ fn a_caller_that_names_no_server_or_an_unknown_one_is_answered() {
 }
 
 #[test]
-fn whatever_is_no_tls_is_closed() {
+fn a_connection_without_tls_is_closed() {
     let arena = Arena::open("garbage", &["--silent", "2s"]);
     let plain = [post(2).as_bytes(), b"{}"].concat();
     let noise: Vec<_> = (0..50_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
