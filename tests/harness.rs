@@ -13,6 +13,7 @@ pub(crate) mod markdown;
 pub(crate) mod pods;
 pub(crate) mod program;
 pub(crate) mod prometheus;
+pub(crate) mod sources;
 pub(crate) mod webhook;
 
 /// The checkout.

@@ -6,4 +6,5 @@ mod documents;
 mod release;
 mod run;
 mod security;
+mod suites;
 mod tables;

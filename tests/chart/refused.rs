@@ -1,4 +1,4 @@
-//! Promises about values that the chart refuses: each with its place, or with what mends it.
+//! Values that the chart refuses: each refusal names the value, or what to set instead.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Promises about the chart's values: each is described, checked, and seen in what comes out.
+//! Values of the chart: each is described, validated, and has an effect on what Helm renders.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -16,8 +16,8 @@ fn every_case_is_the_same_through_inject() {
         let after = &documents.first().ok_or("no document")?.value;
         case.agrees_on_the_pod(after)?;
         case.reasons().into_iter().try_for_each(|reason| {
-            let told = run.errors.contains(&format!("[{reason}]"));
-            if told { Ok(()) } else { Err(format!("nothing about {reason} in {:?}", run.errors)) }
+            let is_reported = run.errors.contains(&format!("[{reason}]"));
+            if is_reported { Ok(()) } else { Err(format!("nothing about {reason} in {:?}", run.errors)) }
         })
     });
 }

@@ -1,4 +1,4 @@
-//! `dynamo-cache explain`: why a pod got what it got.
+//! `dynamo-cache explain`: why a pod gets the caches that it gets.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,8 +16,8 @@ fn cases() -> BTreeMap<&'static str, PathBuf> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(format!("{ROOT}/tests/cases")).unwrap() {
         let folder = entry.unwrap().path();
-        let told = fs::read_to_string(folder.join("told.yaml")).unwrap();
-        let has = |reason: &Reason| told.lines().any(|line| line == format!("- {reason}"));
+        let expected = fs::read_to_string(folder.join("told.yaml")).unwrap();
+        let has = |reason: &Reason| expected.lines().any(|line| line == format!("- {reason}"));
         found.extend(Reason::ALL.into_iter().filter(has).map(|reason| (reason.code(), folder.clone())));
     }
     found
@@ -50,7 +50,7 @@ fn every_reason_code_is_explained_with_its_words_and_its_fix() {
         };
         assert_eq!(said.code, Some(0), "{reason}: {}", said.errors);
         let (line, rest) = said.output.split_once(&format!("[{reason}]")).unwrap_or_else(|| {
-            panic!("{reason} is not told of in:\n{}", said.output);
+            panic!("{reason} is not explained in:\n{}", said.output);
         });
         let line = line.lines().last().unwrap_or_default();
         assert!(line.len() > 20, "{reason} has no words: {line:?}");
@@ -135,11 +135,11 @@ fn the_rule_of_each_container_and_the_level_of_each_setting_are_shown() {
         ("modelCache.offline", "true", "settings file"),
         ("missingClaim", "skip", "built in"),
     ] {
-        let told = |line: &str| {
+        let shows = |line: &str| {
             let mut words = line.split_whitespace();
             words.next() == Some(setting) && words.next() == Some(value) && line.ends_with(level)
         };
-        assert!(said.output.lines().any(told), "no {setting} {value} {level} in:\n{}", said.output);
+        assert!(said.output.lines().any(shows), "no {setting} {value} {level} in:\n{}", said.output);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The tool around the webhook: completion, and help with examples.
+//! Help with examples, and completion.
 
 use std::process::Command;
 
@@ -68,21 +68,21 @@ fn the_text_below_each_help_fits_a_terminal_and_only_paragraphs_are_wrapped() {
 fn an_error_without_a_cluster_names_the_places_that_were_searched() {
     let said = |kubeconfig: Option<&str>, arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dynamo-cache"));
-        command.args(arguments).env_remove("KUBERNETES_SERVICE_HOST").env_remove("KUBECONFIG").env("HOME", "/nobody");
+        command.args(arguments).env_remove("KUBERNETES_SERVICE_HOST").env_remove("KUBECONFIG").env("HOME", "/nowhere");
         let said = command.envs(kubeconfig.map(|path| ("KUBECONFIG", path))).output().unwrap();
         assert_eq!(said.status.code(), Some(1), "{arguments:?}");
         String::from_utf8(said.stderr).unwrap()
     };
-    for (kubeconfig, context, told) in [
+    for (kubeconfig, context, expected) in [
         (
             None,
             None,
-            "no cluster: KUBECONFIG is not set, and /nobody/.kube/config is not there; --kubeconfig names one",
+            "no cluster: KUBECONFIG is not set, and /nowhere/.kube/config is not there; --kubeconfig names one",
         ),
         (
             Some(""),
             None,
-            "no cluster: KUBECONFIG is not set, and /nobody/.kube/config is not there; --kubeconfig names one",
+            "no cluster: KUBECONFIG is not set, and /nowhere/.kube/config is not there; --kubeconfig names one",
         ),
         (
             Some("/nowhere/it"),
@@ -97,13 +97,13 @@ fn an_error_without_a_cluster_names_the_places_that_were_searched() {
         (
             None,
             Some("mine"),
-            "failed to read the kubeconfig /nobody/.kube/config: No such file or directory (os error 2)",
+            "failed to read the kubeconfig /nowhere/.kube/config: No such file or directory (os error 2)",
         ),
         (Some("/dev/null"), Some("mine"), "failed to read the kubeconfig /dev/null: it has no context mine"),
     ] {
         let context = context.map(|context| ["--context", context]);
         let arguments: Vec<_> = std::iter::once("status").chain(context.into_iter().flatten()).collect();
-        assert_eq!(said(kubeconfig, &arguments), format!("{told}\n"));
+        assert_eq!(said(kubeconfig, &arguments), format!("{expected}\n"));
     }
 }
 

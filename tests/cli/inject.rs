@@ -73,11 +73,11 @@ fn every_kind_with_pods_gets_its_caches() {
     // A claim template is a volume of the pod: its mount is the user's cache.
     assert!(run.errors.contains("StatefulSet/statefulset: container main without model: "), "{}", run.errors);
     assert!(run.errors.contains("[user-cache]"), "{}", run.errors);
-    // What has no effect is told.
+    // What has no effect gets a warning.
     let ignored =
         "Deployment/deployment: dynamo-cache.io/skip has no effect here, only on a pod [annotation-ignored]. ";
     assert!(run.errors.contains(ignored), "{}", run.errors);
-    // Order and fields that nobody knows survive.
+    // Order and unknown fields survive.
     assert_eq!(documents[1]["spec"]["unknownField"].to_string(), r#"{"stays":[1,"0644",true]}"#);
     let keys: Vec<_> = documents[1]["spec"].as_object().unwrap().keys().collect();
     assert_eq!(keys, ["unknownField", "template"]);
@@ -148,8 +148,8 @@ fn an_unreadable_document_fails_with_file_line_and_column_and_prints_nothing() {
     let stdin = inject(&[], "a: 'b\n");
     assert!(stdin.code == Some(1) && stdin.errors.starts_with("<stdin>:1:"), "{}", stdin.errors);
     let endless = run(&["inject", "-f", "/dev/zero"], "");
-    let told = "failed to read /dev/zero: it is larger than 256 MiB; split it\n";
-    assert_eq!((endless.code, endless.errors.as_str()), (Some(1), told));
+    let expected = "failed to read /dev/zero: it is larger than 256 MiB; split it\n";
+    assert_eq!((endless.code, endless.errors.as_str()), (Some(1), expected));
 }
 
 #[test]
@@ -253,8 +253,8 @@ fn a_kind_without_a_known_pod_template_is_reported_with_how_to_name_one() {
     };
     let jobs = format!("{}---\n{}", job("one"), job("two"));
     let run = inject(&[], &jobs);
-    let told = "no pod template is known in Job/one, Job/two; --pod-template POINTER names one\n";
-    assert_eq!((run.code, run.errors.as_str()), (Some(0), told));
+    let expected = "no pod template is known in Job/one, Job/two; --pod-template POINTER names one\n";
+    assert_eq!((run.code, run.errors.as_str()), (Some(0), expected));
     let run = inject(&["--pod-template", "/spec/tasks/0/template"], &jobs);
     assert!(!run.errors.contains("no pod template"), "{}", run.errors);
     let many: Vec<_> = ["a", "b", "c", "d", "e", "f", "g"].map(job).into();

@@ -1,5 +1,5 @@
-//! Pods with every field that the API server knows, out of its own `OpenAPI` document: what it takes without us it takes
-//! with us, as it was but for what the contract adds, and a second pass changes nothing.
+//! Pods with every field that the API server knows, generated from its own `OpenAPI` document: a pod that it accepts without
+//! the webhook is accepted with it, unchanged but for what the contract adds, and a second pass changes nothing.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 use serde_json::{Value, json};
 
-use self::dry_run::Room;
+use self::dry_run::DryRun;
 use self::schema::{Field, Schema};
 use crate::harness::control_plane::namespace::Namespace;
 use crate::harness::control_plane::{ControlPlane, shared, webhook};
@@ -52,29 +52,29 @@ const MOST_TRIES: usize = 8;
 #[allow(clippy::print_stdout, reason = "the numbers are what a person runs it for")]
 fn a_pod_with_any_field_is_accepted_as_without_the_webhook_and_keeps_all_it_had() {
     let (plane, _webhook) = (shared(), webhook::running());
-    furnish(plane);
+    create_classes(plane);
     let document = plane.kubectl(&["get", "--raw=/openapi/v3/api/v1"]).unwrap().out;
     let schema = Schema::read(&serde_json::from_str(&document).unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let client = runtime.block_on(plane.client());
-    let room = |namespace: Namespace<'_>| Room::new(&runtime, &client, namespace.name);
-    let (elsewhere, rooms) = (room(Namespace::plain(plane)), rooms(plane).map(room));
+    let dry_run = |namespace: Namespace<'_>| DryRun::new(&runtime, &client, namespace.name);
+    let (without_webhook, with_webhook) = (dry_run(Namespace::plain(plane)), opted_in(plane).map(dry_run));
 
     let (taken, refused, had) = (Cell::new(0), Cell::new(0), RefCell::new(BTreeSet::new()));
     let mut about: VecDeque<_> = schema.fields().into_iter().map(|field| (field, 0)).collect();
     let fields = about.len();
-    for (number, room) in (0..cases(1_000)).zip(rooms.iter().cycle()) {
+    for (number, namespace) in (0..cases(1_000)).zip(with_webhook.iter().cycle()) {
         let (field, tries) = about.pop_front().expect("a field is put back, or comes again");
         try_one(number, &field, &schema, |pod| {
-            let Ok((pod, without)) = elsewhere.mended(pod) else {
+            let Ok((pod, without)) = without_webhook.accepted_part(pod) else {
                 refused.set(refused.get() + 1);
                 return Ok(());
             };
             taken.set(taken.get() + 1);
             schema.count("PodSpec", &without["spec"], &mut had.borrow_mut());
-            holds(&pod, &without, room, &elsewhere)
+            holds(&pod, &without, namespace, &without_webhook)
         });
-        // Who could not be stored yet is tried again soon, all the others once more when everybody has had a turn.
+        // A field that was not stored yet is tried again soon, the others once more after all have had a turn.
         let soon = tries + 1 < MOST_TRIES && !had.borrow().contains(&field) && !is_never_stored(&field);
         about.push_back((field, if soon { tries + 1 } else { 0 }));
         if soon {
@@ -83,7 +83,7 @@ fn a_pod_with_any_field_is_accepted_as_without_the_webhook_and_keeps_all_it_had(
     }
     let had = had.into_inner();
     println!(
-        "{} pods taken with and without us, {} more that are refused without us; {} of {fields} fields stored",
+        "{} pods accepted with and without the webhook, {} more that are refused without it; {} of {fields} fields stored",
         taken.get(),
         refused.get(),
         had.len()
@@ -112,29 +112,34 @@ fn try_one(number: u32, field: &Field, schema: &Schema, holds: impl Fn(Value) ->
     }
 }
 
-/// What is promised of a pod that is taken elsewhere.
-fn holds(pod: &Value, without: &Value, room: &Room<'_>, elsewhere: &Room<'_>) -> Result<(), TestCaseError> {
-    let refused = |why| TestCaseError::fail(format!("refused with us: {why}"));
-    let with = room.dry_run(pod).map_err(|refusal| refused(refusal.message))?;
+/// What is promised of a pod that is accepted without the webhook.
+fn holds(
+    pod: &Value,
+    without: &Value,
+    namespace: &DryRun<'_>,
+    without_webhook: &DryRun<'_>,
+) -> Result<(), TestCaseError> {
+    let refused = |why| TestCaseError::fail(format!("refused with the webhook: {why}"));
+    let with = namespace.create(pod).map_err(|refusal| refused(refusal.message))?;
     comparison::all_but_what_is_ours(without, &with).map_err(TestCaseError::fail)?;
     // What the API server stores it does not always take again: then there is no second pass.
-    if let Ok(expected) = elsewhere.dry_run(&with) {
-        let again = room.dry_run(&with).map_err(|refusal| refused(refusal.message))?;
+    if let Ok(expected) = without_webhook.create(&with) {
+        let again = namespace.create(&with).map_err(|refusal| refused(refusal.message))?;
         prop_assert_eq!(comparison::difference(&expected, &again), None, "a second pass changes it");
     }
     Ok(())
 }
 
-/// What pods may name has to be there.
-fn furnish(plane: &ControlPlane) {
+/// Creates the classes that pods may name.
+fn create_classes(plane: &ControlPlane) {
     let name = json!({"name": "any-pod"});
     let runtime = json!({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": name, "handler": "x"});
     let priority = json!({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": name, "value": 0});
     plane.kubectl(&["create", "-f", &plane.file(&format!("{runtime}\n---\n{priority}"))]).unwrap();
 }
 
-/// Namespaces in which different things are decided.
-fn rooms(plane: &'static ControlPlane) -> [Namespace<'static>; 4] {
+/// Namespaces whose settings lead to different decisions.
+fn opted_in(plane: &'static ControlPlane) -> [Namespace<'static>; 4] {
     let usual = Namespace::opted_in(plane, &[]);
     usual.claims(&["model-cache", "compilation-cache"]);
     let express = Namespace::opted_in(plane, &[("model-express-url", "mx:8001"), ("load-format", "mx")]);

@@ -1,4 +1,4 @@
-//! Everything that somebody without rights may do to the ports, all at once for a minute, while an API server and a kubelet go on.
+//! Everything that a caller without rights can do to the ports, all at once for a minute, while an API server and a kubelet go on.
 
 use std::net::Ipv4Addr;
 use std::sync::Mutex;
@@ -44,7 +44,7 @@ impl Minute {
     }
 }
 
-/// An anonymous review of a pod that names a claim of its own in a namespace that nobody has: two live reads.
+/// An anonymous review of a pod that names a claim of its own in a namespace that does not exist: two live reads.
 fn forged(number: usize) -> Vec<u8> {
     let review = String::from_utf8(worker("x")).unwrap();
     let mut review: Value = serde_json::from_str(&review).unwrap();
@@ -54,11 +54,11 @@ fn forged(number: usize) -> Vec<u8> {
     review.to_string().into_bytes()
 }
 
-/// Asks for a review on a connection that is made anew where the last one was closed.
+/// Asks for a review and connects again where the connection was closed.
 fn flood(webhook: &Webhook, minute: &Minute, number: &AtomicUsize) {
     while minute.lasts() {
         let mut caller = webhook.caller();
-        // Whoever is evicted in the middle panics here, and is none of the honest.
+        // A flooding caller that is evicted during a request panics here; honest callers are elsewhere.
         let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             while minute.lasts() {
                 caller.review(&forged(number.fetch_add(1, Ordering::Relaxed)));

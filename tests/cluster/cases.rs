@@ -1,13 +1,13 @@
-//! The case folders at the door of a real API server: each pod is created there, accepted, and stored with what we add.
+//! The case folders, through a real API server: it accepts each pod, and stores it with what the webhook adds.
 //!
-//! Cases that agree on the namespace and its claims share a room, so that hundreds of them cost a handful of calls.
+//! Cases that agree on the namespace and its claims share a namespace, so that hundreds of them cost a handful of calls.
 
 use std::collections::BTreeMap;
 use std::fs;
 
 use serde_json::{Value, json};
 
-use self::case::{Case, Room};
+use self::case::{Case, NamespaceSetup};
 use crate::harness::control_plane::{ControlPlane, shared, webhook};
 use crate::harness::{ROOT, wait_for};
 
@@ -21,18 +21,18 @@ fn cases() -> Vec<Case> {
     folders.iter().enumerate().map(|(number, folder)| Case::read(number, folder)).collect()
 }
 
-/// The rooms of all cases, and for each case the namespace that became its room.
-fn rooms(cases: &[Case]) -> (BTreeMap<String, Room>, Vec<String>) {
-    let mut found: Vec<Room> = Vec::new();
+/// The namespaces that the cases need, by name, and for each case the name of its own.
+fn setups(cases: &[Case]) -> (BTreeMap<String, NamespaceSetup>, Vec<String>) {
+    let mut found: Vec<NamespaceSetup> = Vec::new();
     let chosen = cases.iter().map(|case| {
-        let number = found.iter().position(|room| *room == case.room).unwrap_or_else(|| {
-            found.push(case.room.clone());
+        let number = found.iter().position(|setup| *setup == case.setup).unwrap_or_else(|| {
+            found.push(case.setup.clone());
             found.len() - 1
         });
         format!("cases-{number}")
     });
     let chosen = chosen.collect();
-    (found.into_iter().enumerate().map(|(number, room)| (format!("cases-{number}"), room)).collect(), chosen)
+    (found.into_iter().enumerate().map(|(number, setup)| (format!("cases-{number}"), setup)).collect(), chosen)
 }
 
 fn create(plane: &ControlPlane, objects: impl IntoIterator<Item = Value>) -> Result<(), String> {
@@ -41,36 +41,36 @@ fn create(plane: &ControlPlane, objects: impl IntoIterator<Item = Value>) -> Res
     plane.kubectl(&["create", "--output=name", "-f", &file]).map(drop)
 }
 
-/// Makes the rooms, and waits until pods can be created in them and their claims are what the cases say.
-fn furnish(plane: &ControlPlane, rooms: &BTreeMap<String, Room>) {
-    create(plane, rooms.iter().map(|(name, room)| room.namespace(name))).unwrap();
+/// Creates the namespaces, and waits until pods can be created in them and their claims are what the cases say.
+fn create_namespaces(plane: &ControlPlane, setups: &BTreeMap<String, NamespaceSetup>) {
+    create(plane, setups.iter().map(|(name, setup)| setup.namespace(name))).unwrap();
     let account = |name: &String| json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}});
-    // Its controller makes a handful a second; who is first does not matter.
-    let made = create(plane, rooms.keys().map(account));
+    // The controller of ServiceAccounts creates a handful a second; it does not matter which of us is first.
+    let made = create(plane, setups.keys().map(account));
     assert!(made.as_ref().err().is_none_or(|said| said.contains("already exists")), "{made:?}");
-    let classes: BTreeMap<_, _> = rooms
+    let classes: BTreeMap<_, _> = setups
         .values()
-        .flat_map(Room::classes)
+        .flat_map(NamespaceSetup::classes)
         .map(|class| (class["metadata"]["name"].to_string(), class.clone()))
         .collect();
     create(plane, classes.into_values()).unwrap();
-    create(plane, rooms.iter().flat_map(|(name, room)| room.claims(name))).unwrap();
-    for (name, room) in rooms {
-        for claim in room.leaving() {
+    create(plane, setups.iter().flat_map(|(name, setup)| setup.claims(name))).unwrap();
+    for (name, setup) in setups {
+        for claim in setup.being_deleted() {
             plane.kubectl(&["delete", "--wait=false", "--namespace", name, "persistentvolumeclaim", claim]).unwrap();
         }
-        for claim in room.lost() {
+        for claim in setup.lost() {
             wait_for("a claim to be lost", || {
                 let claim = plane.read(&["persistentvolumeclaim", claim, "--namespace", name]);
                 if claim["status"]["phase"] == "Lost" { Ok(()) } else { Err(claim["status"].to_string()) }
             });
         }
     }
-    wait_for("the ServiceAccounts of all rooms", || {
+    wait_for("the ServiceAccounts of all namespaces", || {
         let accounts = plane.read(&["serviceaccounts", "--all-namespaces", "--field-selector=metadata.name=default"]);
         let accounts = accounts["items"].as_array().unwrap();
         let is_missing = |name: &&String| !accounts.iter().any(|account| account["metadata"]["namespace"] == **name);
-        rooms.keys().find(is_missing).map_or(Ok(()), |name| Err(format!("{name} has none")))
+        setups.keys().find(is_missing).map_or(Ok(()), |name| Err(format!("{name} has none")))
     });
 }
 
@@ -135,10 +135,10 @@ fn every_case_is_accepted_by_a_real_api_server_and_stored_as_expected() {
     let _webhook = webhook::running();
     let (plane, cases) = (shared(), cases());
     assert!(!cases.is_empty(), "no case folder under tests/cases");
-    let (rooms, chosen) = rooms(&cases);
-    furnish(plane, &rooms);
+    let (setups, namespaces) = setups(&cases);
+    create_namespaces(plane, &setups);
 
-    let said = create(plane, cases.iter().zip(&chosen).map(|(case, room)| case.created(room)));
+    let said = create(plane, cases.iter().zip(&namespaces).map(|(case, namespace)| case.created(namespace)));
     let pods = plane.read(&["pods", "--all-namespaces"]);
     let pods = pods["items"].as_array().unwrap().iter();
     let stored: BTreeMap<_, _> = pods.filter_map(|pod| Some((pod["metadata"]["name"].as_str()?, pod))).collect();

@@ -1,4 +1,4 @@
-//! The mode cert-manager of the chart, held against cert-manager's own definitions; cert-manager itself does not run here.
+//! The chart's mode for cert-manager, checked against cert-manager's own definitions; cert-manager itself does not run here.
 
 use std::fs;
 use std::path::PathBuf;

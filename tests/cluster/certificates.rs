@@ -1,4 +1,4 @@
-//! Promises about certificates, each held against a real API server.
+//! Certificates, each promise on a real API server.
 
 mod adoption;
 mod from_files;

@@ -1,4 +1,4 @@
-//! Promises about the chart on a real API server: other namespaces, kustomize, and nothing left behind.
+//! The chart on a real API server: other namespaces, kustomize, and an uninstall that leaves nothing.
 
 use std::fs;
 
@@ -36,9 +36,9 @@ fn namespaces_are_chosen_by_a_selector_and_webhook_guard_count_and_check_follow_
     let mut replica = installation.start("one");
     replica.wait_until_ready();
     let (chosen, labelled) = (Namespace::plain(plane), Namespace::opted_in(plane, &[]));
-    let mut unseen = worker("unseen");
-    unseen["metadata"]["labels"] = json!({"nvidia.com/dynamo-component-type": "worker"});
-    chosen.create(&unseen.to_string()).unwrap();
+    let mut unreviewed = worker("unreviewed");
+    unreviewed["metadata"]["labels"] = json!({"nvidia.com/dynamo-component-type": "worker"});
+    chosen.create(&unreviewed.to_string()).unwrap();
     let annotation = "dynamo-cache.io/missing-claim=inject";
     chosen.kubectl(&["annotate", "namespace", &chosen.name, annotation]).unwrap();
     chosen.kubectl(&["label", "namespace", &chosen.name, "team=serving"]).unwrap();
@@ -46,9 +46,9 @@ fn namespaces_are_chosen_by_a_selector_and_webhook_guard_count_and_check_follow_
 
     wait_for("a pod with its caches", || {
         let pod = chosen.dry_run(&worker("seen").to_string());
-        let told = status(&pod);
+        let recorded = status(&pod);
         let volumes = pod["spec"]["volumes"].to_string();
-        if volumes.contains("dynamo-cache-model") { Ok(()) } else { Err(format!("{told} {volumes}")) }
+        if volumes.contains("dynamo-cache-model") { Ok(()) } else { Err(format!("{recorded} {volumes}")) }
     });
     let policy = plane.read(&["validatingadmissionpolicy", "dynamo-cache-guard"]);
     let configuration = plane.read(&["mutatingwebhookconfiguration", "dynamo-cache"]);
@@ -58,14 +58,14 @@ fn namespaces_are_chosen_by_a_selector_and_webhook_guard_count_and_check_follow_
     let pod = labelled.dry_run(&worker("not-asked").to_string());
     assert_eq!(pod.pointer("/metadata/annotations/dynamo-cache.io~1status"), None, "the label alone chooses nothing");
 
-    let told = plane.dynamo_cache(&["check"]).output;
-    assert!(!told.contains("not as shipped"), "{told}");
+    let output = plane.dynamo_cache(&["check"]).output;
+    assert!(!output.contains("not as shipped"), "{output}");
     let about = |namespace: &Namespace| {
-        let part = told.split("\n\n").find(|part| part.contains(&namespace.name));
-        part.unwrap_or_else(|| panic!("nothing of {}: {told}", namespace.name)).to_owned()
+        let part = output.split("\n\n").find(|part| part.contains(&namespace.name));
+        part.unwrap_or_else(|| panic!("nothing of {}: {output}", namespace.name)).to_owned()
     };
-    assert!(about(&chosen).contains("the webhook is asked about its pods"), "{told}");
-    assert!(about(&labelled).contains("webhook.namespaceSelector"), "{told}");
+    assert!(about(&chosen).contains("the webhook is asked about its pods"), "{output}");
+    assert!(about(&labelled).contains("webhook.namespaceSelector"), "{output}");
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn helm_uninstall_removes_the_webhook_configuration_first_and_leaves_nothing() {
         assert!(there.contains(object), "{there}");
     }
     let said = plane.bash(&remove.replace("helm uninstall", "helm uninstall --debug")).unwrap().err;
-    wait_for("no more than the namespace that Helm was told to create", || {
+    wait_for("no more than the namespace that Helm created", || {
         let left = ours(&plane);
         if left == "namespace/dynamo-cache" { Ok(()) } else { Err(left) }
     });
@@ -168,7 +168,7 @@ fn the_oldest_helm_installs_upgrades_rolls_back_and_leaves_nothing() {
     helm(&["rollback", "dynamo-cache", "1"]);
     assert_eq!(replicas(), 2);
     helm(&["uninstall", "dynamo-cache"]);
-    wait_for("no more than the namespace that Helm was told to create", || {
+    wait_for("no more than the namespace that Helm created", || {
         let left = ours(&plane);
         if left == "namespace/dynamo-cache" { Ok(()) } else { Err(left) }
     });

@@ -1,4 +1,4 @@
-//! `dynamo-cache check`: what is broken turns, what depends on it says so, and nothing else changes.
+//! `dynamo-cache check`: a breakage fails its line, marks what depends on it as not checked, and changes nothing else.
 
 use std::collections::BTreeMap;
 
@@ -116,16 +116,19 @@ fn a_healthy_installation_is_all_well_and_each_breakage_turns_its_own_line() {
     expected.insert("version".to_owned(), "not-checked".to_owned());
     expected.insert("injected".to_owned(), "warning".to_owned());
     assert_eq!(stopped.0, expected);
-    let told = stopped.1.to_string();
-    assert!(told.contains("failed calling webhook") && told.contains("kubectl get pods -n dynamo-cache"), "{told}");
+    let output = stopped.1.to_string();
+    assert!(
+        output.contains("failed calling webhook") && output.contains("kubectl get pods -n dynamo-cache"),
+        "{output}"
+    );
 
     what_is_not_as_shipped_and_what_others_refuse(&healthy);
 
     let label = "dynamo-cache.io/inject";
     namespace.kubectl(&["label", "namespace", &namespace.name, &format!("{label}-")]).unwrap();
-    let told = healthy.turns("label", &["injected"]);
+    let output = healthy.turns("label", &["injected"]);
     let command = format!("kubectl label namespace {} {label}=enabled --overwrite", namespace.name);
-    assert!(told.contains(&command), "{told}");
+    assert!(output.contains(&command), "{output}");
     namespace.kubectl(&["label", "namespace", &namespace.name, &format!("{label}=disabled")]).unwrap();
     assert!(healthy.turns("label", &["injected"]).contains(&command));
     namespace.kubectl(&["label", "namespace", &namespace.name, &format!("{label}=enabled"), "--overwrite"]).unwrap();
@@ -135,33 +138,33 @@ fn a_healthy_installation_is_all_well_and_each_breakage_turns_its_own_line() {
         namespace.kubectl(&["annotate", "--overwrite", "namespace", &namespace.name, annotation]).unwrap();
     };
     annotate("dynamo-cache.io/model-express-url=https://model-express");
-    let told = healthy.becomes(&[("annotations", "warning"), ("model-express", "failed")]).to_string();
-    assert!(told.contains("[annotation-invalid]"), "{told}");
+    let output = healthy.becomes(&[("annotations", "warning"), ("model-express", "failed")]).to_string();
+    assert!(output.contains("[annotation-invalid]"), "{output}");
     annotate("dynamo-cache.io/model-express-url=model-express:8002");
-    let told = healthy.turns("model-express", &[]);
-    assert!(told.contains("has no port 8002, but 8001"), "{told}");
+    let output = healthy.turns("model-express", &[]);
+    assert!(output.contains("has no port 8002, but 8001"), "{output}");
     annotate("dynamo-cache.io/model-express-url=mx.nowhere-at-all:8001");
     healthy.becomes(&[("model-express", "not-checked")]);
     annotate("dynamo-cache.io/model-express-url=model-express:8001");
     healthy.is_back();
 
     namespace.kubectl(&["delete", "persistentvolumeclaim", CACHES[0]]).unwrap();
-    let told = healthy.turns("model-claim", &[]);
-    assert!(told.contains("[claim-not-found]") && told.contains("dynamo-cache download MODEL -n "), "{told}");
+    let output = healthy.turns("model-claim", &[]);
+    assert!(output.contains("[claim-not-found]") && output.contains("dynamo-cache download MODEL -n "), "{output}");
     namespace.claims(&CACHES[..1]);
     namespace.kubectl(&["delete", "persistentvolumeclaim", CACHES[1]]).unwrap();
     let mut of_one_node = claim(CACHES[1]);
     of_one_node["spec"]["accessModes"] = json!(["ReadWriteOnce"]);
     namespace.create(&of_one_node.to_string()).unwrap();
-    let told = healthy.turns("compile-claim", &[]);
-    assert!(told.contains("[claim-single-node]") && told.contains("ReadWriteMany"), "{told}");
+    let output = healthy.turns("compile-claim", &[]);
+    assert!(output.contains("[claim-single-node]") && output.contains("ReadWriteMany"), "{output}");
     namespace.kubectl(&["delete", "persistentvolumeclaim", CACHES[1]]).unwrap();
     namespace.claims(&CACHES[1..]);
     healthy.is_back();
 
     namespace.kubectl(&["delete", "service", "model-express"]).unwrap();
-    let told = healthy.turns("model-express", &[]);
-    assert!(told.contains("there is no Service model-express"), "{told}");
+    let output = healthy.turns("model-express", &[]);
+    assert!(output.contains("there is no Service model-express"), "{output}");
     namespace.apply(&service("model-express")).unwrap();
     healthy.is_back();
 }
@@ -173,13 +176,13 @@ fn what_is_not_as_shipped_and_what_others_refuse(healthy: &Healthy<'_>) {
         let patch = json!({"webhooks": [entry]}).to_string();
         plane.kubectl(&[&["patch"], CONFIGURATION.as_slice(), &["--patch", &patch]].concat()).unwrap();
     };
-    patch(&json!({"name": "pods.dynamo-cache.io", "objectSelector": {"matchLabels": {"nobody": "has"}}}));
-    let told = healthy.turns("shipped", &[]);
-    assert!(told.contains("pods.dynamo-cache.io objectSelector"), "{told}");
+    patch(&json!({"name": "pods.dynamo-cache.io", "objectSelector": {"matchLabels": {"no-pod": "has"}}}));
+    let output = healthy.turns("shipped", &[]);
+    assert!(output.contains("pods.dynamo-cache.io objectSelector"), "{output}");
     patch(&json!({"name": "pods.dynamo-cache.io", "objectSelector": {"matchLabels": null}}));
     patch(&json!({"name": "canary.dynamo-cache.io", "reinvocationPolicy": "IfNeeded"}));
-    let told = healthy.turns("shipped", &["canary", "version"]);
-    assert!(told.contains("canary.dynamo-cache.io reinvocationPolicy"), "{told}");
+    let output = healthy.turns("shipped", &["canary", "version"]);
+    assert!(output.contains("canary.dynamo-cache.io reinvocationPolicy"), "{output}");
     patch(&json!({"name": "canary.dynamo-cache.io", "reinvocationPolicy": "Never"}));
     healthy.is_back();
 
@@ -203,8 +206,8 @@ fn what_is_not_as_shipped_and_what_others_refuse(healthy: &Healthy<'_>) {
     );
     let binding = of("ValidatingAdmissionPolicyBinding", json!({"policyName": name, "validationActions": ["Deny"]}));
     plane.kubectl(&["create", "-f", &plane.file(&format!("{policy}\n---\n{binding}"))]).unwrap();
-    let told = healthy.becomes(&[("canary", "not-checked"), ("version", "not-checked")]).to_string();
-    assert!(told.contains("canary: not checked: ") && told.contains("it has no owner"), "{told}");
+    let output = healthy.becomes(&[("canary", "not-checked"), ("version", "not-checked")]).to_string();
+    assert!(output.contains("canary: not checked: ") && output.contains("it has no owner"), "{output}");
     let kinds = "validatingadmissionpolicybinding,validatingadmissionpolicy";
     plane.kubectl(&["delete", kinds, name]).unwrap();
     healthy.is_back();
@@ -215,8 +218,8 @@ fn a_wrong_ca_or_no_configuration_fails_its_line_and_skips_what_depends_on_it() 
     let plane = ControlPlane::start().unwrap();
     let install = "helm install dynamo-cache manifests/chart --namespace dynamo-cache --create-namespace";
     plane.bash(&format!("{install} --set certificate.mode=secret,config.modelCache.claim=models")).unwrap();
-    let told = plane.bash("certs/dev --out \"$(dirname \"$KUBECONFIG\")/certs\"").unwrap().out;
-    plane.bash(told.split_once("installed with certificate.mode=secret:").unwrap().1).unwrap();
+    let printed = plane.bash("certs/dev --out \"$(dirname \"$KUBECONFIG\")/certs\"").unwrap().out;
+    plane.bash(printed.split_once("installed with certificate.mode=secret:").unwrap().1).unwrap();
     plane.kubectl(&["label", "namespace", "default", "dynamo-cache.io/inject=enabled"]).unwrap();
     let claims = ["models", CACHES[1]].map(|name| claim(name).to_string()).join("\n---\n");
     plane.kubectl(&["create", "-n", "default", "-f", &plane.file(&claims)]).unwrap();
@@ -233,8 +236,8 @@ fn a_wrong_ca_or_no_configuration_fails_its_line_and_skips_what_depends_on_it() 
         names.map(|name| json!({"name": name, "clientConfig": {"caBundle": bundle}}))
     };
 
-    // There is no node, so nobody is behind the Service.
-    let (before, told) = check();
+    // There is no node, so the Service has no endpoints.
+    let (before, output) = check();
     for (check, state) in &before {
         let expected = match &**check {
             "service" => "failed",
@@ -242,11 +245,11 @@ fn a_wrong_ca_or_no_configuration_fails_its_line_and_skips_what_depends_on_it() 
             "injected" => "warning",
             _ => "ok",
         };
-        assert_eq!(state, expected, "{check}: {told}");
+        assert_eq!(state, expected, "{check}: {output}");
     }
     assert!(
-        told.contains("has no ready endpoint") && told.contains("caBundle verifies the server's certificate"),
-        "{told}"
+        output.contains("has no ready endpoint") && output.contains("caBundle verifies the server's certificate"),
+        "{output}"
     );
 
     let bundle = plane.read(&CONFIGURATION)["webhooks"][0]["clientConfig"]["caBundle"].clone();
@@ -254,13 +257,13 @@ fn a_wrong_ca_or_no_configuration_fails_its_line_and_skips_what_depends_on_it() 
     let mut with_certificate = before.clone();
     with_certificate.insert("certificate".to_owned(), "failed".to_owned());
     patch(&entries(&json!(STANDARD.encode(other))));
-    let (states, told) = check();
+    let (states, output) = check();
     assert_eq!(states, with_certificate);
-    assert!(told.contains("UnknownIssuer") && told.contains("certs/README.md"), "{told}");
+    assert!(output.contains("UnknownIssuer") && output.contains("certs/README.md"), "{output}");
     patch(&entries(&bundle)[..1]);
-    let (states, told) = check();
+    let (states, output) = check();
     assert_eq!(states, with_certificate);
-    assert!(told.contains("the caBundle of canary.dynamo-cache.io is another one"), "{told}");
+    assert!(output.contains("the caBundle of canary.dynamo-cache.io is another one"), "{output}");
     patch(&entries(&bundle));
     assert_eq!(check().0, before);
     let said = plane.dynamo_cache(&["check", "-n", "default"]);
@@ -269,14 +272,14 @@ fn a_wrong_ca_or_no_configuration_fails_its_line_and_skips_what_depends_on_it() 
 
     // Half a guard does nothing.
     plane.kubectl(&["delete", "validatingadmissionpolicybinding", "dynamo-cache-guard"]).unwrap();
-    let (states, told) = check();
+    let (states, output) = check();
     assert_eq!(states["guard"], "warning");
-    assert!(told.contains("no ValidatingAdmissionPolicyBinding of that name: the guard does nothing"), "{told}");
+    assert!(output.contains("no ValidatingAdmissionPolicyBinding of that name: the guard does nothing"), "{output}");
     let guard = "--namespace dynamo-cache --show-only templates/validatingadmissionpolicy.yaml | kubectl apply -f -";
     plane.bash(&format!("helm template dynamo-cache manifests/chart {guard}")).unwrap();
     assert_eq!(check().0, before);
 
-    // A file with mistakes is a line of its own, and everything else is still told.
+    // A file with mistakes is a line of its own, and everything else is still reported.
     plane.kubectl(&["wait", "--for=create", "serviceaccount/default", "--timeout=60s"]).unwrap();
     plane.kubectl(&["create", "-f", &plane.file(&worker("alone").to_string())]).unwrap();
     let settings =
@@ -290,19 +293,19 @@ fn a_wrong_ca_or_no_configuration_fails_its_line_and_skips_what_depends_on_it() 
     with_mistakes.insert("settings".to_owned(), "failed".to_owned());
     let depend = ["model-claim", "compile-claim", "model-express"];
     with_mistakes.extend(depend.map(|check| (check.to_owned(), "not-checked".to_owned())));
-    let (states, told) = check();
+    let (states, output) = check();
     assert_eq!(states, with_mistakes);
-    assert!(told.contains("clam") && told.contains("it depends on the settings"), "{told}");
+    assert!(output.contains("clam") && output.contains("it depends on the settings"), "{output}");
     settings_with_mistakes_hide_no_pod(&plane);
     write(&settings);
     assert_eq!(check().0, before);
     let said = plane.dynamo_cache(&["check", "-n", "nowhere"]);
-    let told = "  × there is no namespace nowhere\n      kubectl create namespace nowhere, or kubectl get namespaces for their names\n";
-    assert!(said.output.contains(told), "{}", said.output);
+    let expected = "  × there is no namespace nowhere\n      kubectl create namespace nowhere, or kubectl get namespaces for their names\n";
+    assert!(said.output.contains(expected), "{}", said.output);
     assert_eq!((said.code, said.errors.as_str()), (Some(1), "2 checks failed\n"));
 
     plane.kubectl(&[&["delete"], CONFIGURATION.as_slice()].concat()).unwrap();
-    let (states, told) = check();
+    let (states, output) = check();
     for (check, state) in &states {
         let expected = match &**check {
             "configuration" => "failed",
@@ -311,9 +314,9 @@ fn a_wrong_ca_or_no_configuration_fails_its_line_and_skips_what_depends_on_it() 
             "injected" => "warning",
             _ => "ok",
         };
-        assert_eq!(state, expected, "{check}: {told}");
+        assert_eq!(state, expected, "{check}: {output}");
     }
-    assert!(told.contains("helm upgrade --install dynamo-cache"), "{told}");
+    assert!(output.contains("helm upgrade --install dynamo-cache"), "{output}");
 }
 
 /// Commands that look go on with the built-in settings, and the one that fills a claim does not.
@@ -321,10 +324,14 @@ fn settings_with_mistakes_hide_no_pod(plane: &ControlPlane) {
     for command in [&["status"][..], &["preview"], &["explain", "alone"]] {
         let said = plane.dynamo_cache(&[command, &["-n", "default"]].concat());
         assert_eq!(said.code, Some(0), "{}", said.errors);
-        let told = ["ConfigMap dynamo-cache/dynamo-cache:", "clam", "keep the last settings without"];
-        assert!(told.iter().all(|part| said.errors.contains(part)), "{}", said.errors);
+        let parts = ["ConfigMap dynamo-cache/dynamo-cache:", "clam", "keep the last settings without"];
+        assert!(parts.iter().all(|part| said.errors.contains(part)), "{}", said.errors);
         assert!(said.output.contains("alone"), "{command:?}: {}", said.output);
     }
     let said = plane.dynamo_cache(&["download", "m/m", "-n", "default", "--apply"]);
-    assert!(said.code == Some(1) && said.errors.contains("clam"), "nobody knows which claim to fill: {}", said.errors);
+    assert!(
+        said.code == Some(1) && said.errors.contains("clam"),
+        "it is not known which claim to fill: {}",
+        said.errors
+    );
 }

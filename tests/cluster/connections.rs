@@ -1,4 +1,4 @@
-//! What callers that mean harm cannot do to a cluster whose pods wait for the webhook.
+//! What hostile callers cannot do to a cluster whose pods wait for the webhook.
 
 use serde_json::json;
 

@@ -56,7 +56,7 @@ impl<'p> Person<'p> {
         for (word, place) in STANDS_FOR {
             script = script.replace(word, place);
         }
-        // A folder that whoever else runs this does not have.
+        // A folder that no other run of this test uses.
         script = script.replace("/tmp/dynamo-cache-certs", &self.plane.folder("pair").display().to_string());
         let (checkout, programs) = (self.checkout.display(), self.programs.display());
         let said = self.plane.bash(&format!("cd '{checkout}'\nPATH='{programs}':$PATH\n{script}"));

@@ -1,4 +1,4 @@
-//! `dynamo-cache download --apply`: what is stored, what is there already, and the end of it.
+//! `dynamo-cache download --apply`: the Job that is created, a Job that exists already, and how a Job ends.
 
 use serde_json::{Value, json};
 

@@ -91,9 +91,9 @@ fn a_replica_set_gets_one_event_for_its_claims_from_all_pods_and_replicas() {
     let second = installation.ready("second");
     scale(4);
     second.wait_for("/metrics", "dynamo_cache_events_total{result=\"known\"} 1\n");
-    let told = events(plane, &namespace);
-    let about_claims = told.iter().filter(|event| event["reason"] == "ClaimNotFound").count();
-    assert_eq!((about_claims, told.len()), (1, 2), "another replica has told it: {told:#?}");
+    let written = events(plane, &namespace);
+    let about_claims = written.iter().filter(|event| event["reason"] == "ClaimNotFound").count();
+    assert_eq!((about_claims, written.len()), (1, 2), "another replica has written it too: {written:#?}");
     let configuration = plane.read(&["mutatingwebhookconfiguration", "dynamo-cache"]);
     for entry in configuration["webhooks"].as_array().unwrap() {
         assert_eq!(entry["sideEffects"], "NoneOnDryRun", "{entry:#}");
@@ -127,10 +127,10 @@ fn dry_runs_bare_pods_and_caches_skipped_on_request_make_no_event() {
     let misspelt = json!({"dynamo-cache.io/model-clam": "x"});
     namespace.create(&owned(plane, &namespace, "e-misspelt", &misspelt)).unwrap();
     let events = wait_for_events(plane, &namespace, 2);
-    let told: Vec<_> = events.iter().map(|event| (&event["regarding"]["name"], &event["reason"])).collect();
+    let found: Vec<_> = events.iter().map(|event| (&event["regarding"]["name"], &event["reason"])).collect();
     let expected =
         [(&json!("c-left-out"), &json!("ClaimNotFound")), (&json!("e-misspelt"), &json!("AnnotationUnknown"))];
-    assert_eq!(told, expected, "{events:#?}");
+    assert_eq!(found, expected, "{events:#?}");
     replica.wait_for("/metrics", "dynamo_cache_events_total{result=\"created\"} 2\n");
 }
 

@@ -24,21 +24,21 @@ fn a_live_pod_is_explained_with_what_the_cluster_knows() {
     assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.output);
     let as_kubectl_prints = format!("pod/{pod}");
     assert_eq!(namespace.dynamo_cache(&["explain", &as_kubectl_prints]).output, said.output);
-    for told in [
+    for expected in [
         "    model: in place\n      there: claim model-cache at /models\n",
         "    compile: left out: the claim is not in the pod's namespace (claim compilation-cache) [claim-not-found]",
         "namespace, dynamo-cache.io/model-mount-path",
         "settings file",
     ] {
-        assert!(said.output.contains(told), "no {told:?} in:\n{}", said.output);
+        assert!(said.output.contains(expected), "no {expected:?} in:\n{}", said.output);
     }
     assert!(!said.output.contains("made anew"), "{}", said.output);
 
     namespace.claims(&CACHES[1..]);
     let said = namespace.dynamo_cache(&["explain", pod]);
-    let told =
+    let expected =
         "    compile: left out when the pod was created: the claim is not in the pod's namespace [claim-not-found]";
-    assert!(said.output.contains(told), "{}", said.output);
+    assert!(said.output.contains(expected), "{}", said.output);
     assert!(said.output.contains("It could be in place now"), "{}", said.output);
     let rollout = format!("kubectl rollout restart deployment/vllm-worker -n {}", namespace.name);
     assert!(said.output.contains(&rollout), "{}", said.output);
@@ -60,13 +60,13 @@ fn a_setting_that_changed_since_is_held_against_the_pod_as_it_was_made() {
         said.output
     };
     let has = |output: &str, part: &str| assert!(output.contains(part), "no {part:?} in:\n{output}");
-    let anew = format!("To have it made anew: kubectl delete pod worker -n {}", namespace.name);
+    let advice = format!("To have it made anew: kubectl delete pod worker -n {}", namespace.name);
 
     let output = explained(&["dynamo-cache.io/model-claim=models2"]);
     has(&output, "    model: in place\n      there: claim model-cache at ");
     has(&output, "      Made anew it would be on claim models2.\n    compile");
     has(&output, "    compile: in place\n      there: claim compilation-cache at ");
-    has(&output, &anew);
+    has(&output, &advice);
     let output = explained(&["dynamo-cache.io/model-claim=models2", "dynamo-cache.io/compile-claim=models2"]);
     has(&output, "    compile: in place\n      there: claim compilation-cache at ");
     assert_eq!(output.matches("      Made anew it would be on claim models2.\n").count(), 2, "{output}");
@@ -75,7 +75,7 @@ fn a_setting_that_changed_since_is_held_against_the_pod_as_it_was_made() {
         &output,
         "      Made anew it would be left out: the claim is not in the pod's namespace (claim nowhere) [claim-not-found]\n",
     );
-    assert!(!output.contains(&anew), "{output}");
+    assert!(!output.contains(&advice), "{output}");
     let output = explained(&["dynamo-cache.io/model-claim-", "dynamo-cache.io/model-layout=hub"]);
     has(&output, "    model: in place\n      there: claim model-cache at ");
     assert!(!output.contains("ade anew"), "{output}");
@@ -84,7 +84,7 @@ fn a_setting_that_changed_since_is_held_against_the_pod_as_it_was_made() {
         &output,
         "    model-express: not asked for when the pod was created\n      It could be in place now: main would get it",
     );
-    has(&output, &anew);
+    has(&output, &advice);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn explain_says_why_a_pod_without_a_status_was_not_reviewed() {
     let _webhook = webhook::running();
     assert!(status(&namespace.pod("missed")).is_null());
     without(&namespace, "missed", "the webhook did not answer when the pod was created", "API server's log");
-    let said = namespace.dynamo_cache(&["explain", "nobody"]);
+    let said = namespace.dynamo_cache(&["explain", "missing"]);
     assert_eq!(said.code, Some(1));
-    assert_eq!(said.errors, format!("there is no pod nobody in namespace {}\n", namespace.name));
+    assert_eq!(said.errors, format!("there is no pod missing in namespace {}\n", namespace.name));
 }

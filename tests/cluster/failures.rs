@@ -1,4 +1,4 @@
-//! Promises about clusters in which something is broken: every pod is answered meanwhile, and all of it heals.
+//! Failures of the API server and changes under load: every pod is answered meanwhile, and everything recovers.
 
 use std::fs;
 
@@ -101,7 +101,7 @@ fn heals_after(refusal: Option<u16>) {
     wait_for("the watches of claims and of namespaces to begin again", || {
         if faulty.watches() >= before + 2 { Ok(()) } else { Err(format!("{} of {before}", faulty.watches())) }
     });
-    // That a claim is gone is told by nothing but a watch.
+    // Only a watch reports that a claim is gone.
     wait_for_model(&webhook, &namespace.name, false);
     for condition in ["claims", "namespaces"] {
         wait_for_page(&webhook, &format!("[+]{condition}: ok"));

@@ -1,4 +1,4 @@
-//! The guard: the API server itself tells of components that the webhook did not see.
+//! The guard: the API server itself warns of components that the webhook did not review, or refuses them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,9 +44,9 @@ fn says(namespace: &Namespace, pod: &Value, part: &str) {
 /// Waits until the guard warns, and no longer refuses: its policy and its binding each take a moment.
 fn wait_for_warnings(namespace: &Namespace) {
     let warning = "Warning: Validation failed for ValidatingAdmissionPolicy 'dynamo-cache-guard' with binding \
-                   'dynamo-cache-guard': dynamo-cache did not see pod unseen: it starts without caches; dynamo-cache check \
+                   'dynamo-cache-guard': dynamo-cache did not see pod unreviewed: it starts without caches; dynamo-cache check \
                    finds out why";
-    says(namespace, &labelled("unseen"), warning);
+    says(namespace, &labelled("unreviewed"), warning);
 }
 
 #[test]
@@ -54,21 +54,21 @@ fn an_unreviewed_component_gets_a_warning_or_is_refused_and_a_reviewed_one_neith
     let mut webhook = webhook::stopped();
     let namespace = Namespace::opted_in(shared(), &[]);
     wait_for_warnings(&namespace);
-    let warning = "dynamo-cache did not see pod unseen: it starts without caches; dynamo-cache check finds out why";
-    let said = namespace.create(&labelled("unseen").to_string()).unwrap();
+    let warning = "dynamo-cache did not see pod unreviewed: it starts without caches; dynamo-cache check finds out why";
+    let said = namespace.create(&labelled("unreviewed").to_string()).unwrap();
     assert!(said.out.contains("created") && said.err.contains(warning), "{}{}", said.out, said.err);
     let not_seen = wait_for("the pod in the audit log", || {
         let events = shared().audit(&namespace);
-        let told = events.iter().find_map(|annotations| annotations.get("dynamo-cache-guard/not-seen").cloned());
-        told.ok_or_else(|| format!("{events:?}"))
+        let recorded = events.iter().find_map(|annotations| annotations.get("dynamo-cache-guard/not-seen").cloned());
+        recorded.ok_or_else(|| format!("{events:?}"))
     });
-    assert_eq!(not_seen, "unseen");
+    assert_eq!(not_seen, "unreviewed");
 
     install(shared(), "Deny");
     let refusal =
-        "denied request: dynamo-cache did not see pod unseen-2: it is refused; dynamo-cache check finds out why";
-    says(&namespace, &labelled("unseen-2"), refusal);
-    assert!(namespace.create(&labelled("unseen-2").to_string()).is_err());
+        "denied request: dynamo-cache did not see pod unreviewed-2: it is refused; dynamo-cache check finds out why";
+    says(&namespace, &labelled("unreviewed-2"), refusal);
+    assert!(namespace.create(&labelled("unreviewed-2").to_string()).is_err());
     // A namespace that asks for nothing, a pod that opts out, and one without a component label are none of its business.
     let plain = Namespace::plain(shared());
     let mut out = labelled("out");

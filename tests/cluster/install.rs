@@ -1,4 +1,4 @@
-//! Promises about installing it: what a person applies is what the API server takes.
+//! Installation: the API server accepts what a person applies.
 
 use std::fs;
 
@@ -24,8 +24,9 @@ fn the_rendered_manifests_install_with_kubectl_alone_and_the_examples_apply() {
         if pods == 2 { Ok(()) } else { Err(format!("{pods} pods")) }
     });
 
-    let told = plane.bash("certs/dev --out \"$(dirname \"$KUBECONFIG\")/certs\"").unwrap().out;
-    let commands = told.split_once("installed with certificate.mode=secret:").expect("certs/dev tells how to go on").1;
+    let printed = plane.bash("certs/dev --out \"$(dirname \"$KUBECONFIG\")/certs\"").unwrap().out;
+    let commands =
+        printed.split_once("installed with certificate.mode=secret:").expect("certs/dev prints the next commands").1;
     plane.bash(commands).unwrap();
     let ca = "kubectl get mutatingwebhookconfiguration dynamo-cache -o jsonpath='{.webhooks[0].clientConfig.caBundle}'";
     let ca = plane.bash(&format!("{ca} | base64 -d | openssl x509 -noout -subject")).unwrap().out;
@@ -62,7 +63,7 @@ fn helm_takes_the_chart_and_the_webhook_configuration_is_what_the_readme_says() 
     assert_eq!(webhooks.len(), 2, "{configuration:#}");
     assert_eq!(webhooks[1]["name"], "canary.dynamo-cache.io", "a name that can never change");
     let own = json!({"kubernetes.io/metadata.name": "dynamo-cache"});
-    assert_eq!(webhooks[1]["namespaceSelector"]["matchLabels"], own, "nobody else's pods");
+    assert_eq!(webhooks[1]["namespaceSelector"]["matchLabels"], own, "no other namespace");
     let webhook = &webhooks[0];
     assert_eq!(webhook["name"], "pods.dynamo-cache.io", "a name that can never change");
     assert_eq!(webhook["failurePolicy"], "Ignore");

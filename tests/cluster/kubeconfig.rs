@@ -13,8 +13,8 @@ fn a_connection_error_of_a_command_shows_no_content_of_the_kubeconfig() {
     let said = shared().dynamo_cache(&["status", "--context", "nowhere"]);
     assert!(said.code == Some(1) && said.errors.ends_with(": it has no context nowhere\n"), "{}", said.errors);
     let cluster = "clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\ncontexts: [{name: c, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {}}]\ncurrent-context: c\n";
-    let nobody = file("nobody-kubeconfig.yaml", cluster);
-    let said = run(&["check", "--kubeconfig", &nobody], "");
+    let unreachable = file("unreachable-kubeconfig.yaml", cluster);
+    let said = run(&["check", "--kubeconfig", &unreachable], "");
     assert_eq!(said.code, Some(1));
     assert!(said.errors.starts_with("failed to ask the API server at http://127.0.0.1:1/: "), "{}", said.errors);
 }

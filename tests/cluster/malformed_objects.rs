@@ -1,4 +1,4 @@
-//! Objects and words by which a tenant disturbs the commands that read a namespace.
+//! Objects and text with which a tenant could disturb the commands that read a namespace.
 
 use serde_json::{Value, json};
 

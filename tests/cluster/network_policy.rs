@@ -1,4 +1,4 @@
-//! The `NetworkPolicy` of the chart, as the API server takes it. That a network goes by it is not shown: there is none here.
+//! The chart's `NetworkPolicy`, as the API server stores it. There is no network here that would enforce it.
 
 use serde_json::{Value, json};
 
@@ -26,9 +26,9 @@ fn a_network_policy_lets_in_and_out_what_its_values_say_and_nothing_else() {
         json!([{"ipBlock": {"cidr": "10.0.0.0/28", "except": ["10.0.0.8/32"]}}, {"ipBlock": {"cidr": "fd00::/64"}}]);
     let pods = json!([{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
         "podSelector": {"matchExpressions": [{"key": "app", "operator": "In", "values": ["prometheus"]}]}}]);
-    let nobody = json!([]);
-    for webhook in [&nobody, &addresses, &pods] {
-        for admin in [&nobody, &addresses, &pods] {
+    let none = json!([]);
+    for webhook in [&none, &addresses, &pods] {
+        for admin in [&none, &addresses, &pods] {
             for ports in [json!([443, 6443]), json!([16443])] {
                 let ours = json!({"webhook": 20250, "admin": 20080});
                 let policy =
@@ -47,7 +47,7 @@ fn a_network_policy_lets_in_and_out_what_its_values_say_and_nothing_else() {
                     let rule = rules.iter().find(|rule| rule["ports"] == ports);
                     let rule = rule.unwrap_or_else(|| panic!("no rule for {port}: {spec:#}"));
                     // Without `from` a rule is for everybody.
-                    let from = rule.get("from").unwrap_or(&nobody);
+                    let from = rule.get("from").unwrap_or(&none);
                     assert_eq!(from, peers, "{port}: {spec:#}");
                     let containers = &deployment["spec"]["template"]["spec"]["containers"];
                     let named = containers[0]["ports"].as_array().unwrap().iter().find(|named| named["name"] == port);

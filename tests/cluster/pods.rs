@@ -1,4 +1,4 @@
-//! Promises about a real API server: the webhook runs as its own process, and what counts is the stored pod.
+//! Pods on a real API server: the webhook is a process of its own, and what counts is the stored pod.
 
 use serde_json::{Value, json};
 
@@ -96,8 +96,8 @@ fn metrics_and_log_say_which_caches_were_skipped_and_why() {
         assert!(metrics.contains(counter), "no {counter} in {metrics}");
     }
     let log = webhook.log();
-    let told = |line: &str| line.contains(&namespace.name) && line.contains("claim-not-found");
-    assert!(log.lines().any(told), "nothing about {} in {log}", namespace.name);
+    let is_skipped = |line: &str| line.contains(&namespace.name) && line.contains("claim-not-found");
+    assert!(log.lines().any(is_skipped), "nothing about {} in {log}", namespace.name);
 }
 
 #[test]

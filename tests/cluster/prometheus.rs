@@ -1,4 +1,4 @@
-//! Promises about what one sees in Prometheus: every expression of the alerts and the dashboard, on a real scrape.
+//! Prometheus: every expression of the alerts and the dashboard, on a real scrape.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

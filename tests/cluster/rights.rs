@@ -1,4 +1,4 @@
-//! What the webhook may do in a cluster: what is written down in `tests/rights.yaml`, no more, and all of it is used.
+//! The webhook's permissions in a cluster: those of `tests/rights.yaml`, no more, and each of them is used.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -53,7 +53,7 @@ fn the_chart_asks_for_the_rights_that_are_written_down() {
         let text = format!("{head}{}", serde_saphyr::to_string(&all).unwrap());
         fs::write(format!("{ROOT}/tests/rights.yaml"), text).unwrap();
     }
-    assert_eq!(written(), all, "tests/rights.yaml; UPDATE=1 writes it anew");
+    assert_eq!(written(), all, "tests/rights.yaml; UPDATE=1 rewrites it");
 }
 
 #[test]

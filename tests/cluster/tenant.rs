@@ -1,4 +1,4 @@
-//! What someone cannot do to others who share the cluster with them, or with the webhook.
+//! What a tenant cannot do to other tenants, or to the webhook.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -32,7 +32,7 @@ fn no_address_that_a_setting_names_is_called() {
     let url = format!("http://{address}");
     let namespace = Namespace::opted_in(shared(), &[("model-express-url", &url)]);
     let pod = namespace.dry_run(&worker("x").to_string());
-    assert_eq!(environment(container(&pod, "main"))["MODEL_EXPRESS_URL"], url, "the pod itself is told");
+    assert_eq!(environment(container(&pod, "main"))["MODEL_EXPRESS_URL"], url, "the pod itself has the address");
     let mut pod = worker("y");
     pod["metadata"]["annotations"] = json!({"dynamo-cache.io/model-express-url": url,
         "dynamo-cache.io/model-express-shared-storage": "false", "dynamo-cache.io/model-claim": address});
@@ -41,10 +41,10 @@ fn no_address_that_a_setting_names_is_called() {
     pod["spec"]["containers"][0]["image"] = format!("{address}/vllm-runtime:1").into();
     let names = ["MODEL_EXPRESS_URL", "MX_SERVER_ADDRESS", "HF_ENDPOINT", "HTTPS_PROXY"];
     pod["spec"]["containers"][0]["env"] = names.map(|name| json!({"name": name, "value": url})).into_iter().collect();
-    // It is stored, so its owner is looked for as well: who is told what was left out.
+    // It is stored, so the webhook also looks for its owner, for an event about the skipped caches.
     namespace.create(&pod.to_string()).unwrap();
     assert!(webhook.admin("/readyz").is_ok());
-    // Whoever has called until now waits to be accepted.
+    // A caller until now waits to be accepted.
     assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "somebody has called");
 }
 

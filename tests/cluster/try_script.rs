@@ -1,4 +1,4 @@
-//! `tests/try`: a person's own cluster with the webhook in it, of which nothing is left.
+//! `tests/try`: a person's own cluster with the webhook in it, and an end that leaves nothing.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -31,7 +31,7 @@ impl Try {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).unwrap();
         let mark = format!("try-{name}-{}", std::process::id());
-        // Whoever runs the tests in the background has a shell that ignores Ctrl-C for them, and a script cannot undo that.
+        // A shell ignores Ctrl-C for tests in the background, and a script cannot undo that.
         let mut command = Command::new("env");
         command
             .args(["--default-signal=INT", &format!("{ROOT}/tests/try"), "--binary", program])
@@ -115,9 +115,9 @@ fn a_person_gets_a_cluster_to_try_it_on_and_ctrl_c_removes_all_of_it() {
         let said = shell(&exports, line).unwrap_or_else(|why| panic!("{why}"));
         assert!(said.contains(expected), "{line}:\n{said}");
     }
-    what_the_webhook_says_itself_is_where_it_tells(&tried.said);
+    output_of_the_webhook_is_where_the_script_says(&tried.said);
     settings_that_are_changed_reach_the_webhook(&exports);
-    assert!(!marked(&tried.mark).is_empty(), "the mark tells what it started");
+    assert!(!marked(&tried.mark).is_empty(), "the mark finds what it started");
 
     tried.signal("INT");
     assert_eq!(tried.ends_and_leaves_nothing().code(), Some(0));
@@ -133,7 +133,7 @@ fn shell(exports: &str, command: &str) -> Result<String, String> {
     if ran.status.success() { Ok(said) } else { Err(format!("{command}:\n{ran:?}")) }
 }
 
-fn what_the_webhook_says_itself_is_where_it_tells(said: &str) {
+fn output_of_the_webhook_is_where_the_script_says(said: &str) {
     let after = |words: &'static str| said.lines().filter_map(move |line| line.strip_prefix(words));
     let log = after("  tail -f ").next().unwrap_or_else(|| panic!("no log in:\n{said}"));
     assert!(fs::read_to_string(log).unwrap().contains(" INFO "), "{log}");

@@ -14,11 +14,11 @@ fn uninstall_deletes_the_webhook_configuration_and_lists_what_is_left() {
     let wait = ["wait", "--for=create", "serviceaccount/default", "--timeout=60s"];
     plane.kubectl(&wait).unwrap();
     plane.kubectl(&["label", "namespace", "default", "dynamo-cache.io/inject=enabled"]).unwrap();
-    plane.kubectl(&["create", "-f", &plane.file(&worker("unseen").to_string())]).unwrap();
+    plane.kubectl(&["create", "-f", &plane.file(&worker("unreviewed").to_string())]).unwrap();
     // No node runs the replicas here.
-    let said = plane.dynamo_cache(&["explain", "unseen", "-n", "default"]);
-    let told = "Nobody sets it by hand, the replicas publish it: are they ready? kubectl get deployment dynamo-cache -n dynamo-cache; ";
-    assert!(said.output.contains("has no caBundle") && said.output.contains(told), "{}", said.output);
+    let said = plane.dynamo_cache(&["explain", "unreviewed", "-n", "default"]);
+    let expected = "Nobody sets it by hand, the replicas publish it: are they ready? kubectl get deployment dynamo-cache -n dynamo-cache; ";
+    assert!(said.output.contains("has no caBundle") && said.output.contains(expected), "{}", said.output);
 
     let said = plane.dynamo_cache(&["uninstall"]);
     let all = "would delete ValidatingAdmissionPolicyBinding/dynamo-cache-guard\nwould delete \
@@ -37,7 +37,7 @@ fn uninstall_deletes_the_webhook_configuration_and_lists_what_is_left() {
     assert!(said.code == Some(0) && said.output.starts_with("Nothing to do: "), "{}", said.output);
     assert!(said.output.contains("there is no guard") && said.output.contains(rest), "{}", said.output);
 
-    // And a pod that was created since is told so.
+    // A pod that is created afterwards gets this as its reason.
     plane.kubectl(&["create", "-f", &plane.file(&worker("alone").to_string())]).unwrap();
     let said = plane.dynamo_cache(&["explain", "alone", "-n", "default"]);
     assert_eq!(said.code, Some(0), "{}", said.errors);
@@ -57,8 +57,8 @@ fn a_second_dynamo_cache_gets_a_warning_and_uninstall_removes_both() {
         plane.bash(&format!("helm install {name} manifests/chart --namespace {name} --create-namespace")).unwrap();
     }
     let said = plane.dynamo_cache(&["check", "-n", "kube-system"]).output;
-    let told = "  ! a second dynamo-cache is installed, and both may change the same pods: configuration second-dynamo-cache\n      Keep one of them; this removes the second: helm uninstall second --namespace second\n";
-    assert!(said.contains(told) && said.contains("  ✓ no other webhook changes pods\n"), "{said}");
+    let expected = "  ! a second dynamo-cache is installed, and both may change the same pods: configuration second-dynamo-cache\n      Keep one of them; this removes the second: helm uninstall second --namespace second\n";
+    assert!(said.contains(expected) && said.contains("  ✓ no other webhook changes pods\n"), "{said}");
     // What is never touched needs no claim.
     assert!(said.contains("this one is never touched") && !said.contains("--create-claim"), "{said}");
     assert!(said.contains("  – model-claim: not checked: no pod of this namespace is ever touched\n"), "{said}");
@@ -70,12 +70,12 @@ fn a_second_dynamo_cache_gets_a_warning_and_uninstall_removes_both() {
     let said = plane.dynamo_cache(&["uninstall", "--yes"]);
     assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.output);
     for (release, name) in [("dynamo-cache", "dynamo-cache"), ("second", "second-dynamo-cache")] {
-        for told in [
+        for line in [
             format!("deleted MutatingWebhookConfiguration/{name}\n"),
             format!("deleted ValidatingAdmissionPolicy/{name}-guard\n"),
             format!("  helm uninstall {release} --namespace {release}\n"),
         ] {
-            assert!(said.output.contains(&told), "{told} is not in {}", said.output);
+            assert!(said.output.contains(&line), "{line} is not in {}", said.output);
         }
     }
     assert_eq!(said.output.matches("kubectl label namespaces").count(), 1, "{}", said.output);

@@ -1,4 +1,4 @@
-//! Promises about the gauge of components that the webhook did not see.
+//! The gauge of unreviewed components.
 
 use serde_json::{Value, json};
 
@@ -65,14 +65,14 @@ fn components_that_were_there_before_the_label_are_counted_until_they_are_replac
     label(&excluded);
     label(&namespace);
     wait_for_number(&replica, 5);
-    let told = replica.log();
-    assert!(told.contains("component pods have no status of ours") && told.contains(&namespace.name), "{told}");
+    let log = replica.log();
+    assert!(log.contains("component pods have no status of ours") && log.contains(&namespace.name), "{log}");
 
     namespace.kubectl(&["delete", "pods", "--selector=nvidia.com/dynamo-component-type", "--wait=false"]).unwrap();
     wait_for_number(&replica, 0);
     assert!(replica.log().contains("every component pod has our status now"), "{}", replica.log());
 
-    // A number that cannot be had anew stays, and grows older.
+    // A number that cannot be counted again stays, and grows older.
     let no_list = r#"[{"op":"test","path":"/rules/2/resources","value":["pods"]},{"op":"remove","path":"/rules/2"}]"#;
     plane.kubectl(&["patch", "clusterrole", "dynamo-cache", "--type=json", "-p", no_list]).unwrap();
     wait_for("a count that fails", || {

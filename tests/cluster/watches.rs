@@ -1,4 +1,4 @@
-//! Promises about what the webhook watches: no object of a tenant stops it, blinds it or fills its memory.
+//! Watches: no object of a tenant stops the webhook's watches, hides other objects from them or fills its memory.
 
 use std::fs;
 use std::time::Duration;
@@ -278,7 +278,7 @@ fn enlarge(object: &mut Value) {
     metadata["annotations"] = json!({"large": "<".repeat(256 * 1024 - 5)});
 }
 
-/// A worker as its label tells.
+/// A worker by its label.
 fn component(name: &str) -> Value {
     let mut pod = worker(name);
     pod["metadata"]["labels"] = json!({"nvidia.com/dynamo-component-type": "worker"});

@@ -1,4 +1,4 @@
-//! Promises about how much a review allocates; what it costs in time is for the benches to say.
+//! How much memory a review allocates; the benches measure what it costs in time.
 
 use allocation_counter::measure;
 use dynamo_cache::admission::review;

@@ -1,4 +1,4 @@
-//! Promises about every pod there may be: generated from few names and paths, so that they meet often.
+//! Any pod: generated from few names and paths, so that they collide often.
 
 use std::collections::BTreeSet;
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::case::{Case, every_case};
 use crate::harness::program;
 
-/// What the library says of a case: the pod afterwards, and what is told.
+/// What the library says of a case: the pod afterwards, and its decision, reasons and warnings.
 fn by_the_library(case: &Case) -> (Value, Value) {
     let text = case.object.to_string();
     let pod = serde_json::from_str(&text).unwrap();
@@ -21,11 +21,11 @@ fn by_the_library(case: &Case) -> (Value, Value) {
     let patch = serde_json::from_value(serde_json::to_value(&outcome.operations).unwrap()).unwrap();
     json_patch::patch(&mut after, &json_patch::Patch(patch)).unwrap();
     let reasons: Vec<_> = outcome.reasons().into_iter().map(Reason::code).collect();
-    let mut told = json!({"decision": outcome.decision(), "reasons": reasons});
+    let mut report = json!({"decision": outcome.decision(), "reasons": reasons});
     if !outcome.warnings.is_empty() {
-        told["warnings"] = json!(told::brief(&outcome.warnings));
+        report["warnings"] = json!(told::brief(&outcome.warnings));
     }
-    (after, told)
+    (after, report)
 }
 
 fn all_that_are_asked_for(consideration: &Consideration<'_>) -> Claims {
@@ -35,11 +35,11 @@ fn all_that_are_asked_for(consideration: &Consideration<'_>) -> Claims {
 #[test]
 fn every_case_is_decided_as_it_says() {
     every_case(|case| {
-        let (after, told) = by_the_library(case);
+        let (after, report) = by_the_library(case);
         if program::updates() {
-            case.update(&after, &told);
+            case.update(&after, &report);
             return Ok(());
         }
-        case.agrees(&after, &told)
+        case.agrees(&after, &report)
     });
 }

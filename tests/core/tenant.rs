@@ -1,5 +1,5 @@
-//! What someone cannot do who may create pods and annotate a namespace, and is no administrator: no setting, and nothing
-//! that a pod says, puts anything into a pod that its author does not already have, or a word of theirs where it is run.
+//! What a tenant cannot do who may create pods and annotate a namespace: no setting and no field of a pod adds anything to
+//! a pod that its author could not have written, and no text of theirs ends up where it is executed.
 
 use std::collections::BTreeMap;
 

@@ -119,17 +119,17 @@ impl Case {
         }
         let audit = &response["auditAnnotations"];
         let reasons = audit["reasons"].as_str().map_or_else(Vec::new, |reasons| reasons.split(',').collect());
-        let mut told = json!({"decision": audit["decision"], "reasons": reasons});
+        let mut report = json!({"decision": audit["decision"], "reasons": reasons});
         if let Some(warnings) = response.get("warnings") {
-            told["warnings"] = warnings.clone();
+            report["warnings"] = warnings.clone();
         }
-        self.agrees(&after, &told)
+        self.agrees(&after, &report)
     }
 
     /// Holds an answer against the expectations.
-    pub(crate) fn agrees(&self, after: &Value, told: &Value) -> Result<(), String> {
+    pub(crate) fn agrees(&self, after: &Value, report: &Value) -> Result<(), String> {
         self.agrees_on_the_pod(after)?;
-        same("told.yaml", &document(&self.folder.join("told.yaml")).unwrap_or_default(), told)
+        same("told.yaml", &document(&self.folder.join("told.yaml")).unwrap_or_default(), report)
     }
 
     /// Holds a pod against the one expected.
@@ -140,16 +140,16 @@ impl Case {
         same("expected.yaml", &expected, after)
     }
 
-    /// The reason codes that the case expects to be told.
+    /// The reason codes that the case expects.
     pub(crate) fn reasons(&self) -> Vec<String> {
-        let told = document(&self.folder.join("told.yaml")).unwrap_or_default();
-        let reasons = told["reasons"].as_array().into_iter().flatten();
+        let report = document(&self.folder.join("told.yaml")).unwrap_or_default();
+        let reasons = report["reasons"].as_array().into_iter().flatten();
         reasons.map(|reason| reason.as_str().unwrap().to_owned()).collect()
     }
 
     /// Writes an answer as the expectation.
-    pub(crate) fn update(&self, after: &Value, told: &Value) {
-        if self.agrees(after, told).is_ok() {
+    pub(crate) fn update(&self, after: &Value, report: &Value) {
+        if self.agrees(after, report).is_ok() {
             return;
         }
         // A status that the pod came with keeps its version: only what we wrote has ours.
@@ -160,7 +160,7 @@ impl Case {
         if self.agrees_on_the_pod(after).is_err() {
             fs::write(self.folder.join("expected.yaml"), text).unwrap();
         }
-        fs::write(self.folder.join("told.yaml"), yaml::write(told)).unwrap();
+        fs::write(self.folder.join("told.yaml"), yaml::write(report)).unwrap();
     }
 }
 

@@ -1,4 +1,4 @@
-//! A cgroup with a limit of memory, where the machine lets us make one: a program that takes more is killed in it.
+//! A cgroup with a memory limit, where the machine lets us make one: a program that exceeds it is killed.
 
 use std::fs;
 use std::path::{Path, PathBuf};

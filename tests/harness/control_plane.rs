@@ -1,4 +1,4 @@
-//! A real control plane for the promises that need one: etcd, an API server and a controller manager.
+//! A real control plane for the tests that need one: etcd, an API server and a controller manager.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

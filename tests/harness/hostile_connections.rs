@@ -69,7 +69,7 @@ impl Harm {
             Hostile::Tcp(stream) => stream,
             Hostile::Tls(stream) => stream,
         };
-        // Whoever is not listened to does no harm.
+        // A connection that the webhook does not read does no harm.
         if stream.write_all(&(self.says)()).and_then(|()| stream.flush()).is_ok() && self.reads {
             let _ = stream.read_exact(&mut [0]);
             let _ = stream.write_all(self.adds).and_then(|()| stream.flush());

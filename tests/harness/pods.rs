@@ -1,4 +1,4 @@
-//! What a pod says, as the API server has stored it.
+//! Pods for the tests, and the parts of a stored pod.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::ROOT;
 
-/// A vLLM worker made without the operator: nothing but its command line tells that it is one.
+/// A vLLM worker made without the operator: only its command line shows that it is one.
 pub(crate) fn worker(name: &str) -> Value {
     let worker = json!({
         "name": "main",

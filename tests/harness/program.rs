@@ -1,4 +1,4 @@
-//! Runs the program and says how it went.
+//! Runs the program, with its files, and returns how it ended.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ pub(crate) fn file(name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-/// A kubeconfig of a cluster that nobody can reach.
+/// A kubeconfig of a cluster that cannot be reached.
 pub(crate) fn kubeconfig(name: &str) -> String {
     let text = "apiVersion: v1\nkind: Config\ncurrent-context: x\n\
         clusters: [{name: x, cluster: {server: 'http://127.0.0.1:1'}}]\n\
@@ -66,7 +66,7 @@ pub(crate) fn program() -> String {
     std::env::var("DYNAMO_CACHE_TEST_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_dynamo-cache").to_owned())
 }
 
-/// Whether expectations are to be written anew instead of held against what is found.
+/// Whether expectations are to be rewritten instead of compared.
 #[expect(clippy::disallowed_methods, reason = "tests have no options of their own")]
 pub(crate) fn updates() -> bool {
     std::env::var_os("UPDATE").is_some()

@@ -150,7 +150,7 @@ impl Webhook {
         }
     }
 
-    /// Stops it, and says what it has logged that nobody waited for.
+    /// Stops it, and returns the lines of its log that no test has waited for.
     pub(crate) fn rest_of_the_log(self) -> Vec<Value> {
         self.signal("TERM");
         let until = Instant::now() + DEADLINE;
@@ -249,7 +249,7 @@ impl Webhook {
         let body = worker("x");
         caller.0.write_all(post(body.len()).as_bytes()).map_err(|why| why.to_string())?;
         caller.0.write_all(&body).map_err(|why| why.to_string())?;
-        // What is refused says so to whoever reads.
+        // The reason of a refusal comes with a read.
         let mut first = [0];
         caller.0.read_exact(&mut first).map_err(|why| why.to_string())?;
         let mut answer = String::from_utf8(first.to_vec()).unwrap();
@@ -296,7 +296,7 @@ impl Drop for Webhook {
     }
 }
 
-/// A new connection to whoever listens there under this name, with a certificate of this CA, in PEM.
+/// A new connection to the server at an address, verified by this name and this CA, in PEM.
 pub(crate) fn call(
     address: SocketAddr,
     name: &'static str,

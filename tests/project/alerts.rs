@@ -1,4 +1,4 @@
-//! Promises about the alerts: when each fires, and what a person is told to do then.
+//! Promises about the alerts: when each fires, and what the documents say to do then.
 
 use std::fs;
 use std::process::{Command, Output};

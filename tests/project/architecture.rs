@@ -17,7 +17,7 @@ const SHELLS: [&str; 5] = ["certificate", "cluster", "command", "server", "signa
 const KNOW_EVERYONE: [&str; 2] = ["command/serve", "command/try_it"];
 
 /// The handler is where the journey of a review gathers its facts; `check` verifies a certificate by the server's rules,
-/// and removes what it created when it is told to stop.
+/// and removes what it created when it gets a signal.
 const MAY_KNOW: [(&str, &str); 3] = [
     ("server/route.rs", "cluster"),
     ("command/check/certificate.rs", "certificate"),

@@ -1,4 +1,4 @@
-//! The documents: links lead somewhere, the index is whole, and each command is run or named with the test that runs it.
+//! The documents: links lead somewhere, the index is complete, and each command is run or names the test that runs it.
 
 use std::collections::BTreeSet;
 use std::fs;

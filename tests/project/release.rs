@@ -1,4 +1,4 @@
-//! What `.ci/release` says of versions and notes; what it builds is tried by `.ci/run release`.
+//! Versions and notes by `.ci/release`; `.ci/run release` tries what it builds.
 
 use std::process::{Command, Output};
 

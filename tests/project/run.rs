@@ -1,4 +1,4 @@
-//! `tests/run`: a word that no test has in its name is no success.
+//! `tests/run`: a filter that matches no test is a failure.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

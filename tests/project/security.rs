@@ -1,9 +1,8 @@
 //! SECURITY.md, sentence by sentence: each names the tests that hold it, or says why no test can.
 
-use std::fs;
-use std::path::Path;
-
 use serde::Deserialize;
+
+use crate::harness::sources::rust_files;
 
 /// The page, and the table of what holds its sentences.
 const PAGE: &str = include_str!("../../SECURITY.md");
@@ -59,25 +58,6 @@ fn sentences(page: &str) -> Vec<String> {
     sentences
 }
 
-/// Every source file below the folders, as one text.
-fn sources() -> String {
-    fn read(folder: &Path, text: &mut String) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                read(&path, text);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                text.push_str(&fs::read_to_string(&path).unwrap());
-            }
-        }
-    }
-    let mut text = String::new();
-    for folder in FOLDERS {
-        read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut text);
-    }
-    text
-}
-
 #[test]
 fn every_sentence_of_security_md_names_the_tests_that_hold_it() {
     let rows: Vec<Row> = serde_saphyr::from_str(TABLE).unwrap();
@@ -87,7 +67,7 @@ fn every_sentence_of_security_md_names_the_tests_that_hold_it() {
         assert!(said.contains(&sentence.as_str()), "tests/security.yaml does not have this sentence: {sentence}");
     }
     assert_eq!(said, sentences, "tests/security.yaml has sentences that SECURITY.md does not, or another order");
-    let sources = sources();
+    let sources: String = FOLDERS.iter().flat_map(|folder| rust_files(folder)).map(|(_, text)| text).collect();
     for Row { says, tests, no_test } in &rows {
         assert!(tests.is_empty() == no_test.is_some(), "either tests, or the reason for none: {says}");
         for test in tests {

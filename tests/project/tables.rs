@@ -1,4 +1,4 @@
-//! The tables of the documents are those of the code. `UPDATE=1` writes them anew.
+//! The tables of the documents are those of the code. `UPDATE=1` rewrites them.
 
 use std::fmt::Write as _;
 use std::fs;

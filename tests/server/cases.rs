@@ -8,13 +8,13 @@ use crate::harness::webhook::Webhook;
 
 #[test]
 fn every_case_is_the_same_over_https() {
-    let mut rooms: BTreeMap<Vec<String>, Vec<&Case>> = BTreeMap::new();
+    let mut by_facts: BTreeMap<Vec<String>, Vec<&Case>> = BTreeMap::new();
     let cases = case::all();
     for case in &cases {
-        rooms.entry(case.same_facts()).or_default().push(case);
+        by_facts.entry(case.same_facts()).or_default().push(case);
     }
     let mut differ = String::new();
-    for cases in rooms.values() {
+    for cases in by_facts.values() {
         let webhook = Webhook::standalone("cases", &strings(&cases[0].facts()));
         let mut caller = webhook.caller();
         for case in cases {

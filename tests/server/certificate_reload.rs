@@ -1,4 +1,4 @@
-//! Files of a certificate that change while it is served, as a kubelet changes them; and who may call.
+//! Certificate files that change while they are served, as a kubelet changes them; and client certificates.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! What certificates and keys the server takes, and how it refuses the others.
+//! Certificates and keys: which the server takes, and how it refuses the others.
 
 use rcgen::{CertifiedIssuer, KeyPair, PKCS_RSA_SHA256};
 

@@ -1,5 +1,5 @@
-//! What the server promises about callers that mean it harm: each is answered or closed, memory stays within what the chart
-//! gives, and a caller that behaves is answered meanwhile.
+//! Hostile callers: each is answered or closed, memory stays within the chart's limit, and a well-behaved caller is answered
+//! meanwhile.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -47,7 +47,7 @@ impl Arena {
     }
 
     /// Nothing was broken by all of it.
-    #[expect(clippy::print_stdout, reason = "a test tells its numbers to who wants them: --nocapture")]
+    #[expect(clippy::print_stdout, reason = "the numbers of a test, for --nocapture")]
     fn close(self) {
         assert_eq!(self.webhook.caller().review(&worker("x")).status, 200);
         // What a connection held that was closed a moment ago goes when its task has its turn.
@@ -66,7 +66,7 @@ impl Arena {
     }
 }
 
-/// Tells the caller that behaves to end, also where the harm ends in a panic.
+/// Stops the well-behaved caller when this is dropped, also after a panic.
 struct Over<'o>(&'o AtomicBool);
 
 impl Drop for Over<'_> {

@@ -1,4 +1,4 @@
-//! Promises about log lines.
+//! Lines of the log.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What the server promises to whoever calls it.
+//! HTTP and TLS: what the server promises to its callers.
 
 use std::io::{Read as _, Write as _};
 
@@ -179,7 +179,7 @@ fn the_metrics_page_can_be_read_by_a_machine_in_the_form_that_it_asks_for() {
         assert!(lines.contains(&line), "{line} is not in {}", page.body);
     }
 
-    // Who asks for nothing gets the older form, of the same series.
+    // A request without a preference gets the older form, with the same series.
     let older = webhook.page("/metrics");
     assert!(older.head.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{}", older.head);
     let series = |page: &str| -> Vec<String> {

@@ -1,4 +1,4 @@
-//! A settings file that is replaced by something else while it is read again and again.
+//! A settings file that is replaced by other things while it is reloaded.
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;

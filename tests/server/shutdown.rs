@@ -1,4 +1,4 @@
-//! What the server promises while its settings change, and when it is told to stop.
+//! Changes of the settings, and shutdown.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! What the server promises about callers that keep it waiting: all are closed, and the others are answered meanwhile.
+//! Silent and slow callers: all are closed, and the others are answered meanwhile.
 
 use std::io::Write as _;
 use std::net::TcpStream;

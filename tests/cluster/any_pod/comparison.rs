@@ -1,4 +1,4 @@
-//! Whether a pod is what it was but for what the contract adds.
+//! Compares a pod with itself before: the contract may have added to it, and nothing else may differ.
 
 use serde_json::Value;
 

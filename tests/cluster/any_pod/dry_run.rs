@@ -1,15 +1,15 @@
-//! A namespace in which pods are created by dry run, and what the API server says of them.
+//! Creation of pods by dry run, and the fields that the API server refuses.
 
 use axum::http::Request;
 use kube::Client;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-/// So often is taken away what the API server refuses.
+/// How often the refused fields are removed before a pod is given up.
 const ROUNDS: usize = 20;
 
-/// Where pods are created.
-pub(super) struct Room<'c> {
+/// A namespace in which pods are created by dry run.
+pub(super) struct DryRun<'c> {
     runtime: &'c Runtime,
     client: &'c Client,
     namespace: String,
@@ -23,20 +23,20 @@ pub(super) struct Refusal {
     fields: Vec<String>,
 }
 
-impl<'c> Room<'c> {
+impl<'c> DryRun<'c> {
     pub(super) fn new(runtime: &'c Runtime, client: &'c Client, namespace: String) -> Self {
-        Room { runtime, client, namespace }
+        DryRun { runtime, client, namespace }
     }
 
-    /// The pod as it would be stored, without what is another's each time.
+    /// Creates a pod by dry run. Returns it as it would be stored, without the fields that differ each time.
     ///
     /// # Errors
     /// It is refused.
-    pub(super) fn dry_run(&self, pod: &Value) -> Result<Value, Refusal> {
+    pub(super) fn create(&self, pod: &Value) -> Result<Value, Refusal> {
         let path = format!("/api/v1/namespaces/{}/pods?dryRun=All", self.namespace);
         let request = Request::post(path).header("Content-Type", "application/json").body(pod.to_string().into_bytes());
         match self.runtime.block_on(self.client.request(request.expect("a request"))) {
-            Ok(stored) => Ok(alike(stored)),
+            Ok(stored) => Ok(without_unique_fields(stored)),
             Err(kube::Error::Api(status)) => {
                 let causes = status.details.iter().flat_map(|details| &details.causes);
                 let fields = causes.map(|cause| cause.field.clone()).collect();
@@ -46,13 +46,13 @@ impl<'c> Room<'c> {
         }
     }
 
-    /// What the API server takes of a pod, and how it would be stored.
+    /// Removes from a pod what the API server refuses. Returns the rest, and how it would be stored.
     ///
     /// # Errors
-    /// It takes nothing of it.
-    pub(super) fn mended(&self, mut pod: Value) -> Result<(Value, Value), Refusal> {
+    /// The refusal, where there is nothing left to remove.
+    pub(super) fn accepted_part(&self, mut pod: Value) -> Result<(Value, Value), Refusal> {
         for _ in 0..ROUNDS {
-            let refusal = match self.dry_run(&pod) {
+            let refusal = match self.create(&pod) {
                 Ok(stored) => return Ok((pod, stored)),
                 Err(refusal) => refusal,
             };
@@ -64,7 +64,7 @@ impl<'c> Room<'c> {
                 return Err(refusal);
             }
         }
-        self.dry_run(&pod).map(|stored| (pod, stored))
+        self.create(&pod).map(|stored| (pod, stored))
     }
 }
 
@@ -82,7 +82,7 @@ fn steps(field: &str) -> Vec<Step> {
     parts.map(|part| part.parse().map_or_else(|_| Step::Member(member(part)), Step::Item)).collect()
 }
 
-/// What is missing, and what wants it to be there.
+/// Fields that may be missing, and the fields that require them.
 const WANTS: [(&str, &str); 4] = [
     ("dnsConfig", "dnsPolicy"),
     ("limits", "requests"),
@@ -90,7 +90,7 @@ const WANTS: [(&str, &str); 4] = [
     ("restartPolicy", "restartPolicyRules"),
 ];
 
-/// Takes away what is there, or what wants it, or else what is nearest above; not what no pod can be without.
+/// Removes the field, or one that requires it, or else the nearest above; never the last container.
 fn remove(pod: &mut Value, steps: &[Step]) -> bool {
     let [above @ .., step] = steps else { return false };
     if above.is_empty() {
@@ -119,7 +119,7 @@ fn remove(pod: &mut Value, steps: &[Step]) -> bool {
 }
 
 /// A stored pod without what differs from one creation to the next.
-fn alike(mut pod: Value) -> Value {
+fn without_unique_fields(mut pod: Value) -> Value {
     if let Some(pod) = pod.as_object_mut() {
         pod.shift_remove("status");
     }

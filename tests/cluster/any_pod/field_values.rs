@@ -1,4 +1,4 @@
-//! What stands in fields that take more than any text or number, by the API server's validation.
+//! Values of fields that the API server's validation restricts further than the `OpenAPI` document says.
 
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -67,8 +67,8 @@ pub(super) fn needs(name: &str, key: &str) -> bool {
     NEEDS.iter().any(|(needs, keys)| *needs == name && keys.contains(&key))
 }
 
-/// What a spec has besides, so that others of its fields have something to name.
-pub(super) fn furnish(spec: &mut Value) {
+/// Adds volumes and claims, so that other fields of the spec have something to name.
+pub(super) fn add_named(spec: &mut Value) {
     let claim = json!({"name": "block", "persistentVolumeClaim": {"claimName": "other"}});
     let volumes = [claim, json!({"name": "scratch", "emptyDir": {}})];
     spec["volumes"].as_array_mut().into_iter().for_each(|own| own.extend(volumes.clone()));

@@ -1,4 +1,4 @@
-//! Pods out of the API server's own `OpenAPI` document: whatever field it knows, pods with that field.
+//! Generates pods from the API server's own `OpenAPI` document: for each field that it knows, pods with that field.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,7 +49,7 @@ impl Schema {
         }
         let spec = Pods { schema: self, has, made: RefCell::default() }.of_type(ROOT);
         (field_values::metadata(), spec).prop_map(|(metadata, mut spec)| {
-            field_values::furnish(&mut spec);
+            field_values::add_named(&mut spec);
             json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
         })
     }

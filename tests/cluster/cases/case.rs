@@ -1,4 +1,4 @@
-//! A case folder, as an API server meets it.
+//! A case folder as the API server gets it: a pod, and the namespace and claims around it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,13 +20,13 @@ pub(super) struct Case {
     pub(super) object: Value,
     /// The pod as it shall be stored; the names that the API server and we agree on are left out.
     pub(super) expected: Value,
-    /// Where it is created.
-    pub(super) room: Room,
+    /// The namespace in which it is created.
+    pub(super) setup: NamespaceSetup,
 }
 
-/// A namespace as a case wants it.
+/// What a case wants of its namespace.
 #[derive(Clone, PartialEq)]
-pub(super) struct Room {
+pub(super) struct NamespaceSetup {
     opted_in: bool,
     annotations: Value,
     claims: Vec<Value>,
@@ -59,7 +59,7 @@ impl Case {
         let annotations = Value::Object(annotations);
         let objects = match yaml(&folder.join("claims.yaml")) {
             _ if !opted_in => Vec::new(),
-            // All exist that anybody names.
+            // Every claim that is named exists.
             None => named(&expected).union(&named(&object)).map(|name| claim(name)).collect(),
             Some(mut list) => match list["items"].take() {
                 Value::Array(items) => items,
@@ -76,20 +76,20 @@ impl Case {
             pod: format!("case-{number}"),
             object,
             expected,
-            room: Room { opted_in, annotations, claims, classes },
+            setup: NamespaceSetup { opted_in, annotations, claims, classes },
         }
     }
 
-    /// What is created: the pod, in its room.
-    pub(super) fn created(&self, room: &str) -> Value {
+    /// What is created: the pod, in its namespace.
+    pub(super) fn created(&self, namespace: &str) -> Value {
         let mut pod = self.object.clone();
         pod["metadata"]["name"] = json!(self.pod);
-        pod["metadata"]["namespace"] = json!(room);
+        pod["metadata"]["namespace"] = json!(namespace);
         pod
     }
 }
 
-impl Room {
+impl NamespaceSetup {
     /// The namespace, under the name it got.
     pub(super) fn namespace(&self, name: &str) -> Value {
         let labels = if self.opted_in { json!({"dynamo-cache.io/inject": "enabled"}) } else { json!({}) };
@@ -97,7 +97,7 @@ impl Room {
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     }
 
-    /// The claims as somebody would create them.
+    /// The claims as a person would create them.
     pub(super) fn claims(&self, namespace: &str) -> Vec<Value> {
         let created = |claim: &Value| {
             let mut spec = json!({"resources": {"requests": {"storage": "1Gi"}}});
@@ -105,7 +105,7 @@ impl Room {
                 spec[field] = claim["spec"][field].clone();
             }
             let mut metadata = json!({"name": claim["metadata"]["name"], "namespace": namespace});
-            if leaves(claim) {
+            if is_being_deleted(claim) {
                 metadata["finalizers"] = json!(["dynamo-cache.io/still-needed"]);
             }
             if claim["status"]["phase"] == "Lost" {
@@ -123,8 +123,11 @@ impl Room {
     }
 
     /// The claims that are being deleted.
-    pub(super) fn leaving(&self) -> impl Iterator<Item = &str> {
-        self.claims.iter().filter(|claim| leaves(claim)).filter_map(|claim| claim["metadata"]["name"].as_str())
+    pub(super) fn being_deleted(&self) -> impl Iterator<Item = &str> {
+        self.claims
+            .iter()
+            .filter(|claim| is_being_deleted(claim))
+            .filter_map(|claim| claim["metadata"]["name"].as_str())
     }
 
     /// The claims whose volume is gone.
@@ -167,7 +170,7 @@ fn named(pod: &Value) -> BTreeSet<String> {
     names.filter(is_name).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-fn leaves(claim: &Value) -> bool {
+fn is_being_deleted(claim: &Value) -> bool {
     claim["metadata"].get("deletionTimestamp").is_some()
 }
 

@@ -1,4 +1,4 @@
-//! The Secret is filled by the replica that comes first, and changed by one that knows its last change.
+//! The first replica fills the Secret; a replica may change it only if it has seen the last change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,5 +57,5 @@ fn a_replica_that_has_not_seen_the_last_change_of_the_secret_writes_nothing() {
         assert!(!second.store(holding("gone"), &renewed).await.unwrap(), "deleted since");
         seen.wait_for(|seen| matches!(seen, Seen::Absent)).await.unwrap();
     };
-    runtime.block_on(async { tokio::time::timeout(DEADLINE, course).await }).expect("the watch tells in time");
+    runtime.block_on(async { tokio::time::timeout(DEADLINE, course).await }).expect("the watch reports in time");
 }

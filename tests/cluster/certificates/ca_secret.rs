@@ -1,4 +1,4 @@
-//! The Secret of the CA: who makes it, what a replica says where it is missing, and what a stolen token makes of it.
+//! The Secret of the CA: which installation creates it, what a replica logs where it is missing, and what a stolen token can do with it.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;

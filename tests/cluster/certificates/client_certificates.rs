@@ -1,4 +1,4 @@
-//! Client certificates: only who has one is answered.
+//! Client certificates: only a caller that has one gets an answer.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Pods are created all the while, and none of them fails.
+//! No pod fails while replicas restart and certificates rotate.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -60,7 +60,7 @@ struct Course {
     restarts: AtomicUsize,
     over: AtomicBool,
     failures: Mutex<Vec<String>>,
-    /// Whoever creates holds it to read, whoever cuts connections to write: a cut must not meet a call.
+    /// Held to read while a pod is created, and to write while connections are cut: a cut must not meet a call.
     gate: RwLock<()>,
 }
 
@@ -157,16 +157,16 @@ fn create(plane: &ControlPlane, namespace: &str, thread: usize, course: &Course)
 
 /// Watches the rotations, and cuts every connection after each step of them, until enough has happened.
 fn rotate(installation: &Installation<'_>, course: &Course, measure: &Measure, begun: Instant) -> (usize, usize) {
-    let (mut newest, mut last, mut cuts, mut told) = (HashSet::new(), None, 0, false);
+    let (mut newest, mut last, mut cuts, mut reported) = (HashSet::new(), None, 0, false);
     while begun.elapsed() < measure.deadline {
         let secret = installation.secret();
         let first = secret[0].split_inclusive("-----END CERTIFICATE-----").next().unwrap_or_default().to_owned();
         newest.insert(first);
         let leaves: Vec<_> = installation.balancer.admins().into_iter().map(leaf_ends).collect();
-        told |= leaves.iter().any(Option::is_some);
+        reported |= leaves.iter().any(Option::is_some);
         let step = Some((installation.bundles(), secret, leaves));
         if step != last {
-            let _nobody = course.gate.write().unwrap();
+            let _alone = course.gate.write().unwrap();
             installation.balancer.cut();
             (last, cuts) = (step, cuts + 1);
         }
@@ -178,7 +178,7 @@ fn rotate(installation: &Installation<'_>, course: &Course, measure: &Measure, b
             break;
         }
     }
-    assert!(told, "no replica ever told of its leaf");
+    assert!(reported, "no replica ever reported its leaf");
     (newest.len() - 1, cuts)
 }
 

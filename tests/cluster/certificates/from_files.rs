@@ -1,4 +1,4 @@
-//! A certificate that a person brings, and one that replaces it.
+//! Certificates from files, and their replacement.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Whatever is broken about certificates in the cluster heals by itself.
+//! Certificates recover from every breakage in the cluster without a person.
 
 use super::from_files::commands_of_the_readme;
 use crate::harness::certificates::ca;
@@ -211,14 +211,14 @@ fn without_a_configuration_a_replica_is_ready_and_says_so() {
     plane.kubectl(&["delete", "mutatingwebhookconfiguration", "dynamo-cache"]).unwrap();
     let replica = installation.ready("one");
     replica.wait_for("/readyz?verbose", "[+]bundle: not needed: no MutatingWebhookConfiguration dynamo-cache");
-    plane.kubectl(&["create", "-f", &plane.file(&anew(stored).to_string())]).unwrap();
+    plane.kubectl(&["create", "-f", &plane.file(&without_server_fields(stored).to_string())]).unwrap();
     replica.wait_for("/readyz?verbose", "[+]probe: ok");
     let namespace = Namespace::opted_in(plane, &[]);
     gets_through(&installation, &namespace);
 }
 
 /// An object as it can be created again.
-fn anew(mut object: serde_json::Value) -> serde_json::Value {
+fn without_server_fields(mut object: serde_json::Value) -> serde_json::Value {
     let metadata = object["metadata"].as_object_mut().unwrap();
     metadata.retain(|key, _| matches!(key.as_str(), "name" | "labels" | "annotations"));
     object

@@ -1,4 +1,4 @@
-//! Upgrades that change what the certificates hang on: the entries, the ServiceAccount, and who made the Secret.
+//! Upgrades that change what certificates depend on: the webhook entries, the ServiceAccount, and the owner of the Secret.
 
 use std::fs;
 

@@ -11,7 +11,7 @@ use crate::harness::control_plane::namespace::claim;
 use crate::harness::control_plane::webhook::external_name;
 use crate::harness::wait_for;
 
-/// A loopback address that nobody else listens on.
+/// A loopback address on which nothing else listens.
 const ADDRESS: &str = "127.0.0.9";
 
 #[test]
@@ -45,8 +45,8 @@ fn check_names_what_an_installation_for_cert_manager_lacks_and_a_silent_server()
         lines
     };
 
-    let nobody = [("service", "failed"), ("canary", "not-checked"), ("version", "not-checked")];
-    let lines = expect(&[&nobody, [("certificate", "failed")].as_slice()].concat());
+    let unreachable = [("service", "failed"), ("canary", "not-checked"), ("version", "not-checked")];
+    let lines = expect(&[&unreachable, [("certificate", "failed")].as_slice()].concat());
     let (text, hint) = line(&lines, "certificate");
     assert_eq!(text, "configuration dynamo-cache has no caBundle");
     let command = "cert-manager makes it: kubectl describe certificate dynamo-cache -n dynamo-cache; ";
@@ -56,16 +56,16 @@ fn check_names_what_an_installation_for_cert_manager_lacks_and_a_silent_server()
     let certificate = plane.read(&["certificates.cert-manager.io", "dynamo-cache", "--namespace=dynamo-cache"]);
     assert_eq!(certificate["spec"]["secretName"], "dynamo-cache-tls");
     let folder = plane.folder("certs").display().to_string();
-    let told = plane.bash(&format!("certs/dev --out '{folder}'")).unwrap().out;
-    let commands = told.split_once("installed with certificate.mode=secret:").unwrap().1;
+    let printed = plane.bash(&format!("certs/dev --out '{folder}'")).unwrap().out;
+    let commands = printed.split_once("installed with certificate.mode=secret:").unwrap().1;
     let (secret, bundle) = commands.split_once("CA=$(").unwrap();
     plane.bash(&format!("CA=$({bundle}")).unwrap();
-    let lines = expect(&[&nobody, [("certificate", "failed")].as_slice()].concat());
+    let lines = expect(&[&unreachable, [("certificate", "failed")].as_slice()].concat());
     let (text, hint) = line(&lines, "certificate");
     assert_eq!(text, "Secret dynamo-cache/dynamo-cache-tls is not there, and the server's pods wait for it");
     assert!(hint.starts_with(command), "{hint}");
     plane.bash(secret).unwrap();
-    let lines = expect(&nobody);
+    let lines = expect(&unreachable);
     let (text, _) = line(&lines, "certificate");
     assert!(text.starts_with("caBundle verifies the server's certificate"), "{text}");
 

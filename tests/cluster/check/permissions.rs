@@ -1,4 +1,4 @@
-//! `dynamo-cache check` by people who may not read everything: the line says which right is missing, and others go on.
+//! `dynamo-cache check` without all permissions: a line names the missing permission, and the other lines are checked.
 
 use std::collections::BTreeMap;
 

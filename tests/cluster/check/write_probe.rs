@@ -1,5 +1,5 @@
-//! `dynamo-cache check --write-probe`: Jobs that come, tell and go. There is no kubelet, so what one would report is
-//! written in its place.
+//! `dynamo-cache check --write-probe`: Jobs that are created, report and are deleted. There is no kubelet, so the tests write
+//! what one would report.
 
 use serde_json::{Value, json};
 
@@ -149,7 +149,7 @@ fn a_signal_ends_it_and_nothing_is_left() {
         shared().bash(&format!("kill -{signal} {}", running.id())).unwrap();
         let said = end(running);
         assert_eq!((said.code, said.errors.lines().last()), (Some(code), Some(&*format!("stopped by SIG{signal}"))));
-        // What is known by then has been told.
+        // What is known by then has been printed.
         assert!(said.output.starts_with("API server\n  ✓ it answers: "), "{}", said.output);
         assert!(said.output.contains(&format!("  × check ended here: stopped by SIG{signal}\n")), "{}", said.output);
         nothing_is_left(&namespace);

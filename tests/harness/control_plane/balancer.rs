@@ -70,7 +70,7 @@ impl Balancer {
         self.shared.replicas().iter().map(|behind| behind.admin).collect()
     }
 
-    /// Closes every connection, and waits until the other side has seen it. Nobody may be asking meanwhile.
+    /// Closes every connection, and waits until the other side has noticed. There must be no request meanwhile.
     pub(crate) fn cut(&self) {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
         wait_for("every connection to be closed", || match self.shared.open.load(Ordering::Relaxed) {

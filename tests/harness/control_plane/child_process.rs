@@ -1,4 +1,4 @@
-//! A program that ends when we do, however we end: its standard input is a pipe that nobody else holds.
+//! A program that ends when the tests do, however they end: its standard input is a pipe that no other process holds.
 
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};

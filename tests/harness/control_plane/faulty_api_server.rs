@@ -1,4 +1,4 @@
-//! A way to the real API server that fails on demand.
+//! A proxy to the real API server that fails on demand.
 
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
@@ -53,7 +53,7 @@ struct Faults {
 }
 
 impl Faulty {
-    /// A way for whoever a kubeconfig is for.
+    /// A proxy for the user of a kubeconfig.
     pub(crate) fn to(kubeconfig: &str) -> Self {
         let runtime = Runtime::new().unwrap();
         let kubeconfig = Kubeconfig::from_yaml(kubeconfig).unwrap();
@@ -75,7 +75,7 @@ impl Faulty {
         Faulty { address, faults, _runtime: runtime, _served: served }
     }
 
-    /// A kubeconfig of this way; who one is, is known here.
+    /// A kubeconfig that leads through this proxy, which adds the credentials.
     pub(crate) fn kubeconfig(&self) -> String {
         json!({
             "apiVersion": "v1",

@@ -1,4 +1,4 @@
-//! The chart with replicas as processes of their own, behind a balancer; `failurePolicy: Fail`, so nothing hides.
+//! The chart with replicas as processes of their own, behind a balancer; with `failurePolicy: Fail` every failure is visible.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ pub(crate) fn alone() -> (&'static ControlPlane, MutexGuard<'static, ()>) {
     (PLANE.as_ref().unwrap_or_else(|why| panic!("{why}")), one)
 }
 
-/// Whoever holds this is alone at the address of replicas and balancer.
+/// The right to use the address of replicas and balancer: one test has it at a time.
 pub(crate) fn turn() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -39,7 +39,7 @@ pub(crate) struct Installation<'p> {
     pub(crate) balancer: Balancer,
 }
 
-/// A running replica, which takes calls once it is ready. Dropped, it is told to stop, and waited for.
+/// A running replica, which takes calls once it is ready. Dropped, it is stopped, and its end is awaited.
 pub(crate) struct Replica<'i> {
     balancer: &'i Balancer,
     pub(crate) webhook: SocketAddr,

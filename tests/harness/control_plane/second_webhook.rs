@@ -1,4 +1,4 @@
-//! Somebody else's webhook, called after ours: it adds a container to every pod that lacks it.
+//! Another product's webhook, called after ours: it adds a container to every pod that lacks it.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -43,7 +43,7 @@ pub(crate) fn stopped() -> Stopped {
     Stopped(webhook)
 }
 
-/// Whoever holds this has stopped the webhook.
+/// The webhook is stopped for as long as this is held.
 pub(crate) struct Stopped(RwLockWriteGuard<'static, Webhook>);
 
 impl Stopped {
@@ -55,7 +55,7 @@ impl Stopped {
     /// Where it answers the API server.
     pub(crate) fn address(&self) -> SocketAddr {
         let option = self.0.arguments.iter().find_map(|argument| argument.strip_prefix("--listen="));
-        option.expect("the program is told where to listen").parse().unwrap()
+        option.expect("the program has an address to listen on").parse().unwrap()
     }
 }
 
@@ -113,7 +113,7 @@ impl Webhook {
             format!("--config={}", file("config.yaml")),
             format!("--listen={listen}"),
             format!("--admin-listen={admin}"),
-            // Nobody has to be sent elsewhere first: who stops it here waits for it.
+            // No balancer has to notice first: the test that stops it here waits for it.
             "--drain=0s".to_owned(),
             // A claim here is Pending as long as a case runs.
             "--binding-timeout=0s".to_owned(),

@@ -1,4 +1,4 @@
-//! Promises about a certificate that the kubelet brings.
+//! A certificate that the kubelet mounts and replaces.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use super::release;
 /// The release's name, and that of all that is in it.
 const RELEASE: &str = "dynamo-cache-brought";
 
-/// Connects to each replica anew, and trusts one CA only; says which certificate it is shown.
+/// Connects to each replica with a new connection that trusts one CA only, and prints the certificate that it gets.
 const CONNECTS: &str = r#"
 import hashlib, os, socket, ssl
 context = ssl.create_default_context(cadata=os.environ["AUTHORITY"])

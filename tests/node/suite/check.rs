@@ -1,4 +1,4 @@
-//! `dynamo-cache check` where pods run: a healthy installation, what each breakage turns, and claims that are written.
+//! `dynamo-cache check` where pods run: a healthy installation, the line of each breakage, and claims that are written.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ fn checked(namespace: &Namespace, check: &[&str]) -> (BTreeMap<String, String>, 
 }
 
 /// A check's text and hint.
-fn told(lines: &Value, check: &str) -> (String, String) {
+fn line_of(lines: &Value, check: &str) -> (String, String) {
     let line = lines.as_array().unwrap().iter().find(|line| line["check"] == check).unwrap();
     let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
     (text("text"), text("hint"))
@@ -66,9 +66,9 @@ fn a_healthy_installation_is_all_well_and_its_claims_are_written() {
         let well = states.len() == 18 && states.values().all(|state| state == "ok");
         if well { Ok(lines) } else { Err(format!("{lines:#}")) }
     });
-    let (service, _) = told(&lines, "service");
+    let (service, _) = line_of(&lines, "service");
     assert_eq!(service, format!("Service {NAME}/{NAME} has 2 ready endpoints"));
-    let (model, _) = told(&lines, "model-write");
+    let (model, _) = line_of(&lines, "model-write");
     assert!(model.ends_with("/huggingface was written, read and removed as user 1000"), "{model}");
 
     let said =
@@ -94,7 +94,7 @@ fn a_claim_that_cannot_be_written_fails_with_the_error_of_its_pod_or_of_the_clus
     namespace.wait_until_bound();
     let (states, lines) = checked(&namespace, &WITH_PROBE);
     assert_eq!((states["model-write"].as_str(), states["compile-write"].as_str()), ("ok", "failed"), "{lines:#}");
-    let (text, hint) = told(&lines, "compile-write");
+    let (text, hint) = line_of(&lines, "compile-write");
     assert!(text.contains("Permission denied") && text.contains("is drwxr-xr-x 0:0"), "{text}");
     assert!(hint.contains("dynamo-cache download prepares the root"), "{hint}");
 
@@ -111,7 +111,7 @@ fn a_claim_that_cannot_be_written_fails_with_the_error_of_its_pod_or_of_the_clus
     unbound.create(&claim);
     let (states, lines) = checked(&unbound, &[&WITH_PROBE, ["--probe-timeout", "15s"].as_slice()].concat());
     assert_eq!((states["model-claim"].as_str(), states["model-write"].as_str()), ("ok", "failed"), "{lines:#}");
-    let (text, hint) = told(&lines, "model-write");
+    let (text, hint) = line_of(&lines, "model-write");
     assert!(
         text.contains("not proven within 15s: waiting for a node: ") && text.contains("PersistentVolumeClaim"),
         "{text}"
@@ -121,7 +121,7 @@ fn a_claim_that_cannot_be_written_fails_with_the_error_of_its_pod_or_of_the_clus
     let image = ["--probe-image", "127.0.0.1:1/none-such:1", "--probe-timeout", "30s"];
     let (states, lines) = checked(&namespace, &[&["check", "--write-probe", "-o", "json"], image.as_slice()].concat());
     assert_eq!(states["model-write"], "failed", "{lines:#}");
-    let (text, hint) = told(&lines, "model-write");
+    let (text, hint) = line_of(&lines, "model-write");
     assert!(text.contains("not proven within 30s: ") && text.contains("127.0.0.1:1/none-such:1"), "{text}");
     assert!(hint.contains("--probe-image"), "{hint}");
 }
@@ -143,7 +143,7 @@ impl Healthy<'_> {
             if states == expected { Ok(lines) } else { Err(format!("{states:?} instead of {expected:?}: {lines:#}")) }
         });
         for check in not_checked {
-            let (text, _) = told(&lines, check);
+            let (text, _) = line_of(&lines, check);
             // The version stands in the canary's answer, and who does not know the settings knows no claims.
             let names = match *check {
                 "version" if !text.contains(names) => "canary",
@@ -152,7 +152,7 @@ impl Healthy<'_> {
             };
             assert_eq!(text, format!("{check}: not checked: it depends on the {names}"));
         }
-        told(&lines, failed)
+        line_of(&lines, failed)
     }
 
     fn is_back(&self) {

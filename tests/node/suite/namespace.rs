@@ -1,4 +1,4 @@
-//! A namespace of its own for a promise.
+//! A namespace of its own for a test.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,4 +1,4 @@
-//! Bodies that mean harm.
+//! Hostile bodies.
 
 use std::sync::atomic::Ordering;
 
@@ -129,8 +129,8 @@ fn a_repeated_field_is_refused_and_the_last_of_two_equal_annotations_counts() {
 
     let arena = Arena::open("twice-claim", &[]);
     let twice = annotations(r#""dynamo-cache.io/model-claim":"first","dynamo-cache.io/model-claim":"last""#);
-    let told = arena.during(|webhook| patch(&webhook.caller().review(&twice)));
-    assert!(told.contains(r#""claimName":"last""#) && !told.contains("first"), "{told}");
+    let patched = arena.during(|webhook| patch(&webhook.caller().review(&twice)));
+    assert!(patched.contains(r#""claimName":"last""#) && !patched.contains("first"), "{patched}");
     arena.close();
 }
 
@@ -284,7 +284,7 @@ fn what_multiplies_in_a_pod_is_answered_and_takes_no_more_memory_than_its_size()
         (0..998).map(|n| format!(r#"{{"name":"c{n}","restartPolicy":"Always","args":["-mdynamo.vllm"]}}"#)).collect();
     let volumes: Vec<_> = (0..45_000).map(|n| format!(r#"{{"name":"v{n}","emptyDir":{{}}}}"#)).collect();
     let lists = format!(r#""initContainers":[{}],"volumes":[{}]"#, containers.join(","), volumes.join(","));
-    // An escaped comma is no comma to who counts those of a pod.
+    // An escaped comma does not count as one of a pod's commas.
     let names: Vec<_> = (0..1_400_000).map(|n| format!("{n:x}")).collect();
     for (what, body) in [
         ("volumes by containers", with("spec", &lists)),

@@ -1,12 +1,12 @@
-//! Requests whose beginning or end is not where it seems to be.
+//! Requests that do not begin or end where they seem to.
 
 use std::io::{ErrorKind, Write as _};
 
 use super::Arena;
 use crate::harness::webhook::{Answer, Caller, Tls, Webhook, post, worker};
 
-/// More than hyper takes beside the chunks, which is 16 KiB, by so little that all of it is written before it is refused: whoever
-/// is closed in the middle of a write may not see the answer.
+/// More than hyper takes beside the chunks, which is 16 KiB, by so little that all of it is written before it is refused: a
+/// caller that is closed in the middle of a write may not see the answer.
 const JUST_TOO_MUCH: usize = 17_000;
 
 /// The head of a review in chunks, with more header lines.
@@ -31,7 +31,7 @@ fn next(caller: &mut Caller<Tls>) -> Option<Answer> {
 /// The statuses of all that is answered to these bytes and to a good review behind them, until the connection is closed.
 fn statuses(webhook: &Webhook, bytes: &[u8]) -> Vec<u16> {
     let mut caller = webhook.caller();
-    // Who is refused early may be closed while it still writes.
+    // A caller that is refused early may be closed while it still writes.
     let written = caller.0.write_all(bytes).and_then(|()| caller.0.flush());
     let mut all = Vec::new();
     let Some(first) = next(&mut caller) else { return all };
@@ -143,7 +143,7 @@ fn chunks_that_never_end_are_cut_off_above_the_largest_body() {
             while caller.0.write_all(&many).is_ok() {}
             next(&mut caller).map(|answer| answer.status)
         });
-        // Who never stops writing may not get to see why.
+        // A caller that never stops writing may not see the answer.
         assert!(matches!(status, None | Some(413)), "{status:?}");
     }
     arena.close();

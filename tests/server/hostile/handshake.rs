@@ -22,7 +22,7 @@ fn hello(version: [u8; 2]) -> Vec<u8> {
 /// All that is said until the connection is closed, by either end.
 fn heard(webhook: &Webhook, bytes: &[u8]) -> Vec<u8> {
     let mut stream = webhook.tcp();
-    // Who is refused early may be closed while it still writes.
+    // A caller that is refused early may be closed while it still writes.
     let _ = stream.write_all(bytes);
     let mut heard = Vec::new();
     let read = stream.read_to_end(&mut heard);

@@ -1,4 +1,4 @@
-//! What the port of probes promises: whoever stays there keeps no probe out.
+//! The port of the probes: a caller that stays connected there keeps no probe out.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
