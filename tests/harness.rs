@@ -19,7 +19,7 @@ pub(crate) mod webhook;
 /// The checkout.
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Long enough for a busy machine, short enough for a person who waits: nothing here takes a tenth of it.
+/// Long enough for a busy machine, short enough for a person who waits: nothing takes a tenth of it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits until `look` sees what it looks for; what it last saw instead is in the message when the deadline has passed.

@@ -36,7 +36,7 @@ fn documents(rendered: &str) -> Vec<Value> {
     documents.map(|document| serde_saphyr::from_str(document).unwrap()).collect()
 }
 
-/// What stands at a place of the first object of a kind.
+/// The value at a JSON pointer of the first object of a kind.
 pub(super) fn at(objects: &[Value], kind: &str, place: &str) -> Value {
     let object = objects.iter().find(|object| object["kind"] == kind);
     object.and_then(|object| object.pointer(place)).cloned().unwrap_or_default()

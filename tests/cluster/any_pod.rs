@@ -45,7 +45,7 @@ const NEVER_STORED: [(&str, &str); 22] = [
     ("VolumeMount", "bindMountOptions"),
 ];
 
-/// So many pods may be about a field until one is stored with it.
+/// How many pods are tried in a row for a field, until one is stored with it.
 const MOST_TRIES: usize = 8;
 
 #[test]

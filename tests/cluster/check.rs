@@ -66,7 +66,7 @@ impl Healthy<'_> {
     }
 }
 
-/// A Service of this name in the namespace, and somebody behind it.
+/// A Service of this name in the namespace, with an endpoint.
 fn service(name: &str) -> String {
     let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"ports": [{"port": 8001}]},

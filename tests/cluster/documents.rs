@@ -12,7 +12,7 @@ use crate::harness::document_commands::elsewhere;
 use crate::harness::markdown::{blocks, pages};
 use crate::harness::{ROOT, wait_for};
 
-/// A word that stands for one of the reader's own, and what stands in its place here.
+/// A placeholder of the documents, and what replaces it here.
 const STANDS_FOR: [(&str, &str); 1] =
     [(" POD ", " \"$(kubectl get pods -n inference -l app=vllm-worker -o name | sed -n '1s,.*/,,p')\" ")];
 

@@ -23,7 +23,7 @@ fn events(plane: &ControlPlane, namespace: &Namespace) -> Vec<Value> {
     ours
 }
 
-/// Waits until so many events are there.
+/// Waits until there is this number of events.
 fn wait_for_events(plane: &ControlPlane, namespace: &Namespace, number: usize) -> Vec<Value> {
     wait_for(&format!("{number} events"), || {
         let events = events(plane, namespace);
@@ -80,7 +80,7 @@ fn a_replica_set_gets_one_event_for_its_claims_from_all_pods_and_replicas() {
     let line = listed.lines().find(|line| line.contains("ClaimNotFound")).unwrap_or_else(|| panic!("{listed}"));
     assert!(line.contains("replicaset/") && !line.contains("<unknown>"), "{line}");
     first.wait_for("/metrics", "dynamo_cache_events_total{result=\"created\"} 1\n");
-    // One more reason is written after whatever was left there for the three pods.
+    // One more reason is written after all events about the three pods.
     let misspelt = json!({"dynamo-cache.io/model-clam": "x", "dynamo-cache.io/skip": "model,compile"});
     namespace.create(&owned(plane, &namespace, "later", &misspelt)).unwrap();
     first.wait_for("/metrics", "dynamo_cache_events_total{result=\"created\"} 2\n");

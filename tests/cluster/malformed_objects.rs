@@ -7,7 +7,7 @@ use crate::harness::control_plane::{ControlPlane, shared, webhook};
 use crate::harness::pods::worker;
 use crate::harness::program::{Run, file, run};
 
-/// Objects in objects, as deep as no reader of ours goes.
+/// Objects in objects, deeper than any of our parsers goes.
 fn deep(key: &str) -> Value {
     (0..150).fold(json!({}), |inner, _| json!({key: inner}))
 }

@@ -46,7 +46,7 @@ fn a_network_policy_lets_in_and_out_what_its_values_say_and_nothing_else() {
                     let ports = json!([{"port": port, "protocol": "TCP"}]);
                     let rule = rules.iter().find(|rule| rule["ports"] == ports);
                     let rule = rule.unwrap_or_else(|| panic!("no rule for {port}: {spec:#}"));
-                    // Without `from` a rule is for everybody.
+                    // A rule without `from` admits every source.
                     let from = rule.get("from").unwrap_or(&none);
                     assert_eq!(from, peers, "{port}: {spec:#}");
                     let containers = &deployment["spec"]["template"]["spec"]["containers"];

@@ -192,7 +192,7 @@ fn pods_that_opt_out_and_mirror_pods_are_not_sent() {
 #[test]
 fn a_namespace_that_no_watch_knows_is_read() {
     let installed = webhook::running();
-    // Without the label it is in no watch of ours, as one that got the label a moment ago.
+    // Without the label it is in none of our watches, like a namespace that got the label a moment ago.
     let namespace = Namespace::annotated(shared(), &[("skip", "model,compile")]);
     let webhook = certificates::served_for(&certificates::elliptic("namespace-read"), installed.kubeconfig());
     let question = String::from_utf8(crate::harness::webhook::worker("x"))

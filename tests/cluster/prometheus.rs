@@ -75,7 +75,7 @@ fn every_expression_of_alerts_and_dashboard_finds_series_in_a_real_scrape() {
     let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
     for panel in dashboard["panels"].as_array().unwrap() {
         let expression = panel["targets"][0]["expr"].as_str().unwrap();
-        // The choice of a person who has chosen nothing.
+        // The default of a person who has chosen nothing.
         finds(prometheus, &expression.replace("$cluster", ".*").replace("$namespace", ".*"));
     }
     for (alert, state) in [

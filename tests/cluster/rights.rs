@@ -24,7 +24,7 @@ const MODES: [&str; 6] = [
     "metrics.podsWithoutStatus=false",
 ];
 
-/// The rules that the chart renders: whole, as a person who reviews them would want to see them.
+/// All rules that the chart renders, in a form for reviewers.
 fn rendered(plane: &ControlPlane, values: &str) -> Value {
     let chart = format!("{ROOT}/manifests/chart");
     let set = format!("--set={values}");
@@ -73,7 +73,7 @@ fn every_right_is_used_and_nothing_else_is_asked_for() {
         "template": {"metadata": {"labels": {"app": "workers"}}, "spec": template["spec"]}}});
     namespace.create(&deployment.to_string()).unwrap();
 
-    // A namespace that the API server calls for before our watch knows it: nothing but chance makes one here.
+    // A namespace that the API server calls for before our watch has it: only chance makes one here.
     let pair = crate::harness::certificates::elliptic("rights-unknown");
     let webhook = crate::harness::certificates::served_for(&pair, &installation.way_in());
     wait_for("the webhook to be ready", || {

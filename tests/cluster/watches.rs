@@ -36,7 +36,7 @@ const HALF_A_GIGABYTE: Duration = Duration::from_secs(600);
 /// Objects of a tenant in the tests of memory: four times what was too many.
 const OBJECTS: usize = 200;
 
-/// Somebody who asks the API server without a type for what it answers.
+/// A client of the API server that does not parse its answers into types.
 struct Tenant(Client);
 
 impl Tenant {
@@ -58,7 +58,7 @@ impl Tenant {
     }
 }
 
-/// A time that the API server keeps and that no timestamp of ours holds.
+/// A time that the API server stores and that our timestamp type cannot represent.
 const FAR: &str = "9999-12-31T23:59:59Z";
 
 /// Fields that nest deeper than `serde_json` follows.
@@ -96,10 +96,10 @@ fn objects_of_a_tenant_that_no_type_holds_blind_no_replica() {
     honest.claims(&["model-cache"]);
     wait_for_model(&running, &honest.name, true);
 
-    // One who may create and patch claims in a namespace that did not opt in, and nothing else.
+    // A tenant who may create and patch claims in a namespace that did not opt in, and nothing else.
     let plain = Namespace::plain(&plane);
     tenant_in(&plain, "create,patch", "persistentvolumeclaims");
-    // One who may do so with pods, in a namespace that did, and patch that namespace itself.
+    // A tenant who may do so with pods, in a namespace that did, and patch that namespace itself.
     let own = Namespace::opted_in(&plane, &[]);
     tenant_in(&own, "create,patch", "pods");
     let on_it = format!("--resource-name={}", own.name);
@@ -127,12 +127,12 @@ fn objects_of_a_tenant_that_no_type_holds_blind_no_replica() {
         all.patch("/api/v1/namespaces", &other.name, &managed("2026-01-01T00:00:00Z", &deep())).await;
     });
 
-    // Who runs sees what goes and what comes.
+    // A running replica sees objects go and come.
     honest.kubectl(&["delete", "persistentvolumeclaim", "model-cache"]).unwrap();
     wait_for_model(&running, &honest.name, false);
     honest.claims(&["model-cache"]);
     wait_for_model(&running, &honest.name, true);
-    // Who starts is ready, and counts.
+    // A replica that starts becomes ready, and counts.
     let started = counting(&pair, &plane);
     for condition in ["claims", "namespaces", "storage-classes"] {
         wait_for_page(&started, &format!("[+]{condition}: ok"));
@@ -285,7 +285,7 @@ fn component(name: &str) -> Value {
     pod
 }
 
-/// Somebody with these rights in a namespace: its ServiceAccount `tenant`.
+/// A tenant with these permissions in a namespace: its ServiceAccount `tenant`.
 fn tenant_in(namespace: &Namespace<'_>, verbs: &str, resources: &str) {
     let account = format!("--serviceaccount={}:tenant", namespace.name);
     let (verbs, resources) = (format!("--verb={verbs}"), format!("--resource={resources}"));

@@ -239,7 +239,7 @@ fn pod() -> impl Strategy<Value = Value> {
     })
 }
 
-/// The API server refuses two volumes, or two containers of whatever kind, of one name; so there are none.
+/// The API server refuses two volumes of one name, and two containers of any kind; so there are none.
 fn unique(list: Vec<Value>, seen: &mut BTreeSet<String>) -> Vec<Value> {
     list.into_iter().filter(|item| seen.insert(item["name"].to_string())).collect()
 }
@@ -303,7 +303,7 @@ fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
     ["initContainers", "containers"].into_iter().flat_map(|list| pod["spec"][list].as_array().into_iter().flatten())
 }
 
-/// How often each path, name and the like stands in a list of a container.
+/// How often each path or name is in a list of a container.
 fn repeated(container: &Value, list: &str, read: impl Fn(&Value) -> String) -> usize {
     let items: Vec<_> = container[list].as_array().into_iter().flatten().map(read).collect();
     items.len() - items.iter().collect::<BTreeSet<_>>().len()

@@ -48,7 +48,7 @@ impl Case {
         annotations.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect()
     }
 
-    /// The claims that exist; none: all that are asked for.
+    /// The claims that exist; `None` means that every claim exists.
     pub(crate) fn claims(&self) -> Option<Claims> {
         let list = document(&self.folder.join("claims.yaml"))?;
         let of_kind =

@@ -88,7 +88,7 @@ impl ControlPlane {
         super::program::run_in(&self.kubeconfig, arguments, "")
     }
 
-    /// Starts dynamo-cache as a person at this cluster, who may stop it.
+    /// Starts dynamo-cache as a person at this cluster; the test may stop it.
     pub(crate) fn start_dynamo_cache(&self, arguments: &[&str]) -> Child {
         super::program::start_in(&self.kubeconfig, arguments)
     }
@@ -131,7 +131,7 @@ impl ControlPlane {
         serde_json::from_str(&said.out).unwrap()
     }
 
-    /// Defines a kind of somebody else's, which takes whatever one writes.
+    /// Defines a kind of another product, without a schema.
     pub(crate) fn define(&self, group: &str, version: &str, kind: &str, plural: &str) {
         let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
         let version = json!({"name": version, "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}});

@@ -80,8 +80,8 @@ impl Harm {
 trait Stream: Read + Write {}
 impl<S: Read + Write> Stream for S {}
 
-/// Does each harm so many times, from several threads: first all connections are made, then all of it is said, and every
-/// connection is kept until the last has said it. Returns how many of them were made.
+/// Does each harm a number of times, from several threads: first all connections are made, then all requests are sent, and
+/// every connection is kept until the last request is sent. Returns how many connections were made.
 pub(crate) fn crowd(webhook: &Webhook, harms: &[Harm], times: usize) -> usize {
     open_files::raise(20_000);
     let mut roots = RootCertStore::empty();
@@ -192,12 +192,12 @@ pub(crate) fn every_harm() -> Vec<Harm> {
     [&says.map(over_tls)[..], &[plain(large_hello), plain(largest_hello), plain(Vec::new)]].concat()
 }
 
-/// Does all of it so many times.
+/// Does every harm a number of times.
 pub(crate) fn everything(webhook: &Webhook, times: usize) {
     crowd(webhook, &every_harm(), times);
 }
 
-/// So many connections on which nothing is said.
+/// Connections on which nothing is sent.
 pub(crate) fn silent(address: SocketAddr, connections: usize) -> Vec<TcpStream> {
     silent_from(Ipv4Addr::LOCALHOST, address, connections)
 }

@@ -20,7 +20,7 @@ pub(crate) fn text(page: &str) -> String {
     fs::read_to_string(format!("{ROOT}/{page}")).unwrap_or_else(|why| panic!("{page}: {why}"))
 }
 
-/// A page's fenced blocks: what stands behind the fence, and the lines.
+/// A page's fenced blocks: the word behind the fence, and the lines.
 pub(crate) fn fenced(page: &str) -> Vec<(String, Vec<String>)> {
     let (mut blocks, mut open) = (Vec::new(), None::<(String, Vec<String>)>);
     for line in text(page).lines() {

@@ -72,7 +72,7 @@ pub(crate) fn updates() -> bool {
     std::env::var_os("UPDATE").is_some()
 }
 
-/// How many cases a property is put to: `PROPTEST_CASES`, where somebody asks for more or fewer.
+/// How many cases a property is tested with: `PROPTEST_CASES`, where it is set.
 #[expect(clippy::disallowed_methods, reason = "proptest's own way of asking")]
 pub(crate) fn cases(usual: u32) -> u32 {
     std::env::var("PROPTEST_CASES").map_or(usual, |cases| cases.parse().expect("PROPTEST_CASES is a number"))

@@ -334,7 +334,7 @@ fn connect(address: SocketAddr) -> TcpStream {
 /// A connection with TLS.
 pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
 
-/// A connection on which questions are asked.
+/// A connection for requests.
 pub(crate) struct Caller<S>(pub(crate) S);
 
 /// What came back.

@@ -8,7 +8,7 @@ use crate::harness::certificates::{Pair, client_certificate, elliptic};
 use crate::harness::program::{file, kubeconfig};
 use crate::harness::webhook::{Webhook, worker};
 
-/// A folder as the kubelet mounts a Secret: what one sees are links through `..data`, which is swapped.
+/// A folder as the kubelet mounts a Secret: its files are links through `..data`, which is swapped.
 struct Mounted(PathBuf);
 
 impl Mounted {

@@ -9,7 +9,7 @@ use crate::harness::webhook::{Webhook, worker};
 
 const GOOD: &str = "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\nmodelCache:\n  claim: models\n";
 
-/// A folder as the kubelet mounts a ConfigMap: what one sees is a link through `..data`, which is swapped.
+/// A folder as the kubelet mounts a ConfigMap: its file is a link through `..data`, which is swapped.
 fn mounted() -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("settings-reloaded");
     // It may be there from an earlier run.

@@ -33,7 +33,7 @@ impl Schema {
         Schema { types: types.collect() }
     }
 
-    /// Every field that a pod's spec may have, at whatever depth.
+    /// Every field that a pod's spec may have, at any depth.
     pub(super) fn fields(&self) -> Vec<Field> {
         self.ways().into_keys().collect()
     }

@@ -133,7 +133,7 @@ fn a_certificate_of_a_new_ca_is_published_before_it_is_served() {
         let ca = fs::read_to_string(format!("{folder}/ca.crt")).unwrap();
         let before = replica.log().matches("serving a certificate").count();
         wait_for("the next leaf", || {
-            // Whether before it or after it: who asks by a new connection gets through.
+            // Before the change and after it: a review on a new connection gets through.
             installation.balancer.cut();
             let pod = namespace.dry_run(&worker(name).to_string());
             assert!(pod["metadata"]["annotations"]["dynamo-cache.io/status"].is_string(), "{pod:#}");

@@ -10,7 +10,7 @@ use crate::harness::control_plane::{shared, webhook};
 use crate::harness::pods::worker;
 use crate::harness::wait_for;
 
-/// What somebody has to be allowed to see everything: verb, group and resource.
+/// The permissions that a full check needs: verb, group and resource.
 const RIGHTS: [(&str, &str, &str); 11] = [
     ("list", "admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
     ("get", "admissionregistration.k8s.io", "validatingadmissionpolicies"),
@@ -76,7 +76,7 @@ fn a_right_that_is_missing_is_named_by_its_line_and_the_others_go_on() {
         line["text"].as_str().unwrap().to_owned()
     };
 
-    // Somebody who may nothing.
+    // A person without any permission.
     let (found, lines) = check(&["-n", name]);
     assert_eq!(found["api-server"], "ok");
     for (check, resource) in [

@@ -99,7 +99,7 @@ impl Faulty {
         *self.faults.watching.lock().unwrap_or_else(PoisonError::into_inner) = watching;
     }
 
-    /// How many watches were begun so far, of whatever.
+    /// How many watches were begun so far, of all kinds.
     pub(crate) fn watches(&self) -> usize {
         self.faults.watches.load(Relaxed)
     }

@@ -73,7 +73,7 @@ impl<'p> Installation<'p> {
         let chart = format!("{ROOT}/manifests/chart");
         installation.helm(&[&[command, "dynamo-cache", &chart], reuse].concat(), values);
         let mut service = external_name(ADDRESS);
-        // So that Helm takes it for its own, and away again.
+        // So that Helm owns it, and removes it again.
         service["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "Helm"});
         service["metadata"]["annotations"] =
             json!({"meta.helm.sh/release-name": "dynamo-cache", "meta.helm.sh/release-namespace": "dynamo-cache"});
@@ -156,12 +156,12 @@ impl<'p> Installation<'p> {
         self.plane.kubectl(&[&empty, ["--patch={\"data\":null}"].as_slice()].concat()).unwrap();
     }
 
-    /// Sets the `caBundle` of the first entry as somebody else.
+    /// Sets the `caBundle` of the first entry as another writer.
     pub(crate) fn overwrite_bundle(&self, pem: &str) {
         self.set_bundle(&["pods.dynamo-cache.io"], pem);
     }
 
-    /// Sets the `caBundle` of every entry as somebody else.
+    /// Sets the `caBundle` of every entry as another writer.
     pub(crate) fn publish(&self, pem: &str) {
         self.set_bundle(&["pods.dynamo-cache.io", "canary.dynamo-cache.io"], pem);
     }

@@ -47,7 +47,7 @@ pub(crate) fn stopped() -> Stopped {
 pub(crate) struct Stopped(RwLockWriteGuard<'static, Webhook>);
 
 impl Stopped {
-    /// Starts it again, and keeps everybody else waiting.
+    /// Starts it again; other tests still wait.
     pub(crate) fn start_for_me_alone(&mut self) {
         self.0.start();
     }

@@ -38,7 +38,7 @@ fn a_certificate_that_the_kubelet_replaces_is_served_and_no_replica_restarts() {
     let (home, namespace) = (Namespace::plain(), Namespace::opted_in(&[]));
     Pair::new(cluster, RELEASE, &home.name).bring();
     let chart = format!("{ROOT}/manifests/chart");
-    // A CA is believed to be known everywhere after a minute, which is shortened here; the kubelet takes its own time.
+    // A new CA is served after a minute, which is shortened here; how soon the kubelet swaps the files is not.
     let set = "certificate.mode=secret,certificate.publish=true,webhook.failurePolicy=Fail,extraArgs={--settle=5s}";
     let install = ["install", RELEASE, &chart, "--namespace", &home.name, "--wait", "--timeout=3m", "--set", set];
     cluster.helm(&install).unwrap();

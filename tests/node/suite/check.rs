@@ -30,7 +30,7 @@ fn line_of(lines: &Value, check: &str) -> (String, String) {
     (text("text"), text("hint"))
 }
 
-/// A namespace with all that `check` looks for: claims, a component, and somebody who answers for Model Express.
+/// A namespace with all that `check` looks for: claims, a component, and a server that answers for Model Express.
 fn furnished() -> Namespace {
     let namespace = Namespace::opted_in(&[("model-express-url", "model-express:8001")]);
     namespace.claims(&[Volume::prepared("model-cache"), Volume::prepared("compilation-cache")]);
@@ -144,7 +144,7 @@ impl Healthy<'_> {
         });
         for check in not_checked {
             let (text, _) = line_of(&lines, check);
-            // The version stands in the canary's answer, and who does not know the settings knows no claims.
+            // The version is in the canary's answer, and without the settings the claims are not known.
             let names = match *check {
                 "version" if !text.contains(names) => "canary",
                 "model-claim" | "compile-claim" | "model-express" => "settings",

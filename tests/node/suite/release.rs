@@ -10,7 +10,7 @@ use super::pod;
 /// What the release is called, its namespace, and all that is in it.
 pub(crate) const NAME: &str = "dynamo-cache";
 
-/// Those who use the release as it is shipped; it is installed while there are any.
+/// The tests that use the release as it is shipped; it is installed while there are any.
 struct Users {
     number: usize,
     failed: bool,

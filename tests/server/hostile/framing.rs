@@ -139,7 +139,7 @@ fn chunks_that_never_end_are_cut_off_above_the_largest_body() {
         let status = arena.during(|webhook| {
             let mut caller = webhook.caller();
             caller.0.write_all(chunked("").as_bytes()).unwrap();
-            // As long as anybody takes it.
+            // For as long as the server reads.
             while caller.0.write_all(&many).is_ok() {}
             next(&mut caller).map(|answer| answer.status)
         });

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use super::Arena;
 use crate::harness::webhook::{Caller, Webhook, post, worker};
 
-/// What a client of some version of TLS says first, as it stands on the wire.
+/// The first message of a client with a version of TLS, as bytes.
 fn hello(version: [u8; 2]) -> Vec<u8> {
     // AES with SHA-1 by ECDHE, and by RSA, which every client of that time had.
     let ciphers = [0xc0, 0x09, 0xc0, 0x13, 0x00, 0x2f, 0x00, 0x35];
