@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use crate::harness::certificates;
 use crate::harness::control_plane::namespace::Namespace;
 use crate::harness::control_plane::shared;
-use crate::harness::hostile_connections::{LIMIT, MEMORY_LIMIT, everything, silent, silent_from};
+use crate::harness::hostile_connections::{
+    CONNECTION_LIMIT, MEMORY_LIMIT, run_every_harm, silent_connections, silent_connections_from,
+};
 use crate::harness::webhook::{Webhook, worker};
 
 /// How long it lasts.
@@ -45,7 +47,7 @@ impl Minute {
 }
 
 /// An anonymous review of a pod that names a claim of its own in a namespace that does not exist: two live reads.
-fn forged(number: usize) -> Vec<u8> {
+fn forged_review(number: usize) -> Vec<u8> {
     let review = String::from_utf8(worker("x")).unwrap();
     let mut review: Value = serde_json::from_str(&review).unwrap();
     review["request"]["namespace"] = json!(format!("nowhere-{number}"));
@@ -61,7 +63,7 @@ fn flood(webhook: &Webhook, minute: &Minute, number: &AtomicUsize) {
         // A flooding caller that is evicted during a request panics here; honest callers are elsewhere.
         let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             while minute.lasts() {
-                caller.review(&forged(number.fetch_add(1, Ordering::Relaxed)));
+                caller.review(&forged_review(number.fetch_add(1, Ordering::Relaxed)));
             }
         }));
         drop(asked);
@@ -75,7 +77,7 @@ fn a_minute_of_everything_at_once_loses_no_honest_review_and_no_probe() {
     let plane = shared();
     let namespace = Namespace::opted_in(plane, &[]);
     namespace.claims(&["model-cache", "compilation-cache"]);
-    let (pair, kubeconfig) = (certificates::elliptic("attack"), plane.kubeconfig());
+    let (pair, kubeconfig) = (certificates::ecdsa("attack"), plane.kubeconfig());
     let files = ["--kubeconfig", &kubeconfig, "--cert-file", &pair.certificate, "--key-file", &pair.key];
     let webhook = Webhook::within(MEMORY_LIMIT << 20, &files, || pair.ca.clone());
     super::failures::wait_for_page(&webhook, "[+]claims: ok");
@@ -89,7 +91,7 @@ fn a_minute_of_everything_at_once_loses_no_honest_review_and_no_probe() {
     let (minute, forgeries) = (Minute(Instant::now()), AtomicUsize::new(0));
     let (times, probes) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
     // The log is read by no one from here on.
-    let gate = webhook.gate();
+    let gate = webhook.log_gate();
     let held = gate.lock().unwrap();
     std::thread::scope(|scope| {
         // What the API server does: reviews on a connection that it keeps, and on new ones.
@@ -121,14 +123,14 @@ fn a_minute_of_everything_at_once_loses_no_honest_review_and_no_probe() {
         // Heads, bodies, hellos and answers without an end; the connections of each round are kept until it is over.
         scope.spawn(|| {
             while minute.lasts() {
-                everything(&webhook, 100);
+                run_every_harm(&webhook, 100);
             }
         });
         // Silent connections, on both ports; those of probes come from a pod, whose address is not that of the kubelet's node.
         scope.spawn(|| {
             while minute.lasts() {
-                drop(silent(webhook.address, 2 * LIMIT));
-                drop(silent_from(POD, webhook.admin, 256));
+                drop(silent_connections(webhook.address, 2 * CONNECTION_LIMIT));
+                drop(silent_connections_from(POD, webhook.admin, 256));
             }
         });
         scope.spawn(|| flood(&webhook, &minute, &forgeries));
@@ -138,7 +140,7 @@ fn a_minute_of_everything_at_once_loses_no_honest_review_and_no_probe() {
     let mut times = times.into_inner().unwrap();
     times.sort_unstable();
     let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
-    let ((sockets, kills), most) = (webhook.sockets_and_kills(), webhook.most_memory());
+    let ((sockets, kills), most) = (webhook.socket_memory_and_oom_kills(), webhook.peak_memory_mib());
     println!(
         "{} honest reviews, p50 {:?}, p99 {:?}, slowest {:?}; {} probes; {} forged reviews; at most {most} MiB and {sockets} MiB in sockets",
         times.len(),

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use serde_json::{Value, json};
 
-use crate::harness::certificates::{ca, elliptic_in_sec1};
+use crate::harness::certificates::{ca, ecdsa_in_sec1};
 use crate::harness::control_plane::ControlPlane;
 use crate::harness::control_plane::namespace::Namespace;
 use crate::harness::control_plane::replicas::{Installation, alone};
@@ -87,7 +87,7 @@ fn cert_manager_takes_what_the_chart_renders_and_what_it_would_write_is_served()
     let root = CertifiedIssuer::self_signed(ca("dynamo-cache CA"), KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
     let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &root).unwrap().pem();
-    let data = [("tls.crt", leaf), ("tls.key", elliptic_in_sec1(&key)), ("ca.crt", root.pem())];
+    let data = [("tls.crt", leaf), ("tls.key", ecdsa_in_sec1(&key)), ("ca.crt", root.pem())];
     let data: serde_json::Map<_, _> =
         data.into_iter().map(|(name, text)| (name.to_owned(), json!(STANDARD.encode(text)))).collect();
     let name = &certificate["spec"]["secretName"];

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::control_plane::ControlPlane;
 use crate::harness::control_plane::namespace::Namespace;
-use crate::harness::control_plane::replicas::{Installation, alone, turn};
+use crate::harness::control_plane::replicas::{Installation, alone, lock_address};
 use crate::harness::pods::{status, worker};
 use crate::harness::{ROOT, wait_for};
 
@@ -116,7 +116,7 @@ fn helm_uninstall_removes_the_webhook_configuration_first_and_leaves_nothing() {
     let plane = ControlPlane::start().unwrap();
     let [install, remove] = blocks("manifests/chart/README.md", "sh").try_into().unwrap();
     plane.bash(&install).unwrap();
-    let _turn = turn();
+    let _address = lock_address();
     let installation = Installation::adopt(&plane, &["--drain=0s"]);
     // It runs until the end, as pods do, and cannot put its Secret back.
     let replica = installation.ready("one");

@@ -39,9 +39,9 @@ struct Healthy<'n> {
 
 impl Healthy<'_> {
     /// Waits until exactly these checks have turned; the hint of the one that failed.
-    fn turns(&self, failed: &str, not_checked: &[&str]) -> String {
+    fn fails(&self, failed: &str, not_checked: &[&str]) -> String {
         let not_checked = not_checked.iter().map(|check| (*check, "not-checked"));
-        let lines = self.becomes(&not_checked.chain([(failed, "failed")]).collect::<Vec<_>>());
+        let lines = self.changes(&not_checked.chain([(failed, "failed")]).collect::<Vec<_>>());
         let line = lines.as_array().unwrap().iter().find(|line| line["check"] == failed).unwrap();
         let hint = line["hint"].as_str().unwrap_or_default();
         assert!(!hint.is_empty(), "{line:#}");
@@ -49,7 +49,7 @@ impl Healthy<'_> {
     }
 
     /// Waits until exactly these checks have changed; the whole of it.
-    fn becomes(&self, changed: &[(&str, &str)]) -> Value {
+    fn changes(&self, changed: &[(&str, &str)]) -> Value {
         let mut expected = self.states.clone();
         expected.extend(changed.iter().map(|(check, state)| ((*check).to_owned(), (*state).to_owned())));
         wait_for(&format!("{changed:?}"), || {
@@ -90,7 +90,7 @@ fn a_healthy_installation_is_all_well_and_each_breakage_turns_its_own_line() {
         if states["canary"] == "failed" { Ok((states, lines)) } else { Err(format!("{lines:#}")) }
     });
 
-    webhook.start_for_me_alone();
+    webhook.start_while_others_wait();
     let (states, _) = wait_for("a healthy installation", || {
         let said = namespace.dynamo_cache(&["check", "-o", "json"]);
         if said.code == Some(0) { Ok(states(&said)) } else { Err(said.output) }
@@ -126,11 +126,11 @@ fn a_healthy_installation_is_all_well_and_each_breakage_turns_its_own_line() {
 
     let label = "dynamo-cache.io/inject";
     namespace.kubectl(&["label", "namespace", &namespace.name, &format!("{label}-")]).unwrap();
-    let output = healthy.turns("label", &["injected"]);
+    let output = healthy.fails("label", &["injected"]);
     let command = format!("kubectl label namespace {} {label}=enabled --overwrite", namespace.name);
     assert!(output.contains(&command), "{output}");
     namespace.kubectl(&["label", "namespace", &namespace.name, &format!("{label}=disabled")]).unwrap();
-    assert!(healthy.turns("label", &["injected"]).contains(&command));
+    assert!(healthy.fails("label", &["injected"]).contains(&command));
     namespace.kubectl(&["label", "namespace", &namespace.name, &format!("{label}=enabled"), "--overwrite"]).unwrap();
     healthy.is_back();
 
@@ -138,32 +138,32 @@ fn a_healthy_installation_is_all_well_and_each_breakage_turns_its_own_line() {
         namespace.kubectl(&["annotate", "--overwrite", "namespace", &namespace.name, annotation]).unwrap();
     };
     annotate("dynamo-cache.io/model-express-url=https://model-express");
-    let output = healthy.becomes(&[("annotations", "warning"), ("model-express", "failed")]).to_string();
+    let output = healthy.changes(&[("annotations", "warning"), ("model-express", "failed")]).to_string();
     assert!(output.contains("[annotation-invalid]"), "{output}");
     annotate("dynamo-cache.io/model-express-url=model-express:8002");
-    let output = healthy.turns("model-express", &[]);
+    let output = healthy.fails("model-express", &[]);
     assert!(output.contains("has no port 8002, but 8001"), "{output}");
     annotate("dynamo-cache.io/model-express-url=mx.nowhere-at-all:8001");
-    healthy.becomes(&[("model-express", "not-checked")]);
+    healthy.changes(&[("model-express", "not-checked")]);
     annotate("dynamo-cache.io/model-express-url=model-express:8001");
     healthy.is_back();
 
     namespace.kubectl(&["delete", "persistentvolumeclaim", CACHES[0]]).unwrap();
-    let output = healthy.turns("model-claim", &[]);
+    let output = healthy.fails("model-claim", &[]);
     assert!(output.contains("[claim-not-found]") && output.contains("dynamo-cache download MODEL -n "), "{output}");
     namespace.claims(&CACHES[..1]);
     namespace.kubectl(&["delete", "persistentvolumeclaim", CACHES[1]]).unwrap();
     let mut of_one_node = claim(CACHES[1]);
     of_one_node["spec"]["accessModes"] = json!(["ReadWriteOnce"]);
     namespace.create(&of_one_node.to_string()).unwrap();
-    let output = healthy.turns("compile-claim", &[]);
+    let output = healthy.fails("compile-claim", &[]);
     assert!(output.contains("[claim-single-node]") && output.contains("ReadWriteMany"), "{output}");
     namespace.kubectl(&["delete", "persistentvolumeclaim", CACHES[1]]).unwrap();
     namespace.claims(&CACHES[1..]);
     healthy.is_back();
 
     namespace.kubectl(&["delete", "service", "model-express"]).unwrap();
-    let output = healthy.turns("model-express", &[]);
+    let output = healthy.fails("model-express", &[]);
     assert!(output.contains("there is no Service model-express"), "{output}");
     namespace.apply(&service("model-express")).unwrap();
     healthy.is_back();
@@ -177,11 +177,11 @@ fn what_is_not_as_shipped_and_what_others_refuse(healthy: &Healthy<'_>) {
         plane.kubectl(&[&["patch"], CONFIGURATION.as_slice(), &["--patch", &patch]].concat()).unwrap();
     };
     patch(&json!({"name": "pods.dynamo-cache.io", "objectSelector": {"matchLabels": {"no-pod": "has"}}}));
-    let output = healthy.turns("shipped", &[]);
+    let output = healthy.fails("shipped", &[]);
     assert!(output.contains("pods.dynamo-cache.io objectSelector"), "{output}");
     patch(&json!({"name": "pods.dynamo-cache.io", "objectSelector": {"matchLabels": null}}));
     patch(&json!({"name": "canary.dynamo-cache.io", "reinvocationPolicy": "IfNeeded"}));
-    let output = healthy.turns("shipped", &["canary", "version"]);
+    let output = healthy.fails("shipped", &["canary", "version"]);
     assert!(output.contains("canary.dynamo-cache.io reinvocationPolicy"), "{output}");
     patch(&json!({"name": "canary.dynamo-cache.io", "reinvocationPolicy": "Never"}));
     healthy.is_back();
@@ -206,7 +206,7 @@ fn what_is_not_as_shipped_and_what_others_refuse(healthy: &Healthy<'_>) {
     );
     let binding = of("ValidatingAdmissionPolicyBinding", json!({"policyName": name, "validationActions": ["Deny"]}));
     plane.kubectl(&["create", "-f", &plane.file(&format!("{policy}\n---\n{binding}"))]).unwrap();
-    let output = healthy.becomes(&[("canary", "not-checked"), ("version", "not-checked")]).to_string();
+    let output = healthy.changes(&[("canary", "not-checked"), ("version", "not-checked")]).to_string();
     assert!(output.contains("canary: not checked: ") && output.contains("it has no owner"), "{output}");
     let kinds = "validatingadmissionpolicybinding,validatingadmissionpolicy";
     plane.kubectl(&["delete", kinds, name]).unwrap();

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::harness::control_plane::namespace::Namespace;
 use crate::harness::control_plane::{ControlPlane, shared, webhook};
-use crate::harness::hostile_connections::{LIMIT, silent};
+use crate::harness::hostile_connections::{CONNECTION_LIMIT, silent_connections};
 use crate::harness::pods::{status, worker};
 use crate::harness::wait_for;
 
@@ -43,8 +43,8 @@ fn silent_connections_keep_no_api_server_out_that_has_no_connection_yet() {
         Err(why) if why.contains("failed calling webhook") => Ok(()),
         Err(why) => Err(why),
     });
-    webhook.start_for_me_alone();
-    let silent = silent(webhook.address(), 2 * LIMIT);
+    webhook.start_while_others_wait();
+    let silent = silent_connections(webhook.address(), 2 * CONNECTION_LIMIT);
     for number in 0..10 {
         let name = format!("cold-{number}");
         namespace.create(&worker(&name).to_string()).unwrap();

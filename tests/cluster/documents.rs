@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::harness::control_plane::ControlPlane;
-use crate::harness::control_plane::replicas::{Installation, turn};
-use crate::harness::document_commands::elsewhere;
+use crate::harness::control_plane::replicas::{Installation, lock_address};
+use crate::harness::document_commands::is_skipped;
 use crate::harness::markdown::{blocks, pages};
 use crate::harness::{ROOT, wait_for};
 
@@ -48,7 +48,7 @@ impl<'p> Person<'p> {
 
     /// Pastes a block of a page, without what another test runs; whether there was anything to paste.
     fn paste(&self, page: &str, block: &[String]) -> bool {
-        let here = block.iter().filter(|command| !elsewhere(block, command)).map(|command| format!("{command}\n"));
+        let here = block.iter().filter(|command| !is_skipped(block, command)).map(|command| format!("{command}\n"));
         let mut script: String = here.collect();
         if script.is_empty() {
             return false;
@@ -102,7 +102,7 @@ impl<'p> Person<'p> {
 
 #[test]
 fn the_commands_of_the_documents_run_in_their_order_from_install_to_uninstall() {
-    let _turn = turn();
+    let _address = lock_address();
     // To itself, since `check` looks at every namespace.
     let plane = &ControlPlane::start().unwrap();
     let person = Person::new(plane);

@@ -9,7 +9,7 @@ use crate::harness::control_plane::ControlPlane;
 use crate::harness::control_plane::namespace::Namespace;
 use crate::harness::control_plane::replicas::{Installation, Replica, alone};
 use crate::harness::pods::{status, worker};
-use crate::harness::webhook::{BOTH, Caller, Tls, call};
+use crate::harness::webhook::{Caller, TLS_VERSIONS, Tls, call};
 use crate::harness::{ROOT, wait_for};
 
 const SETTINGS: &str = "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\n";
@@ -163,13 +163,13 @@ fn events_that_the_api_server_refuses_disturb_no_pod_and_are_counted() {
 }
 
 /// A caller of a replica that is no API server.
-fn stranger(installation: &Installation<'_>, replica: &Replica<'_>) -> Caller<Tls> {
+fn anonymous_caller(installation: &Installation<'_>, replica: &Replica<'_>) -> Caller<Tls> {
     let ca = &installation.bundles()[0];
-    call(replica.webhook, "dynamo-cache.dynamo-cache.svc", ca, BOTH, &[b"http/1.1"])
+    call(replica.webhook, "dynamo-cache.dynamo-cache.svc", ca, TLS_VERSIONS, &[b"http/1.1"])
 }
 
 /// A review of a worker with an owner, as no API server sent it.
-pub(crate) fn forged(namespace: &str, owner: &Value, container: &str) -> String {
+pub(crate) fn forged_review(namespace: &str, owner: &Value, container: &str) -> String {
     let mut pod = worker("forged");
     pod["spec"]["containers"][0]["name"] = json!(container);
     pod["metadata"]["ownerReferences"] = json!([owner]);
@@ -189,9 +189,9 @@ fn reviews_from_no_api_server_make_no_event_and_delay_no_other_namespace() {
         json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": format!("made-up-{number}"),
         "uid": format!("made-up-{number}"), "controller": true})
     };
-    let mut caller = stranger(&installation, &replica);
+    let mut caller = anonymous_caller(&installation, &replica);
     wait_for("a namespace to be known", || {
-        assert_eq!(caller.review(forged(&flooded.name, &made_up(0), "main").as_bytes()).status, 200);
+        assert_eq!(caller.review(forged_review(&flooded.name, &made_up(0), "main").as_bytes()).status, 200);
         let page = replica.page("/metrics")?;
         if page.contains("events_total{result=\"unconfirmed\"} 0\n") { Err(page) } else { Ok(()) }
     });
@@ -200,7 +200,10 @@ fn reviews_from_no_api_server_make_no_event_and_delay_no_other_namespace() {
         let flood = scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 let number = asked.fetch_add(1, Ordering::Relaxed);
-                assert_eq!(caller.review(forged(&flooded.name, &made_up(number), "main").as_bytes()).status, 200);
+                assert_eq!(
+                    caller.review(forged_review(&flooded.name, &made_up(number), "main").as_bytes()).status,
+                    200
+                );
             }
         });
         wait_for("a flood", || {
@@ -235,10 +238,10 @@ fn an_event_has_no_text_of_the_caller_but_names() {
         "controller": true});
     let other_uid =
         json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "there", "uid": "1", "controller": true});
-    let mut caller = stranger(&installation, &replica);
+    let mut caller = anonymous_caller(&installation, &replica);
     for (owner, container) in [(&other_uid, "main"), (&owner, "Your cluster is broken, call this number")] {
         wait_for("the namespace to be known", || {
-            assert_eq!(caller.review(forged(&namespace.name, owner, container).as_bytes()).status, 200);
+            assert_eq!(caller.review(forged_review(&namespace.name, owner, container).as_bytes()).status, 200);
             let page = replica.page("/metrics")?;
             let result = if container == "main" { "unconfirmed" } else { "created" };
             if page.contains(&format!("events_total{{result=\"{result}\"}} 0\n")) { Err(page) } else { Ok(()) }

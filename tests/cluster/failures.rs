@@ -9,7 +9,7 @@ use kube::api::PostParams;
 use serde_json::{Value, json};
 
 use crate::harness::certificates;
-use crate::harness::control_plane::faulty_api_server::Faulty;
+use crate::harness::control_plane::faulty_api_server::FaultyApiServer;
 use crate::harness::control_plane::namespace::{Namespace, claim};
 use crate::harness::control_plane::{ControlPlane, shared, webhook};
 use crate::harness::pods::{claims, status, worker};
@@ -77,10 +77,10 @@ fn an_api_server_that_answers_500_or_503_is_asked_again_while_pods_are_answered(
 /// is known meanwhile, and what was missed is seen after.
 fn heals_after(refusal: Option<u16>) {
     let installed = webhook::running();
-    let faulty = Faulty::to(&fs::read_to_string(installed.kubeconfig()).unwrap());
+    let faulty = FaultyApiServer::to(&fs::read_to_string(installed.kubeconfig()).unwrap());
     let name = format!("faulty-{}", refusal.unwrap_or_default());
     let kubeconfig = file(&format!("{name}.kubeconfig"), &faulty.kubeconfig());
-    let webhook = certificates::served_for(&certificates::elliptic(&name), &kubeconfig);
+    let webhook = certificates::serve(&certificates::ecdsa(&name), &kubeconfig);
     wait_for_page(&webhook, "[+]claims: ok");
     let namespace = Namespace::opted_in(shared(), &[]);
     namespace.claims(&["model-cache"]);
@@ -119,9 +119,8 @@ fn rights_that_are_taken_away_and_given_back_are_used_again() {
     let token = namespace.kubectl(&["create", "token", "webhook", "--duration=1h"]).unwrap().out;
     let mut kubeconfig: Value = serde_json::from_str(&fs::read_to_string(installed.kubeconfig()).unwrap()).unwrap();
     kubeconfig["users"][0]["user"]["token"] = json!(token.trim());
-    let faulty = Faulty::to(&kubeconfig.to_string());
-    let webhook =
-        certificates::served_for(&certificates::elliptic("rights"), &file("rights.kubeconfig", &faulty.kubeconfig()));
+    let faulty = FaultyApiServer::to(&kubeconfig.to_string());
+    let webhook = certificates::serve(&certificates::ecdsa("rights"), &file("rights.kubeconfig", &faulty.kubeconfig()));
     wait_for_page(&webhook, "[+]claims: ok");
 
     plane.kubectl(&["delete", "clusterrolebinding", "broken"]).unwrap();
@@ -234,7 +233,7 @@ fn start_with(namespaces: usize) {
         });
         made.buffer_unordered(32).collect::<Vec<_>>().await;
     });
-    let webhook = certificates::served_for(&certificates::elliptic("many"), &plane.kubeconfig());
+    let webhook = certificates::serve(&certificates::ecdsa("many"), &plane.kubeconfig());
     wait_for_page(&webhook, "[+]claims: ok");
     wait_for_page(&webhook, "[+]namespaces: ok");
     for number in [0, namespaces / 2, namespaces - 1] {
@@ -245,7 +244,7 @@ fn start_with(namespaces: usize) {
     let page = webhook.page("/metrics").body;
     assert!(page.contains("dynamo_cache_live_reads_total{kind=\"claim\",result=\"found\"} 0\n"), "{page}");
     assert!(page.contains("dynamo_cache_live_reads_total{kind=\"namespace\",result=\"found\"} 0\n"), "{page}");
-    let memory = webhook.memory();
+    let memory = webhook.peak_memory_kib();
     println!("{namespaces} namespaces and claims: {memory} kB at the most");
     assert!(memory < 100_000, "{memory} kB");
 }

@@ -77,7 +77,7 @@ fn an_unreviewed_component_gets_a_warning_or_is_refused_and_a_reviewed_one_neith
         assert_eq!(said_of(namespace, &pod), "", "{pod:#}");
     }
 
-    webhook.start_for_me_alone();
+    webhook.start_while_others_wait();
     wait_for("the webhook to see the pod, which is then not refused", || {
         namespace.create(&labelled("seen").to_string())
     });

@@ -5,7 +5,7 @@ use std::fs;
 use dynamo_cache::config::Config;
 use serde_json::json;
 
-use crate::harness::control_plane::ControlPlane;
+use crate::harness::control_plane::{ControlPlane, shared, webhook};
 use crate::harness::{ROOT, wait_for};
 
 /// Kinds that only a cluster with Dynamo has.
@@ -46,17 +46,16 @@ fn the_rendered_manifests_install_with_kubectl_alone_and_the_examples_apply() {
 
 #[test]
 fn the_settings_of_the_chart_are_the_built_in_ones() {
-    let _webhook = crate::harness::control_plane::webhook::running();
-    let settings =
-        crate::harness::control_plane::shared().read(&["configmap", "dynamo-cache", "--namespace=dynamo-cache"]);
+    let _webhook = webhook::running();
+    let settings = shared().read(&["configmap", "dynamo-cache", "--namespace=dynamo-cache"]);
     let config = Config::read(settings["data"]["config.yaml"].as_str().unwrap()).unwrap();
     assert_eq!((config.settings, config.events), (Config::default().settings, false));
 }
 
 #[test]
 fn helm_takes_the_chart_and_the_webhook_configuration_is_what_the_readme_says() {
-    let _webhook = crate::harness::control_plane::webhook::running();
-    let plane = crate::harness::control_plane::shared();
+    let _webhook = webhook::running();
+    let plane = shared();
     plane.bash("helm lint --strict manifests/chart").unwrap();
     let configuration = plane.read(&["mutatingwebhookconfiguration", "dynamo-cache"]);
     let webhooks = configuration["webhooks"].as_array().unwrap();
@@ -84,8 +83,8 @@ fn helm_takes_the_chart_and_the_webhook_configuration_is_what_the_readme_says() 
 
 #[test]
 fn the_webhook_can_do_what_the_chart_allows_it_and_no_more() {
-    let _webhook = crate::harness::control_plane::webhook::running();
-    let plane = crate::harness::control_plane::shared();
+    let _webhook = webhook::running();
+    let plane = shared();
     let may = |verb: &str, resource: &str| {
         let account = "--as=system:serviceaccount:dynamo-cache:dynamo-cache";
         plane.kubectl(&["auth", "can-i", verb, resource, account, "--all-namespaces", "--quiet"]).is_ok()

@@ -131,7 +131,7 @@ fn a_second_dynamo_cache_with_claims_of_its_own_leaves_the_status_of_the_first()
     namespace.claims(&[&CACHES[..], &["other-models", "other-compiled"]].concat());
     let settings = "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\nmodelCache:\n  claim: other-models\n\
                     compileCache:\n  claim: other-compiled\n";
-    let pair = certificates::elliptic("second-dynamo-cache");
+    let pair = certificates::ecdsa("second-dynamo-cache");
     let files = ["--kubeconfig", installed.kubeconfig(), "--cert-file", &pair.certificate, "--key-file", &pair.key];
     let settings = ["--config", &file("second-dynamo-cache.yaml", settings)];
     let second = Webhook::start(&[&files[..], &settings].concat(), || pair.ca.clone());
@@ -194,7 +194,7 @@ fn a_namespace_that_no_watch_knows_is_read() {
     let installed = webhook::running();
     // Without the label it is in none of our watches, like a namespace that got the label a moment ago.
     let namespace = Namespace::annotated(shared(), &[("skip", "model,compile")]);
-    let webhook = certificates::served_for(&certificates::elliptic("namespace-read"), installed.kubeconfig());
+    let webhook = certificates::serve(&certificates::ecdsa("namespace-read"), installed.kubeconfig());
     let question = String::from_utf8(crate::harness::webhook::worker("x"))
         .unwrap()
         .replace(r#""namespace":"team""#, &format!(r#""namespace":"{}""#, namespace.name));

@@ -14,7 +14,7 @@ use crate::harness::control_plane::replicas::{Installation, Replica, alone};
 use crate::harness::control_plane::webhook::free_ports;
 use crate::harness::pods::worker;
 use crate::harness::prometheus::lint_metrics;
-use crate::harness::webhook::{BOTH, call, post};
+use crate::harness::webhook::{TLS_VERSIONS, call, post};
 use crate::harness::{ROOT, wait_for};
 
 /// Where Prometheus listens; nothing else here does.
@@ -91,7 +91,7 @@ fn every_expression_of_alerts_and_dashboard_finds_series_in_a_real_scrape() {
 
 /// Holds the whole budget of bodies with three that do not come, and sends a fourth.
 fn one_is_turned_away(replica: &Replica<'_>, ca: &str) {
-    let caller = || call(replica.webhook, "dynamo-cache.dynamo-cache.svc", ca, BOTH, &[]);
+    let caller = || call(replica.webhook, "dynamo-cache.dynamo-cache.svc", ca, TLS_VERSIONS, &[]);
     let large = 20 * 1024 * 1024;
     let head = post(large).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
     let mut holders: Vec<_> = (0..3).map(|_| caller()).collect();

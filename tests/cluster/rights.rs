@@ -5,13 +5,14 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::cluster::events::forged;
+use crate::cluster::events::forged_review;
+use crate::harness::certificates;
 use crate::harness::control_plane::ControlPlane;
 use crate::harness::control_plane::namespace::Namespace;
 use crate::harness::control_plane::replicas::{Installation, alone};
 use crate::harness::pods::worker;
 use crate::harness::program::updates;
-use crate::harness::webhook::{BOTH, call};
+use crate::harness::webhook::{TLS_VERSIONS, call};
 use crate::harness::{ROOT, wait_for};
 
 /// Values of the chart that change what it may do.
@@ -74,8 +75,8 @@ fn every_right_is_used_and_nothing_else_is_asked_for() {
     namespace.create(&deployment.to_string()).unwrap();
 
     // A namespace that the API server calls for before our watch has it: only chance makes one here.
-    let pair = crate::harness::certificates::elliptic("rights-unknown");
-    let webhook = crate::harness::certificates::served_for(&pair, &installation.way_in());
+    let pair = certificates::ecdsa("rights-unknown");
+    let webhook = certificates::serve(&pair, &installation.kubeconfig());
     wait_for("the webhook to be ready", || {
         let page = webhook.page("/readyz");
         if page.status == 200 { Ok(()) } else { Err(page.body) }
@@ -84,7 +85,7 @@ fn every_right_is_used_and_nothing_else_is_asked_for() {
 
     // Pods whose owners are not there: the controllers of some are no part of this control plane.
     let ca = &installation.bundles()[0];
-    let mut caller = call(replica.webhook, "dynamo-cache.dynamo-cache.svc", ca, BOTH, &[b"http/1.1"]);
+    let mut caller = call(replica.webhook, "dynamo-cache.dynamo-cache.svc", ca, TLS_VERSIONS, &[b"http/1.1"]);
     // All with one UID: what is said of one takes nothing from the others.
     for (version, kind) in [
         ("apps/v1", "DaemonSet"),
@@ -95,7 +96,7 @@ fn every_right_is_used_and_nothing_else_is_asked_for() {
         ("workloads.x-k8s.io/v1alpha2", "RoleInstance"),
     ] {
         let owner = json!({"apiVersion": version, "kind": kind, "name": "o", "uid": "1", "controller": true});
-        let review = forged(&namespace.name, &owner, "main");
+        let review = forged_review(&namespace.name, &owner, "main");
         assert_eq!(caller.review(review.as_bytes()).status, 200);
     }
 

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::cluster::failures::{wait_for_model, wait_for_page};
-use crate::harness::certificates::{self, Pair};
-use crate::harness::control_plane::faulty_api_server::{Faulty, Watching};
+use crate::harness::certificates::{self, CertificateFiles};
+use crate::harness::control_plane::faulty_api_server::{FaultyApiServer, WatchFault};
 use crate::harness::control_plane::namespace::{Namespace, claim};
 use crate::harness::control_plane::{ControlPlane, shared, webhook};
 use crate::harness::pods::worker;
@@ -89,7 +89,7 @@ fn metric(page: &str, name: &str) -> u64 {
 #[test]
 fn objects_of_a_tenant_that_no_type_holds_blind_no_replica() {
     let plane = ControlPlane::start().unwrap();
-    let pair = certificates::elliptic("spoiled");
+    let pair = certificates::ecdsa("spoiled");
     let running = counting(&pair, &plane);
     wait_for_page(&running, "[+]claims: ok");
     let honest = Namespace::opted_in(&plane, &[]);
@@ -157,7 +157,7 @@ fn objects_of_a_tenant_that_no_type_holds_blind_no_replica() {
 #[test]
 fn annotations_of_excessive_size_make_one_namespace_unknown_and_no_other() {
     let plane = shared();
-    let webhook = counting(&certificates::elliptic("measure"), plane);
+    let webhook = counting(&certificates::ecdsa("measure"), plane);
     wait_for_page(&webhook, "[+]namespaces: ok");
     let (large, other) = (Namespace::opted_in(plane, &[("skip", "model")]), Namespace::opted_in(plane, &[]));
     for namespace in [&large, &other] {
@@ -183,21 +183,21 @@ fn annotations_of_excessive_size_make_one_namespace_unknown_and_no_other() {
 
 #[test]
 fn watches_that_end_at_once_are_opened_ever_less_often() {
-    are_opened_ever_less_often("ending", Watching::EndsAtOnce);
+    are_opened_ever_less_often("ending", WatchFault::EndsAtOnce);
 }
 
 #[test]
 fn watches_that_are_always_gone_410_are_listed_ever_less_often() {
-    are_opened_ever_less_often("gone", Watching::IsGone);
+    are_opened_ever_less_often("gone", WatchFault::IsGone);
 }
 
 /// With the watches of claims, namespaces, StorageClasses and the configuration: after each has been opened some times, there is a pause
 /// between two looks, which lie a tenth of a second apart.
-fn are_opened_ever_less_often(name: &str, how: Watching) {
+fn are_opened_ever_less_often(name: &str, how: WatchFault) {
     let installed = webhook::running();
-    let faulty = Faulty::to(&fs::read_to_string(installed.kubeconfig()).unwrap());
+    let faulty = FaultyApiServer::to(&fs::read_to_string(installed.kubeconfig()).unwrap());
     let kubeconfig = file(&format!("{name}.kubeconfig"), &faulty.kubeconfig());
-    let webhook = called(&certificates::elliptic(name), &kubeconfig);
+    let webhook = called(&certificates::ecdsa(name), &kubeconfig);
     for condition in ["claims", "namespaces", "storage-classes"] {
         wait_for_page(&webhook, &format!("[+]{condition}: ok"));
     }
@@ -205,7 +205,7 @@ fn are_opened_ever_less_often(name: &str, how: Watching) {
     namespace.claims(&["model-cache"]);
     wait_for_model(&webhook, &namespace.name, true);
     let before = faulty.watches();
-    faulty.watching(how);
+    faulty.set_watch_fault(how);
     faulty.cut();
     // The first pause of each is none.
     let enough = before + WATCHES * 4;
@@ -215,7 +215,7 @@ fn are_opened_ever_less_often(name: &str, how: Watching) {
     });
     assert!(opened < enough + WATCHES, "{opened} in place of {enough}");
     namespace.kubectl(&["delete", "persistentvolumeclaim", "model-cache", "--wait=false"]).unwrap();
-    faulty.watching(Watching::Passes);
+    faulty.set_watch_fault(WatchFault::Passes);
     wait_for_model(&webhook, &namespace.name, false);
     // Until then each has waited for seconds, and has not been opened more than once in each.
     let opened = faulty.watches();
@@ -226,8 +226,8 @@ fn are_opened_ever_less_often(name: &str, how: Watching) {
 #[allow(clippy::print_stdout, reason = "the numbers are what a person runs it for")]
 fn objects_of_megabytes_stay_within_the_memory_of_a_replica() {
     let plane = ControlPlane::start().unwrap();
-    let pair = certificates::elliptic("large");
-    let idle = measured(&pair, &plane).memory();
+    let pair = certificates::ecdsa("large");
+    let idle = measured(&pair, &plane).peak_memory_kib();
     let (plain, labelled) = (Namespace::plain(&plane), Namespace::opted_in(&plane, &[]));
     let size = Runtime::new().unwrap().block_on(async {
         let tenant = Tenant::of(&plane.kubeconfig()).await;
@@ -259,7 +259,7 @@ fn objects_of_megabytes_stay_within_the_memory_of_a_replica() {
     });
     let page = replica.page("/metrics").body;
     assert_eq!(metric(&page, "dynamo_cache_pod_counts_total{result=\"failed\"}"), 0, "{page}");
-    let (most, (_, kills)) = (replica.memory(), replica.sockets_and_kills());
+    let (most, (_, kills)) = (replica.peak_memory_kib(), replica.socket_memory_and_oom_kills());
     assert_eq!(kills, 0, "it was killed for its memory");
     assert!(most < idle + BEYOND_IDLE, "{most} kB at the most, {idle} kB idle");
     println!("{most} kB at the most, {idle} kB idle");
@@ -295,21 +295,21 @@ fn tenant_in(namespace: &Namespace<'_>, verbs: &str, resources: &str) {
 }
 
 /// A webhook that counts pods all the time.
-fn counting(pair: &Pair, plane: &ControlPlane) -> Webhook {
+fn counting(pair: &CertificateFiles, plane: &ControlPlane) -> Webhook {
     let kubeconfig = plane.kubeconfig();
     let files = ["--kubeconfig", &kubeconfig, "--cert-file", &pair.certificate, "--key-file", &pair.key];
     Webhook::start(&[files.as_slice(), &["--count", "500ms"]].concat(), || pair.ca.clone())
 }
 
 /// A webhook that knows by which configuration it is called, and watches it.
-fn called(pair: &Pair, kubeconfig: &str) -> Webhook {
+fn called(pair: &CertificateFiles, kubeconfig: &str) -> Webhook {
     let files = ["--kubeconfig", kubeconfig, "--cert-file", &pair.certificate, "--key-file", &pair.key];
     let service = ["--service", "dynamo-cache", "--namespace", "dynamo-cache"];
     Webhook::start(&[files.as_slice(), &service].concat(), || pair.ca.clone())
 }
 
 /// A replica in the chart's memory, where this machine has cgroups that we may make, once it is ready.
-fn measured(pair: &Pair, plane: &ControlPlane) -> Webhook {
+fn measured(pair: &CertificateFiles, plane: &ControlPlane) -> Webhook {
     let kubeconfig = plane.kubeconfig();
     let files = ["--kubeconfig", &kubeconfig, "--cert-file", &pair.certificate, "--key-file", &pair.key];
     let arguments = [files.as_slice(), &["--count", "200ms", "--drain", "0s"]].concat();

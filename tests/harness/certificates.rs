@@ -8,25 +8,25 @@ use super::program::{file, kubeconfig};
 use super::webhook::Webhook;
 
 /// Files of a pair, and the CA by which it is trusted.
-pub(crate) struct Pair {
+pub(crate) struct CertificateFiles {
     pub(crate) certificate: String,
     pub(crate) key: String,
     pub(crate) ca: String,
 }
 
 /// A webhook that serves a pair, with a cluster that cannot be reached, and the pair's own CA.
-pub(crate) fn served(name: &str, pair: &Pair) -> (Webhook, String) {
-    (served_for(pair, &kubeconfig(name)), pair.ca.clone())
+pub(crate) fn serve_without_cluster(name: &str, pair: &CertificateFiles) -> (Webhook, String) {
+    (serve(pair, &kubeconfig(name)), pair.ca.clone())
 }
 
 /// A webhook that serves a pair, with the cluster of a kubeconfig.
-pub(crate) fn served_for(pair: &Pair, kubeconfig: &str) -> Webhook {
+pub(crate) fn serve(pair: &CertificateFiles, kubeconfig: &str) -> Webhook {
     let files = ["--kubeconfig", kubeconfig, "--cert-file", &pair.certificate, "--key-file", &pair.key];
     Webhook::start(&files, || pair.ca.clone())
 }
 
 /// A usual pair: ECDSA, PKCS#8.
-pub(crate) fn elliptic(name: &str) -> Pair {
+pub(crate) fn ecdsa(name: &str) -> CertificateFiles {
     pair(name, &KeyPair::generate().unwrap(), KeyPair::serialize_pem)
 }
 
@@ -44,10 +44,10 @@ pub(crate) fn leaf() -> CertificateParams {
 }
 
 /// A pair with this key, written to files; its CA is its own.
-pub(crate) fn pair(name: &str, key: &KeyPair, write: impl Fn(&KeyPair) -> String) -> Pair {
+pub(crate) fn pair(name: &str, key: &KeyPair, write: impl Fn(&KeyPair) -> String) -> CertificateFiles {
     let root = CertifiedIssuer::self_signed(ca("root"), KeyPair::generate().unwrap()).unwrap();
     let certificate = leaf().signed_by(key, &root).unwrap().pem();
-    Pair {
+    CertificateFiles {
         certificate: file(&format!("{name}.crt"), &certificate),
         key: file(&format!("{name}.key"), &write(key)),
         ca: root.pem(),
@@ -60,7 +60,7 @@ pub(crate) fn pem(label: &str, der: &[u8]) -> String {
 }
 
 /// A key of P-256 in SEC1, as openssl and cert-manager write it.
-pub(crate) fn elliptic_in_sec1(key: &KeyPair) -> String {
+pub(crate) fn ecdsa_in_sec1(key: &KeyPair) -> String {
     pem("EC PRIVATE KEY", sec1(&key.serialize_der()))
 }
 

@@ -45,7 +45,7 @@ impl Group {
     }
 
     /// How many programs were killed for their memory.
-    pub(crate) fn kills(&self) -> u64 {
+    pub(crate) fn oom_kills(&self) -> u64 {
         let file = if self.version == 2 { "memory.events" } else { "memory.oom_control" };
         let text = fs::read_to_string(self.folder.join(file)).unwrap();
         let kills = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
@@ -53,7 +53,7 @@ impl Group {
     }
 
     /// The most memory that sockets ever had, in bytes, where that is counted apart from the memory of programs.
-    pub(crate) fn most_in_sockets(&self) -> u64 {
+    pub(crate) fn peak_socket_memory(&self) -> u64 {
         let most = fs::read_to_string(self.folder.join("memory.kmem.tcp.max_usage_in_bytes"));
         most.map_or(0, |most| most.trim().parse().unwrap())
     }

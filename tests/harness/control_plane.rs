@@ -37,7 +37,7 @@ pub(crate) struct ControlPlane {
 }
 
 /// What a command said when it succeeded.
-pub(crate) struct Said {
+pub(crate) struct Output {
     /// Its standard output.
     pub(crate) out: String,
     /// Its standard error: warnings.
@@ -79,7 +79,7 @@ impl ControlPlane {
     ///
     /// # Errors
     /// What it said, where it failed.
-    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<Said, String> {
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<Output, String> {
         self.run(Command::new(self.programs.join("kubectl")).args(arguments))
     }
 
@@ -104,7 +104,7 @@ impl ControlPlane {
     ///
     /// # Errors
     /// What it said, where it failed.
-    pub(crate) fn helm(&self, arguments: &[&str]) -> Result<Said, String> {
+    pub(crate) fn helm(&self, arguments: &[&str]) -> Result<Output, String> {
         self.run(Command::new(self.programs.join("helm")).args(arguments))
     }
 
@@ -112,7 +112,7 @@ impl ControlPlane {
     ///
     /// # Errors
     /// What it said, where it failed.
-    pub(crate) fn oldest_helm(&self, arguments: &[&str]) -> Result<Said, String> {
+    pub(crate) fn oldest_helm(&self, arguments: &[&str]) -> Result<Output, String> {
         self.run(Command::new(self.programs.join(OLDEST_HELM)).args(arguments))
     }
 
@@ -120,7 +120,7 @@ impl ControlPlane {
     ///
     /// # Errors
     /// What it said, where it failed.
-    pub(crate) fn bash(&self, script: &str) -> Result<Said, String> {
+    pub(crate) fn bash(&self, script: &str) -> Result<Output, String> {
         let script = format!("set -euo pipefail; PATH=$DYNAMO_CACHE_CONTROL_PLANE_BIN:$PATH\n{script}");
         self.run(Command::new("bash").args(["-c", &script]).current_dir(ROOT))
     }
@@ -182,7 +182,7 @@ impl ControlPlane {
         self.folder.join(name)
     }
 
-    fn run(&self, command: &mut Command) -> Result<Said, String> {
+    fn run(&self, command: &mut Command) -> Result<Output, String> {
         command.env("KUBECONFIG", &self.kubeconfig).env("DYNAMO_CACHE_CONTROL_PLANE_BIN", &self.programs);
         for (variable, folder) in [
             ("KUBECACHEDIR", "kubectl"),
@@ -197,7 +197,7 @@ impl ControlPlane {
         })?;
         let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
         if ended.status.success() {
-            return Ok(Said { out: out.into_owned(), err: err.into_owned() });
+            return Ok(Output { out: out.into_owned(), err: err.into_owned() });
         }
         Err(format!("{command:?} failed with {}:\n{out}{err}", ended.status))
     }

@@ -12,13 +12,13 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use socket2::{Domain, Socket, Type};
 
-use super::webhook::{BOTH, Tls, Webhook, post, worker};
+use super::webhook::{TLS_VERSIONS, Tls, Webhook, post, worker};
 
 /// `resources.limits.memory` of the chart, in MiB: a program that takes more is killed.
 pub(crate) const MEMORY_LIMIT: u64 = 256;
 
 /// The webhook's limit of connections, as `running.rs` has it.
-pub(crate) const LIMIT: usize = 768;
+pub(crate) const CONNECTION_LIMIT: usize = 768;
 
 /// How many threads do harm: the harm is in the waiting, not in the speed.
 const THREADS: usize = 4;
@@ -82,12 +82,12 @@ impl<S: Read + Write> Stream for S {}
 
 /// Does each harm a number of times, from several threads: first all connections are made, then all requests are sent, and
 /// every connection is kept until the last request is sent. Returns how many connections were made.
-pub(crate) fn crowd(webhook: &Webhook, harms: &[Harm], times: usize) -> usize {
+pub(crate) fn run_all(webhook: &Webhook, harms: &[Harm], times: usize) -> usize {
     open_files::raise(20_000);
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(webhook.ca().as_bytes()).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_protocol_versions(BOTH)
+        .with_protocol_versions(TLS_VERSIONS)
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
@@ -193,17 +193,17 @@ pub(crate) fn every_harm() -> Vec<Harm> {
 }
 
 /// Does every harm a number of times.
-pub(crate) fn everything(webhook: &Webhook, times: usize) {
-    crowd(webhook, &every_harm(), times);
+pub(crate) fn run_every_harm(webhook: &Webhook, times: usize) {
+    run_all(webhook, &every_harm(), times);
 }
 
 /// Connections on which nothing is sent.
-pub(crate) fn silent(address: SocketAddr, connections: usize) -> Vec<TcpStream> {
-    silent_from(Ipv4Addr::LOCALHOST, address, connections)
+pub(crate) fn silent_connections(address: SocketAddr, connections: usize) -> Vec<TcpStream> {
+    silent_connections_from(Ipv4Addr::LOCALHOST, address, connections)
 }
 
 /// The same, from an address of the client.
-pub(crate) fn silent_from(client: Ipv4Addr, address: SocketAddr, connections: usize) -> Vec<TcpStream> {
+pub(crate) fn silent_connections_from(client: Ipv4Addr, address: SocketAddr, connections: usize) -> Vec<TcpStream> {
     open_files::raise(20_000);
     let connect = |_| {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();

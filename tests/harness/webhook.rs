@@ -22,7 +22,7 @@ use crate::harness::wait_for;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Both versions that are served.
-pub(crate) const BOTH: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+pub(crate) const TLS_VERSIONS: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
 
 /// A webhook as a process of its own. Dropped, it is killed.
 pub(crate) struct Webhook {
@@ -162,19 +162,19 @@ impl Webhook {
     }
 
     /// The most memory that it ever had, in MiB.
-    pub(crate) fn most_memory(&self) -> u64 {
+    pub(crate) fn peak_memory_mib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         most.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() / 1024
     }
 
     /// Held, it keeps the log from being read: a line or two, and what fits into the pipe, is taken still.
-    pub(crate) fn gate(&self) -> Arc<Mutex<()>> {
+    pub(crate) fn log_gate(&self) -> Arc<Mutex<()>> {
         Arc::clone(&self.gate)
     }
 
     /// Waits for its end, whether its log is read or not, and says its exit code.
-    pub(crate) fn ended(&mut self) -> Option<i32> {
+    pub(crate) fn exit_code_with_unread_log(&mut self) -> Option<i32> {
         wait_for("the process to end", || match self.child.try_wait().unwrap() {
             Some(status) => Ok(status.code()),
             None => Err("it runs".to_owned()),
@@ -182,7 +182,7 @@ impl Webhook {
     }
 
     /// How many files it has open.
-    pub(crate) fn files(&self) -> usize {
+    pub(crate) fn open_files(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
     }
 
@@ -192,8 +192,8 @@ impl Webhook {
     }
 
     /// The most memory that its sockets ever had, in MiB, where that is known, and whether it was killed for its memory.
-    pub(crate) fn sockets_and_kills(&self) -> (u64, u64) {
-        self.group.as_ref().map_or((0, 0), |group| (group.most_in_sockets() / 1024 / 1024, group.kills()))
+    pub(crate) fn socket_memory_and_oom_kills(&self) -> (u64, u64) {
+        self.group.as_ref().map_or((0, 0), |group| (group.peak_socket_memory() / 1024 / 1024, group.oom_kills()))
     }
 
     /// Sends it a signal.
@@ -203,7 +203,7 @@ impl Webhook {
     }
 
     /// Waits for its end, and says its exit code.
-    pub(crate) fn code(&mut self) -> Option<i32> {
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
         // The log ends with the process.
         let until = Instant::now() + DEADLINE;
         let lines = self.lines.lock().unwrap();
@@ -215,7 +215,7 @@ impl Webhook {
 
     /// A new connection, as the API server would make it.
     pub(crate) fn caller(&self) -> Caller<Tls> {
-        self.caller_with(BOTH, &[b"http/1.1"])
+        self.caller_with(TLS_VERSIONS, &[b"http/1.1"])
     }
 
     /// A new connection with other versions and protocols.
@@ -229,11 +229,11 @@ impl Webhook {
     }
 
     /// A handshake as a caller makes it, and whether the two agreed; the client's certificate and key, in PEM.
-    pub(crate) fn shake(&self, client: Option<[&str; 2]>) -> Result<u16, String> {
+    pub(crate) fn review_with_client_certificate(&self, client: Option<[&str; 2]>) -> Result<u16, String> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.ca.as_bytes()).unwrap()).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_protocol_versions(BOTH)
+            .with_protocol_versions(TLS_VERSIONS)
             .unwrap()
             .with_root_certificates(roots);
         let config = match client {
@@ -266,7 +266,7 @@ impl Webhook {
     }
 
     /// The most memory that it ever held, in kB.
-    pub(crate) fn memory(&self) -> u64 {
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
@@ -388,7 +388,7 @@ impl<S: Read + Write> Caller<S> {
     }
 
     /// Waits until the other side has closed the connection.
-    pub(crate) fn closed(&mut self) {
+    pub(crate) fn wait_until_closed(&mut self) {
         let mut rest = Vec::new();
         match self.0.read_to_end(&mut rest) {
             Ok(_) => {}

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::harness::ROOT;
-use crate::harness::document_commands::{ELSEWHERE, Elsewhere, What};
+use crate::harness::document_commands::{Commands, NOT_RUN, NotRun};
 use crate::harness::markdown::{blocks, fenced, pages, text, with_commands};
 
 /// The names by which a page's headings can be linked to.
@@ -73,8 +73,8 @@ fn every_page_is_in_the_index() {
 #[test]
 fn a_command_that_is_not_run_here_exists_and_so_does_the_test_that_runs_it() {
     let all: Vec<_> = with_commands().iter().flat_map(|page| blocks(page)).collect();
-    for Elsewhere { what, why, test } in &ELSEWHERE {
-        let (What::Block(begin) | What::Command(begin)) = what;
+    for NotRun { what, why, test } in &NOT_RUN {
+        let (Commands::Block(begin) | Commands::Command(begin)) = what;
         let used = all.iter().any(|block| block.iter().any(|command| what.is(block, command)));
         assert!(used, "no document has {begin:?} any more: take it off the list");
         assert!(!why.is_empty(), "{begin:?} has no reason");

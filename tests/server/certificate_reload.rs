@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::harness::certificates::{Pair, client_certificate, elliptic};
+use crate::harness::certificates::{CertificateFiles, client_certificate, ecdsa};
 use crate::harness::program::{file, kubeconfig};
 use crate::harness::webhook::{Webhook, worker};
 
@@ -24,7 +24,7 @@ impl Mounted {
     }
 
     /// Writes a new folder aside, and swaps the link.
-    fn swap(&self, version: &str, certificate: &Pair, key: &Pair) {
+    fn swap(&self, version: &str, certificate: &CertificateFiles, key: &CertificateFiles) {
         let folder = self.0.join(version);
         fs::create_dir(&folder).unwrap();
         fs::copy(&certificate.certificate, folder.join("tls.crt")).unwrap();
@@ -40,7 +40,7 @@ impl Mounted {
 
 #[test]
 fn a_certificate_that_the_kubelet_swaps_is_served_each_time_and_half_of_one_is_not() {
-    let pairs = ["swap-0", "swap-1", "swap-2"].map(elliptic);
+    let pairs = ["swap-0", "swap-1", "swap-2"].map(ecdsa);
     let mounted = Mounted::new("swapped");
     mounted.swap("..0", &pairs[0], &pairs[0]);
     let (kubeconfig, certificate, key) = (kubeconfig("swap"), mounted.path("tls.crt"), mounted.path("tls.key"));
@@ -75,9 +75,12 @@ fn without_a_client_certificate_of_the_right_ca_the_handshake_fails() {
     let ([ca, certificate, key], [_, strange, strange_key]) = (client_certificate(), client_certificate());
     let ca = file("only-clients.crt", &ca);
     let webhook = Webhook::standalone("clients", &["--client-ca-file", &ca]);
-    assert_eq!(webhook.shake(Some([&certificate, &key])), Ok(200));
-    for refused in [webhook.shake(None), webhook.shake(Some([&strange, &strange_key]))] {
+    assert_eq!(webhook.review_with_client_certificate(Some([&certificate, &key])), Ok(200));
+    for refused in [
+        webhook.review_with_client_certificate(None),
+        webhook.review_with_client_certificate(Some([&strange, &strange_key])),
+    ] {
         assert!(refused.is_err(), "{refused:?}");
     }
-    assert_eq!(webhook.shake(Some([&certificate, &key])), Ok(200));
+    assert_eq!(webhook.review_with_client_certificate(Some([&certificate, &key])), Ok(200));
 }

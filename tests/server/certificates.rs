@@ -2,12 +2,14 @@
 
 use rcgen::{CertifiedIssuer, KeyPair, PKCS_RSA_SHA256};
 
-use crate::harness::certificates::{Pair, ca, elliptic, elliptic_in_sec1, leaf, pair, pem, served};
+use crate::harness::certificates::{
+    CertificateFiles, ca, ecdsa, ecdsa_in_sec1, leaf, pair, pem, serve_without_cluster,
+};
 use crate::harness::program::{file, kubeconfig, run};
 use crate::harness::webhook::worker;
 
-fn answers(name: &str, pair: &Pair) {
-    let (webhook, _) = served(name, pair);
+fn answers(name: &str, pair: &CertificateFiles) {
+    let (webhook, _) = serve_without_cluster(name, pair);
     assert_eq!(webhook.caller().review(&worker("x")).status, 200);
 }
 
@@ -22,7 +24,7 @@ fn an_rsa_key_in_pkcs1_is_served() {
 #[test]
 fn an_elliptic_key_in_sec1_is_served() {
     let key = KeyPair::generate().unwrap();
-    answers("sec1", &pair("sec1", &key, elliptic_in_sec1));
+    answers("sec1", &pair("sec1", &key, ecdsa_in_sec1));
 }
 
 #[test]
@@ -32,7 +34,7 @@ fn a_chain_with_an_intermediate_is_served() {
     let intermediate = CertifiedIssuer::signed_by(ca("intermediate"), intermediate_key, &root).unwrap();
     let key = KeyPair::generate().unwrap();
     let certificate = leaf().signed_by(&key, &intermediate).unwrap().pem();
-    let chain = Pair {
+    let chain = CertificateFiles {
         certificate: file("chain.crt", &(certificate + &intermediate.pem())),
         key: file("chain.key", &key.serialize_pem()),
         ca: root.pem(),
@@ -42,7 +44,7 @@ fn a_chain_with_an_intermediate_is_served() {
 
 #[test]
 fn a_pair_that_cannot_be_served_is_refused_by_file_and_reason() {
-    let (one, other) = (elliptic("one"), elliptic("other"));
+    let (one, other) = (ecdsa("one"), ecdsa("other"));
     let missing = "/nowhere/tls.crt".to_owned();
     let (empty, garbage) = (file("empty.pem", ""), file("garbage.key", "-----BEGIN PRIVATE KEY-----\n!\n"));
     let encrypted =

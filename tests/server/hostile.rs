@@ -59,7 +59,7 @@ impl Arena {
         }
         assert!(!page.contains("{status=\"500\"}"), "{page}");
         let (inputs, most, (sockets, kills)) =
-            (self.inputs.into_inner(), self.webhook.most_memory(), self.webhook.sockets_and_kills());
+            (self.inputs.into_inner(), self.webhook.peak_memory_mib(), self.webhook.socket_memory_and_oom_kills());
         println!("hostile {}: {inputs} inputs, at most {most} MiB of memory and {sockets} MiB in sockets", self.name);
         assert_eq!(kills, 0, "it was killed for its memory");
         assert!(most + sockets < MEMORY_LIMIT, "{most} MiB of memory were taken, and {sockets} MiB in sockets");

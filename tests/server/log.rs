@@ -110,7 +110,7 @@ const DROPPED: &str = "dynamo_cache_log_lines_dropped_total";
 #[test]
 fn a_log_that_is_not_read_delays_no_review_or_probe_and_reports_dropped_lines() {
     let webhook = Webhook::logging("log-unread", "json", Some("info,dynamo_cache=debug"));
-    let gate = webhook.gate();
+    let gate = webhook.log_gate();
     let held = gate.lock().unwrap();
     let (mut caller, question) = (webhook.caller(), with_a_long_line());
     let dropped = wait_for("lines to be dropped", || {
@@ -136,7 +136,7 @@ fn a_log_that_is_not_read_delays_no_shutdown() {
     for (signals, code) in [(&["TERM"][..], 0), (&["TERM", "TERM"], 1)] {
         let (name, drain) = (format!("log-unread-end-{code}"), if code == 0 { "0s" } else { "600s" });
         let mut webhook = Webhook::logging_and(&name, "text", Some("info,dynamo_cache=debug"), &["--drain", drain]);
-        let gate = webhook.gate();
+        let gate = webhook.log_gate();
         let held = gate.lock().unwrap();
         let (mut caller, question) = (webhook.caller(), with_a_long_line());
         wait_for("the log to be full", || {
@@ -155,7 +155,7 @@ fn a_log_that_is_not_read_delays_no_shutdown() {
                 });
             }
         }
-        assert_eq!(webhook.ended(), Some(code), "{signals:?}");
+        assert_eq!(webhook.exit_code_with_unread_log(), Some(code), "{signals:?}");
         drop(held);
     }
 }

@@ -2,9 +2,10 @@
 
 use std::io::{Read as _, Write as _};
 
+use crate::harness::certificates;
 use crate::harness::program::{file, kubeconfig};
 use crate::harness::prometheus::lint_metrics;
-use crate::harness::webhook::{BOTH, Caller, Webhook, patch, post, worker};
+use crate::harness::webhook::{Caller, TLS_VERSIONS, Webhook, patch, post, worker};
 
 #[test]
 fn a_malformed_body_is_answered_with_what_is_wrong() {
@@ -98,7 +99,7 @@ fn other_methods_and_paths_are_refused_and_the_body_decides_not_its_media_type()
 #[test]
 fn one_connection_carries_many_reviews_over_both_versions_of_tls() {
     let webhook = Webhook::standalone("versions", &[]);
-    for version in BOTH {
+    for version in TLS_VERSIONS {
         let mut caller = webhook.caller_with(&[version], &[b"h2", b"http/1.1"]);
         for _ in 0..3 {
             let answer = caller.review(&worker("x"));
@@ -129,11 +130,11 @@ fn silent_connections_are_closed_and_idle_ones_kept() {
     assert_eq!(half_second_head.review(&worker("x")).status, 200);
     half_second_head.0.write_all(b"POST /mutate HTTP/1.1\r\nHost:").unwrap();
 
-    Caller(webhook.tcp()).closed();
-    Caller(half_hello).closed();
-    no_byte.closed();
-    half_head.closed();
-    half_second_head.closed();
+    Caller(webhook.tcp()).wait_until_closed();
+    Caller(half_hello).wait_until_closed();
+    no_byte.wait_until_closed();
+    half_head.wait_until_closed();
+    half_second_head.wait_until_closed();
     assert_eq!(idle.review(&worker("x")).status, 200, "silent for longer than all of these, and still good");
 }
 
@@ -142,13 +143,13 @@ fn an_idle_connection_is_closed_in_the_end() {
     let webhook = Webhook::standalone("idle", &["--idle", "300ms"]);
     let mut caller = webhook.caller();
     assert_eq!(caller.review(&worker("x")).status, 200);
-    caller.closed();
+    caller.wait_until_closed();
 }
 
 #[test]
 fn a_client_without_http_1_1_is_refused() {
     let webhook = Webhook::standalone("h2", &[]);
-    let mut caller = webhook.caller_with(BOTH, &[b"h2"]);
+    let mut caller = webhook.caller_with(TLS_VERSIONS, &[b"h2"]);
     let said = caller.0.write_all(b"PRI * HTTP/2.0\r\n\r\n").and_then(|()| caller.0.read(&mut [0; 1]));
     assert!(said.is_err(), "{said:?}");
 }
@@ -206,8 +207,7 @@ fn a_pod_with_too_many_containers_is_untouched() {
 
 #[test]
 fn a_cluster_that_cannot_be_reached_keeps_no_pod_from_running() {
-    let (webhook, _) =
-        crate::harness::certificates::served("unreachable", &crate::harness::certificates::elliptic("unreachable"));
+    let (webhook, _) = certificates::serve_without_cluster("unreachable", &certificates::ecdsa("unreachable"));
     assert_eq!(webhook.page("/livez").status, 200);
     let ready = webhook.page("/readyz");
     assert_eq!(ready.status, 503);
@@ -228,9 +228,9 @@ fn a_slow_api_server_is_asked_by_few_connections_and_makes_few_lines_of_the_log(
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let server = format!("http://{}", silent.local_addr().unwrap());
     let text = std::fs::read_to_string(kubeconfig("slow")).unwrap().replace("http://127.0.0.1:1", &server);
-    let pair = crate::harness::certificates::elliptic("slow");
-    let webhook = crate::harness::certificates::served_for(&pair, &file("slow.kubeconfig", &text));
-    let before = webhook.files();
+    let pair = certificates::ecdsa("slow");
+    let webhook = certificates::serve(&pair, &file("slow.kubeconfig", &text));
+    let before = webhook.open_files();
     let (callers, reviews) = (32, 2_000);
     let most = std::thread::scope(|scope| {
         let calls = (0..callers).map(|caller| {
@@ -243,7 +243,7 @@ fn a_slow_api_server_is_asked_by_few_connections_and_makes_few_lines_of_the_log(
                     let review = String::from_utf8(worker("x")).unwrap();
                     let review = review.replace(r#""namespace":"team""#, &namespace).replace(r#""name":"w""#, &claim);
                     assert_eq!(connection.review(review.as_bytes()).status, 200);
-                    most = most.max(webhook.files());
+                    most = most.max(webhook.open_files());
                 }
                 most
             })

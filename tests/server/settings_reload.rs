@@ -40,7 +40,7 @@ fn broken_settings_of_any_form_leave_the_last_good_ones_and_are_logged_once() {
         assert!(patch.contains("models"), "the last good settings apply: {patch}");
     };
     claims();
-    let memory = webhook.most_memory();
+    let memory = webhook.peak_memory_mib();
 
     let empty: fn(&Path) = |path| fs::write(path, "").unwrap();
     let folder_in_place: fn(&Path) = |path| fs::create_dir(path).unwrap();
@@ -76,7 +76,7 @@ fn broken_settings_of_any_form_leave_the_last_good_ones_and_are_logged_once() {
         let metrics = webhook.page("/metrics").body;
         assert!(metrics.contains(&counted), "{name}: {metrics}");
     }
-    let grown = webhook.most_memory() - memory;
+    let grown = webhook.peak_memory_mib() - memory;
     assert!(grown < 32, "{grown} MiB more");
 
     swap(&folder, "..again", text(GOOD));

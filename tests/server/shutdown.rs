@@ -59,11 +59,11 @@ fn sigterm_drains_and_ends_with_success() {
     assert!(ready.status == 503 && ready.body.contains("[-]stop: stopping"), "{ready:?}");
     let last = kept.review(&worker("x"));
     assert!(last.status == 200 && last.head.contains("connection: close\r\n"), "{}", last.head);
-    kept.closed();
+    kept.wait_until_closed();
     let late = webhook.caller().review(&worker("x"));
     assert!(late.status == 200 && late.head.contains("connection: close\r\n"), "{}", late.head);
     webhook.line("stopped");
-    assert_eq!(webhook.code(), Some(0));
+    assert_eq!(webhook.exit_code(), Some(0));
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn what_is_in_flight_when_we_stop_accepting_is_answered() {
     let answered = caller.ask("", &body);
     assert!(answered.status == 200 && !patch(&answered).is_empty(), "{answered:?}");
     webhook.line("stopped");
-    assert_eq!(webhook.code(), Some(0));
+    assert_eq!(webhook.exit_code(), Some(0));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_connection_that_never_ends_does_not_prevent_the_shutdown() {
     assert_eq!(stuck.ask(&head, b"").status, 100);
     webhook.signal("TERM");
     webhook.line("cut off");
-    assert_eq!(webhook.code(), Some(0));
+    assert_eq!(webhook.exit_code(), Some(0));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_second_signal_aborts() {
     webhook.signal("TERM");
     webhook.line("stopping");
     webhook.signal("INT");
-    assert_eq!(webhook.code(), Some(1));
+    assert_eq!(webhook.exit_code(), Some(1));
 }
 
 #[test]

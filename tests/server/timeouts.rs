@@ -45,7 +45,7 @@ fn hold(more: &[&str]) {
         slow.retain_mut(|caller| caller.0.write_all(b"x").and_then(|()| caller.0.flush()).is_ok());
     }
     for stream in silent.into_iter().chain(half) {
-        Caller(stream).closed();
+        Caller(stream).wait_until_closed();
     }
     assert_eq!(reviewed.review(&worker("x")).status, 200);
     let page = webhook.page("/metrics").body;
@@ -65,7 +65,7 @@ fn a_connection_idle_for_a_hundred_seconds_is_still_good() {
     assert_eq!(idle.review(&worker("x")).status, 200);
     // Each of these is closed after ten seconds, by the real deadline.
     for _ in 0..10 {
-        Caller(webhook.tcp()).closed();
+        Caller(webhook.tcp()).wait_until_closed();
     }
     assert_eq!(idle.review(&worker("x")).status, 200);
 }

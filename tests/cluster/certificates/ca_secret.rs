@@ -35,7 +35,7 @@ fn a_stolen_token_makes_no_secret_that_the_cluster_fills_with_another_token() {
     let replica = installation.ready("one");
     // No kubectl: it reads what it is to patch, which the token may not.
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let kubeconfig = Kubeconfig::read_from(installation.way_in()).unwrap();
+    let kubeconfig = Kubeconfig::read_from(installation.kubeconfig()).unwrap();
     let client = runtime.block_on(async {
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
         kube::Client::try_from(config).unwrap()
@@ -168,7 +168,7 @@ fn an_upgrade_a_rollback_and_an_apply_leave_what_the_replicas_wrote() {
 }
 
 /// Adds to what manages an object's fields what k8s-openapi cannot read.
-fn make_odd(plane: &ControlPlane, object: &[&str]) {
+fn add_malformed_managed_fields(plane: &ControlPlane, object: &[&str]) {
     plane.kubectl(&[&["label"], object, &["odd=true"]].concat()).unwrap();
     let api_version = &plane.read(object)["apiVersion"];
     let deep = (0..150).fold(json!({}), |inner, _| json!({"f:deep": inner}));
@@ -192,8 +192,8 @@ fn malformed_managed_fields_of_secret_and_configuration_stop_no_replica() {
     let running = installation.ready("running");
     let before = installation.secret();
     let secret = ["secret", "dynamo-cache-ca", NAMESPACE];
-    make_odd(plane, &secret);
-    make_odd(plane, &["mutatingwebhookconfiguration", "dynamo-cache"]);
+    add_malformed_managed_fields(plane, &secret);
+    add_malformed_managed_fields(plane, &["mutatingwebhookconfiguration", "dynamo-cache"]);
     // Both are written as well as read: the Secret when it is restored, and the bundle when it is put right.
     installation.empty_secret();
     wait_for("the CA in the Secret", || if installation.secret() == before { Ok(()) } else { Err(running.log()) });

@@ -91,7 +91,7 @@ fn a_change_from_files_to_self_managed_certificates_has_no_gap() {
         .map(|file| format!("--{}", file.replace('=', &format!("={folder}/"))));
     let mut brought = installation.start_with("brought", &files);
     brought.wait_until_ready();
-    let gets_through = |name: &str| {
+    let wait_for_a_pod = |name: &str| {
         installation.balancer.cut();
         let pod = namespace.dry_run(&worker(name).to_string());
         assert!(pod["metadata"]["annotations"]["dynamo-cache.io/status"].is_string(), "{pod:#}");
@@ -102,13 +102,13 @@ fn a_change_from_files_to_self_managed_certificates_has_no_gap() {
         &["upgrade", "dynamo-cache", &format!("{ROOT}/manifests/chart"), "--reuse-values"],
         "certificate.mode=self-managed",
     );
-    gets_through("upgraded");
+    wait_for_a_pod("upgraded");
     let _own = installation.ready("own");
     for _ in 0..10 {
-        gets_through("either");
+        wait_for_a_pod("either");
     }
     drop(brought);
-    gets_through("own");
+    wait_for_a_pod("own");
     assert!(installation.bundles()[0].contains(&installation.secret()[0]));
     plane.kubectl(&["delete", "secret", "dynamo-cache-tls", "--namespace=dynamo-cache"]).unwrap();
 }

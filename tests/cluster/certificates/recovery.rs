@@ -10,7 +10,7 @@ use crate::harness::wait_for;
 const KEY: &str = "-----BEGIN PRIVATE KEY-----";
 
 /// Waits until a pod gets through, by a fresh connection.
-fn gets_through(installation: &Installation<'_>, namespace: &Namespace) {
+fn wait_for_a_pod(installation: &Installation<'_>, namespace: &Namespace) {
     installation.balancer.cut();
     wait_for("a pod to be created", || namespace.create(&pod()).map(drop));
 }
@@ -38,7 +38,7 @@ fn a_secret_that_is_emptied_or_filled_with_garbage_is_restored_and_nothing_rotat
     let before = installation.secret();
     assert_eq!(before[1].matches(KEY).count(), 1, "the two share one CA");
     assert_eq!(installation.bundles(), [before[0].clone(), before[0].clone()]);
-    gets_through(&installation, &namespace);
+    wait_for_a_pod(&installation, &namespace);
 
     let restored = || if installation.secret() == before { Ok(()) } else { Err("it is not what it was".to_owned()) };
     for patch in
@@ -53,7 +53,7 @@ fn a_secret_that_is_emptied_or_filled_with_garbage_is_restored_and_nothing_rotat
         replica.wait_for("/readyz", "200 OK");
     }
     assert_eq!(installation.bundles(), [before[0].clone(), before[0].clone()]);
-    gets_through(&installation, &namespace);
+    wait_for_a_pod(&installation, &namespace);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn a_ca_that_is_lost_with_every_replica_is_made_again() {
     installation.empty_secret();
     let _two = installation.ready("two");
     assert!(!installation.secret()[1].contains(&before[1]));
-    gets_through(&installation, &namespace);
+    wait_for_a_pod(&installation, &namespace);
     assert!(installation.bundles()[0].contains(&before[0]), "a replica that still served under it would be trusted");
     wait_for("the lost CA in the Secret, for the record", || {
         let [certificates, keys] = installation.secret();
@@ -90,7 +90,7 @@ fn cas_that_were_lost_leave_the_bundle_and_one_that_a_person_put_there_stays() {
     }
     installation.publish(&format!("{}{theirs}", installation.bundles()[0]));
     let replica = installation.ready("last");
-    gets_through(&installation, &namespace);
+    wait_for_a_pod(&installation, &namespace);
     wait_for("the lost CAs to leave the bundle and the Secret", || {
         namespace.create(&pod())?;
         let (bundles, secret) = (installation.bundles(), installation.secret());
@@ -105,7 +105,7 @@ fn cas_that_were_lost_leave_the_bundle_and_one_that_a_person_put_there_stays() {
         assert!(lost.iter().all(|lost| !bundle.contains(lost)), "{bundle}");
     }
     assert!(counted(&replica, "dynamo_cache_bundle_conflicts_total 0"), "{}", replica.log());
-    gets_through(&installation, &namespace);
+    wait_for_a_pod(&installation, &namespace);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_ca_that_is_thrown_away_as_the_readme_says_is_trusted_no_more() {
     let after = installation.secret();
     assert_ne!(after, before);
     assert_eq!(installation.bundles(), [after[0].clone(), after[0].clone()]);
-    gets_through(&installation, &namespace);
+    wait_for_a_pod(&installation, &namespace);
 }
 
 #[test]
@@ -133,16 +133,16 @@ fn an_overwritten_ca_bundle_is_restored_until_another_writer_insists() {
     let ours = installation.secret()[0].clone();
     let theirs = rcgen::generate_simple_self_signed(["elsewhere".to_owned()]).unwrap().cert.pem();
     installation.overwrite_bundle(&theirs);
-    let put_right = || match &installation.bundles()[..] {
+    let is_restored = || match &installation.bundles()[..] {
         [pods, canary] if pods.contains(&ours) && canary.contains(&ours) => Ok(()),
         other => Err(format!("{other:?}")),
     };
-    wait_for("our CA in the caBundle", put_right);
-    gets_through(&installation, &namespace);
+    wait_for("our CA in the caBundle", is_restored);
+    wait_for_a_pod(&installation, &namespace);
     replica.wait_for("/readyz?verbose", "[+]bundle: ok");
 
     for times in 2..=5 {
-        wait_for("our CA in the caBundle", put_right);
+        wait_for("our CA in the caBundle", is_restored);
         replica.wait_for("/readyz?verbose", "[+]bundle: ok");
         installation.overwrite_bundle(&theirs);
         replica.wait_for("/metrics", &format!("dynamo_cache_bundle_conflicts_total {times}\n"));
@@ -175,7 +175,7 @@ fn a_new_ca_that_is_removed_repeatedly_is_reported_while_the_old_one_is_trusted(
     }
     replica.wait_for("/readyz?verbose", "[-]bundle: given up, stranger keeps taking a CA of ours away");
     replica.wait_for("/metrics", "dynamo_cache_trusted 1\n");
-    gets_through(&installation, &namespace);
+    wait_for_a_pod(&installation, &namespace);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn replicas_outlive_the_api_server_and_start_while_it_is_away() {
     let installation = Installation::new(plane, "", &["--drain=0s"]);
     let namespace = Namespace::opted_in(plane, &[]);
     let one = installation.ready("one");
-    gets_through(&installation, &namespace);
+    wait_for_a_pod(&installation, &namespace);
     plane.api_server(false);
     let mut two = installation.start("two");
     two.wait_for("/readyz", "[-]certificate: Secret of the CA: the watch fails: ");
@@ -200,7 +200,7 @@ fn replicas_outlive_the_api_server_and_start_while_it_is_away() {
         one.wait_for("/readyz?verbose", &format!("[+]{good}: ok"));
     }
     drop(one);
-    gets_through(&installation, &namespace);
+    wait_for_a_pod(&installation, &namespace);
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn without_a_configuration_a_replica_is_ready_and_says_so() {
     plane.kubectl(&["create", "-f", &plane.file(&without_server_fields(stored).to_string())]).unwrap();
     replica.wait_for("/readyz?verbose", "[+]probe: ok");
     let namespace = Namespace::opted_in(plane, &[]);
-    gets_through(&installation, &namespace);
+    wait_for_a_pod(&installation, &namespace);
 }
 
 /// An object as it can be created again.

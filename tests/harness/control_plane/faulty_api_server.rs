@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 const ADDRESS: &str = "127.0.0.8";
 
 /// The way, which ends with this.
-pub(crate) struct Faulty {
+pub(crate) struct FaultyApiServer {
     address: SocketAddr,
     faults: Arc<Faults>,
     _runtime: Runtime,
@@ -31,7 +31,7 @@ pub(crate) struct Faulty {
 
 /// What becomes of a watch.
 #[derive(Clone, Copy, Default)]
-pub(crate) enum Watching {
+pub(crate) enum WatchFault {
     /// It is answered, and ends at once.
     EndsAtOnce,
     /// It is answered that its version is gone, as an event.
@@ -45,14 +45,14 @@ struct Faults {
     client: kube::Client,
     /// What is answered instead of asking.
     refuses: Mutex<Option<StatusCode>>,
-    watching: Mutex<Watching>,
+    watching: Mutex<WatchFault>,
     /// A watch ends when this changes.
     cuts: watch::Sender<usize>,
     /// Watches that were begun.
     watches: AtomicUsize,
 }
 
-impl Faulty {
+impl FaultyApiServer {
     /// A proxy for the user of a kubeconfig.
     pub(crate) fn to(kubeconfig: &str) -> Self {
         let runtime = Runtime::new().unwrap();
@@ -72,7 +72,7 @@ impl Faulty {
         let routes = Router::new().fallback(pass).with_state(Arc::clone(&faults));
         let mut served = JoinSet::new();
         served.spawn_on(async move { axum::serve(listener, routes).await.unwrap() }, runtime.handle());
-        Faulty { address, faults, _runtime: runtime, _served: served }
+        FaultyApiServer { address, faults, _runtime: runtime, _served: served }
     }
 
     /// A kubeconfig that leads through this proxy, which adds the credentials.
@@ -95,7 +95,7 @@ impl Faulty {
     }
 
     /// Answers every watch so from now on.
-    pub(crate) fn watching(&self, watching: Watching) {
+    pub(crate) fn set_watch_fault(&self, watching: WatchFault) {
         *self.faults.watching.lock().unwrap_or_else(PoisonError::into_inner) = watching;
     }
 
@@ -126,9 +126,9 @@ async fn pass(State(faults): State<Arc<Faults>>, request: Request) -> Response {
         let gone = json!({"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "status": "Failure",
             "code": 410, "reason": "Expired", "message": "too old resource version"}});
         match watching {
-            Watching::EndsAtOnce => return (head, String::new()).into_response(),
-            Watching::IsGone => return (head, format!("{gone}\n")).into_response(),
-            Watching::Passes => {}
+            WatchFault::EndsAtOnce => return (head, String::new()).into_response(),
+            WatchFault::IsGone => return (head, format!("{gone}\n")).into_response(),
+            WatchFault::Passes => {}
         }
     }
     let (mut head, body) = request.into_parts();

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Map, Value, json};
 
-use super::{ControlPlane, Said};
+use super::{ControlPlane, Output};
 use crate::harness::program::Run;
 use crate::harness::wait_for;
 
@@ -58,7 +58,7 @@ impl<'p> Namespace<'p> {
     ///
     /// # Errors
     /// What kubectl said, where it failed.
-    pub(crate) fn apply(&self, manifests: &str) -> Result<Said, String> {
+    pub(crate) fn apply(&self, manifests: &str) -> Result<Output, String> {
         self.plane.kubectl(&["apply", "--namespace", &self.name, "-f", &self.plane.file(manifests)])
     }
 
@@ -66,7 +66,7 @@ impl<'p> Namespace<'p> {
     ///
     /// # Errors
     /// What kubectl said, where it failed.
-    pub(crate) fn create(&self, manifests: &str) -> Result<Said, String> {
+    pub(crate) fn create(&self, manifests: &str) -> Result<Output, String> {
         self.plane.kubectl(&["create", "--namespace", &self.name, "-f", &self.plane.file(manifests)])
     }
 
@@ -79,7 +79,7 @@ impl<'p> Namespace<'p> {
     ///
     /// # Errors
     /// What it said, where it failed.
-    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<Said, String> {
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Result<Output, String> {
         self.plane.kubectl(&[&["--namespace", &self.name], arguments].concat())
     }
 

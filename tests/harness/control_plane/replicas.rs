@@ -21,12 +21,12 @@ pub(crate) const ADDRESS: &str = "127.0.0.6";
 /// The control plane of the tests about certificates, for one of them at a time.
 pub(crate) fn alone() -> (&'static ControlPlane, MutexGuard<'static, ()>) {
     static PLANE: LazyLock<Result<ControlPlane, String>> = LazyLock::new(ControlPlane::start);
-    let one = turn();
+    let one = lock_address();
     (PLANE.as_ref().unwrap_or_else(|why| panic!("{why}")), one)
 }
 
 /// The right to use the address of replicas and balancer: one test has it at a time.
-pub(crate) fn turn() -> MutexGuard<'static, ()> {
+pub(crate) fn lock_address() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -81,7 +81,7 @@ impl<'p> Installation<'p> {
         installation.act_as("dynamo-cache");
         let own = ["serve", "--service=dynamo-cache", "--namespace=dynamo-cache", "--check=200ms", "--reread=200ms"];
         let own = own.into_iter().chain(arguments.iter().copied()).map(str::to_owned);
-        installation.arguments = own.chain([format!("--kubeconfig={}", installation.way_in())]).collect();
+        installation.arguments = own.chain([format!("--kubeconfig={}", installation.kubeconfig())]).collect();
         installation
     }
 
@@ -107,7 +107,7 @@ impl<'p> Installation<'p> {
     }
 
     /// The kubeconfig that the replicas have.
-    pub(crate) fn way_in(&self) -> String {
+    pub(crate) fn kubeconfig(&self) -> String {
         self.folder.join("kubeconfig").display().to_string()
     }
 

@@ -48,7 +48,7 @@ pub(crate) struct Stopped(RwLockWriteGuard<'static, Webhook>);
 
 impl Stopped {
     /// Starts it again; other tests still wait.
-    pub(crate) fn start_for_me_alone(&mut self) {
+    pub(crate) fn start_while_others_wait(&mut self) {
         self.0.start();
     }
 

@@ -300,7 +300,7 @@ fn what_multiplies_in_a_pod_is_answered_and_takes_no_more_memory_than_its_size()
     ] {
         let found = arena.during(|webhook| said(&webhook.caller().review(&body)));
         assert!(matches!(found, Patched | Untouched), "{what}: {found:?}");
-        let most = arena.webhook.most_memory();
+        let most = arena.webhook.peak_memory_mib();
         assert!(most < 160, "{what}: {most} MiB");
     }
     arena.close();

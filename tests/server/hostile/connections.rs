@@ -7,8 +7,8 @@ use socket2::SockRef;
 
 use super::{Arena, probes};
 use crate::harness::hostile_connections::{
-    Harm, LIMIT, MEMORY_LIMIT, body, crowd, every_harm, headed, large_answer, large_head, large_hello, largest_head,
-    largest_hello, medium_answer, over_tls, pipeline, plain,
+    CONNECTION_LIMIT, Harm, MEMORY_LIMIT, body, every_harm, headed, large_answer, large_head, large_hello,
+    largest_head, largest_hello, medium_answer, over_tls, pipeline, plain, run_all,
 };
 use crate::harness::wait_for;
 use crate::harness::webhook::{Caller, DEADLINE, Tls, Webhook, worker};
@@ -19,7 +19,7 @@ fn survives(name: &'static str, harms: &[Harm], times: usize) {
     let arena = Arena::open(name, &["--silent", "120s"]);
     arena.during(|webhook| {
         probes::during(webhook, || {
-            let (made, wanted) = (crowd(webhook, harms, times), times * harms.len());
+            let (made, wanted) = (run_all(webhook, harms, times), times * harms.len());
             assert!(made > wanted / 2, "{made} of {wanted} connections: that is no crowd");
         });
     });
@@ -33,7 +33,7 @@ fn heads_of_400_kb_without_an_end_stay_within_the_memory_limit() {
 
 #[test]
 fn more_heads_without_an_end_than_connections_stay_within_the_memory_limit() {
-    survives("crowd-more-heads", &[over_tls(largest_head), over_tls(large_head)], LIMIT);
+    survives("crowd-more-heads", &[over_tls(largest_head), over_tls(large_head)], CONNECTION_LIMIT);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn half_hellos_stay_within_the_memory_limit() {
 #[test]
 fn connections_idle_after_a_large_head_stay_within_the_memory_limit() {
     let idle = |says: fn() -> Vec<u8>| Harm { reads: true, ..over_tls(says) };
-    survives("crowd-idle", &[idle(|| headed(7_000)), idle(|| headed(300_000))], LIMIT);
+    survives("crowd-idle", &[idle(|| headed(7_000)), idle(|| headed(300_000))], CONNECTION_LIMIT);
 }
 
 #[test]
@@ -61,10 +61,10 @@ fn answers_that_are_not_read_stay_within_the_memory_limit() {
 fn an_unread_answer_is_evicted_even_if_its_client_sends_more() {
     let webhook = Webhook::limited("crowd-next", MEMORY_LIMIT << 20, &["--silent", "120s"]);
     let unread = Harm { reads: true, adds: b"P", ..over_tls(medium_answer) };
-    crowd(&webhook, &[unread], LIMIT / 4);
+    run_all(&webhook, &[unread], CONNECTION_LIMIT / 4);
     // A half of them is above the bound, and each but those is closed for the next one.
     let evicted = evicted(&webhook, "answer");
-    assert!(evicted >= LIMIT / 16, "{evicted} of {} were evicted", LIMIT / 4);
+    assert!(evicted >= CONNECTION_LIMIT / 16, "{evicted} of {} were evicted", CONNECTION_LIMIT / 4);
 }
 
 /// How many connections were evicted in a phase.

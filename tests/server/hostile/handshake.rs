@@ -110,7 +110,7 @@ fn noise_after_the_handshake_is_closed() {
             assert_eq!(caller.review(&worker("x")).status, 200);
             // Past its encryption.
             let _ = caller.0.sock.write_all(&bytes);
-            Caller(caller.0.sock).closed();
+            Caller(caller.0.sock).wait_until_closed();
         });
     }
     arena.close();
