@@ -72,7 +72,7 @@ fn twice_as_many_connections_as_there_may_be_keep_no_probe_out() {
         probe(&webhook, "/livez");
         drop(kept);
     }
-    let line = webhook.line("are closed");
+    let line = webhook.line("too many connections");
     assert_eq!(line["listener"], "admin", "{line}");
     let page = webhook.page("/metrics").body;
     let idle = "dynamo_cache_connections_evicted_total{listener=\"admin\",phase=\"idle\"} ";
