@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dynamo_cache::admission::Consideration;
+use dynamo_cache::admission::Evaluation;
 use dynamo_cache::admission::claim::{Claim, Claims};
 use dynamo_cache::admission::review::Request;
 use dynamo_cache::admission::settings::Settings;
@@ -47,9 +47,9 @@ pub(crate) fn answer(body: &[u8]) -> Vec<u8> {
     let defaults = Settings::default();
     let mut review = Request::read(body).unwrap();
     let Some(pod) = review.pod().unwrap() else { return review.answer(None) };
-    let consideration = Consideration::of(&pod, &defaults, &[]);
-    let claims: Claims = consideration.claims().map(|name| (name.to_owned(), Claim::default())).collect();
-    review.answer(Some(&consideration.decide(&claims)))
+    let evaluation = Evaluation::new(&pod, &defaults, &[]);
+    let claims: Claims = evaluation.claims().map(|name| (name.to_owned(), Claim::default())).collect();
+    review.answer(Some(&evaluation.decide(&claims)))
 }
 
 /// The worker, with so many more variables: each also stands in managedFields, as the API server has it.

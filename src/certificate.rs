@@ -11,16 +11,16 @@ use rustls::server::NoServerSessionStorage;
 use rustls::{RootCertStore, ServerConfig, version};
 
 pub mod authority;
-pub mod bundle;
-mod clients;
-pub mod files;
+pub mod ca_bundle;
+mod client_ca;
+pub mod from_files;
 pub mod keyring;
 pub mod rotation;
 pub mod trust;
 pub mod validity;
 
 use authority::Authority;
-pub use clients::Clients;
+pub use client_ca::Clients;
 use validity::Validity;
 
 /// Who the certificate of a server without a cluster is for.
@@ -140,7 +140,7 @@ pub fn mint(clients: Option<&Clients>) -> Result<Minted, Error> {
     let now = SystemTime::now();
     let authority = Authority::mint(now, STANDALONE_LIFETIME)?;
     let identity = authority.sign(&STANDALONE_NAMES.map(str::to_owned), now, STANDALONE_LIFETIME, clients)?;
-    Ok(Minted { identity, ca: bundle::write([authority.certificate()]) })
+    Ok(Minted { identity, ca: ca_bundle::write([authority.certificate()]) })
 }
 
 /// The one cryptographic provider in the tree.

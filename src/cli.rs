@@ -11,14 +11,14 @@ use crate::admission::claim::Access;
 
 mod check;
 mod download;
-mod look;
-mod rest;
-mod value;
+mod explain;
+mod uninstall;
+mod parse;
 
 pub use check::{Check, CheckOutput, Probe};
 pub use download::Download;
-pub use look::{Cluster, Explain, Preview, PreviewOutput, Status};
-pub use rest::{Completion, CompletionShell, Uninstall};
+pub use explain::{Cluster, Explain, Preview, PreviewOutput, Status};
+pub use uninstall::{Completion, CompletionShell, Uninstall};
 
 /// The image of the Jobs that commands create: bash, and Python with pip. By its digest, since a tag can be moved; it is that
 /// of an index, for amd64 and arm64. `skopeo inspect --format "{{.Digest}}" docker://IMAGE` has that of a newer one.
@@ -148,22 +148,22 @@ pub struct Serve {
 pub struct Called {
     /// The Service by which the API server calls. Its caBundle is then looked after, and without --cert-file the
     /// certificate is made here, by a CA that all replicas share in a Secret.
-    #[arg(long, value_name = "NAME", value_parser = value::label)]
+    #[arg(long, value_name = "NAME", value_parser = parse::label)]
     pub service: Option<String>,
     /// Its namespace; without it the pod's own, or the kubeconfig's.
-    #[arg(long, value_name = "NAME", requires = "service", value_parser = value::label)]
+    #[arg(long, value_name = "NAME", requires = "service", value_parser = parse::label)]
     pub namespace: Option<String>,
     /// The `MutatingWebhookConfiguration` that names the Service; without it the one of the Service's name.
-    #[arg(long, value_name = "NAME", requires = "service", value_parser = value::object_name)]
+    #[arg(long, value_name = "NAME", requires = "service", value_parser = parse::object_name)]
     pub webhook_configuration: Option<String>,
     /// The Secret of the CA; without it the Service's name and -ca.
-    #[arg(long, value_name = "NAME", requires = "service", conflicts_with = "cert_file", value_parser = value::object_name)]
+    #[arg(long, value_name = "NAME", requires = "service", conflicts_with = "cert_file", value_parser = parse::object_name)]
     pub secret: Option<String>,
     /// One more name in the certificate that is made; may be given several times.
-    #[arg(long, value_name = "NAME", requires = "service", conflicts_with = "cert_file", value_parser = value::dns_name)]
+    #[arg(long, value_name = "NAME", requires = "service", conflicts_with = "cert_file", value_parser = parse::dns_name)]
     pub dns_name: Vec<String>,
     /// The domain of the cluster, for the long name of the Service.
-    #[arg(long, value_name = "NAME", default_value = "cluster.local", value_parser = value::dns_name)]
+    #[arg(long, value_name = "NAME", default_value = "cluster.local", value_parser = parse::dns_name)]
     pub cluster_domain: String,
 }
 
@@ -171,42 +171,42 @@ pub struct Called {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Times {
     /// How long a CA is good; its successor comes in at two thirds.
-    #[arg(long, value_name = "TIME", hide = true, default_value = "365d", value_parser = value::time)]
+    #[arg(long, value_name = "TIME", hide = true, default_value = "365d", value_parser = parse::time)]
     pub authority_lifetime: Duration,
     /// How long a claim may be Pending before its StorageClass is asked whether it ever gets a volume.
-    #[arg(long, value_name = "TIME", hide = true, default_value = "600s", value_parser = value::time)]
+    #[arg(long, value_name = "TIME", hide = true, default_value = "600s", value_parser = parse::time)]
     pub binding_timeout: Duration,
     /// Between two looks at the wall clock for whatever is due by it.
-    #[arg(long, value_name = "TIME", hide = true, default_value = "60s", value_parser = value::interval)]
+    #[arg(long, value_name = "TIME", hide = true, default_value = "60s", value_parser = parse::interval)]
     pub check: Duration,
     /// Between two counts of the pods without our status; in the middle, for replicas drift apart.
-    #[arg(long, value_name = "TIME", hide = true, default_value = "300s", value_parser = value::interval)]
+    #[arg(long, value_name = "TIME", hide = true, default_value = "300s", value_parser = parse::interval)]
     pub count: Duration,
     /// Pods in one page of a count. We hold one at a time, but the API server holds the page.
     #[arg(long, value_name = "NUMBER", hide = true, default_value = "50", value_parser = clap::value_parser!(u32).range(1..))]
     pub count_page: u32,
     /// From the first signal to the end of accepting: a cluster needs about 15 s, without this, to send its calls
     /// elsewhere, and whoever tries something out on this machine none.
-    #[arg(long, value_name = "TIME", hide = true, default_value = "15s", default_value_if("standalone", "true", "0s"), value_parser = value::time)]
+    #[arg(long, value_name = "TIME", hide = true, default_value = "15s", default_value_if("standalone", "true", "0s"), value_parser = parse::time)]
     pub drain: Duration,
     /// From there to the last answer, of the webhook and then of the probes: twice this and `drain` stay below the 30 s
     /// that a kubelet waits.
-    #[arg(long, value_name = "TIME", hide = true, default_value = "7s", value_parser = value::time)]
+    #[arg(long, value_name = "TIME", hide = true, default_value = "7s", value_parser = parse::time)]
     pub finish: Duration,
     /// Between two requests of a connection; the API server keeps idle ones for 90 s and loses a call where we are first.
-    #[arg(long, value_name = "TIME", hide = true, default_value = "120s", value_parser = value::time)]
+    #[arg(long, value_name = "TIME", hide = true, default_value = "120s", value_parser = parse::time)]
     pub idle: Duration,
     /// How long a leaf is good; the next is made at two thirds.
-    #[arg(long, value_name = "TIME", hide = true, default_value = "7d", value_parser = value::time)]
+    #[arg(long, value_name = "TIME", hide = true, default_value = "7d", value_parser = parse::time)]
     pub leaf_lifetime: Duration,
     /// Between two readings of the settings file, and of a certificate's files.
-    #[arg(long, value_name = "TIME", hide = true, default_value = "5s", value_parser = value::interval)]
+    #[arg(long, value_name = "TIME", hide = true, default_value = "5s", value_parser = parse::interval)]
     pub reread: Duration,
     /// From a CA that is seen published to the first leaf of it: every API server learns of it by a watch of its own.
-    #[arg(long, value_name = "TIME", hide = true, default_value = "60s", value_parser = value::time)]
+    #[arg(long, value_name = "TIME", hide = true, default_value = "60s", value_parser = parse::time)]
     pub settle: Duration,
     /// For a TLS handshake, for the first byte after it, and for the head of a request.
-    #[arg(long, value_name = "TIME", hide = true, default_value = "10s", value_parser = value::time)]
+    #[arg(long, value_name = "TIME", hide = true, default_value = "10s", value_parser = parse::time)]
     pub silent: Duration,
 }
 
@@ -236,7 +236,7 @@ pub struct Inject {
     #[command(flatten)]
     pub known: Known,
     /// Where a kind that is not known has its pod template, as a JSON Pointer such as /spec/template.
-    #[arg(long, value_name = "POINTER", value_parser = value::pointer)]
+    #[arg(long, value_name = "POINTER", value_parser = parse::pointer)]
     pub pod_template: Vec<String>,
 }
 
@@ -248,7 +248,7 @@ pub struct Known {
     #[arg(long, value_name = "FILE")]
     pub namespace_file: Option<PathBuf>,
     /// An annotation of the pods' namespace, such as dynamo-cache.io/model-claim=models; wins over --namespace-file.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = value::annotation)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse::annotation)]
     pub namespace_annotation: Vec<(String, String)>,
     /// The claims of the pods' namespace as `kubectl get persistentvolumeclaims -o yaml` prints them; no others exist.
     ///
@@ -258,7 +258,7 @@ pub struct Known {
     /// A claim that exists, and its access mode, `ReadWriteMany` by default; no others exist.
     ///
     /// Without --claim and --claims every claim exists.
-    #[arg(long, value_name = "NAME[=MODE]", value_parser = value::claim)]
+    #[arg(long, value_name = "NAME[=MODE]", value_parser = parse::claim)]
     pub claim: Vec<(String, Access)>,
 }
 

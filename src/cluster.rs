@@ -15,19 +15,19 @@ pub mod claims;
 pub mod events;
 mod backoff;
 mod collection;
-mod live;
+mod read_through;
 pub mod namespaces;
 mod object;
 mod observed;
-pub mod pods;
+pub mod pod_count;
 mod projection;
 mod reflector;
-pub mod secret;
+pub mod ca_secret;
 mod skipped;
 mod storage_classes;
 mod store;
-mod watching;
-pub mod webhook;
+mod watch_one;
+pub mod webhook_configuration;
 
 /// By which name the API server knows that we wrote a field.
 const MANAGER: &str = "dynamo-cache";
@@ -89,20 +89,6 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Error> {
     Client::try_from(config).map_err(Error::Client)
 }
 
-/// Why a call failed, in the API server's words where it answered.
-pub fn in_words(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        error => {
-            let mut cause: &dyn std::error::Error = error;
-            while let Some(below) = cause.source() {
-                cause = below;
-            }
-            cause.to_string()
-        }
-    }
-}
-
 /// What is known of the cluster.
 #[derive(Clone, Debug)]
 pub enum Facts {
@@ -126,7 +112,7 @@ impl Facts {
     /// Facts of a cluster, which become known as `follow` of either is run; a label selector says of which namespaces.
     /// A claim that waits for its volume for longer than `binding_timeout` may be one that gets none.
     pub fn of(client: &Client, selector: &str, binding_timeout: Duration, metrics: &Arc<Metrics>) -> Self {
-        let budget = live::Budget::new();
+        let budget = read_through::Budget::new();
         Facts::Watched {
             namespaces: Arc::new(namespaces::Namespaces::of(client, selector, &budget, metrics)),
             claims: Arc::new(claims::Claims::of(client, binding_timeout, &budget, metrics)),

@@ -70,3 +70,4 @@ impl Config {
 
 #[cfg(test)]
 mod tests;
+pub mod file;

@@ -20,22 +20,30 @@ pub mod cluster;
 pub use dynamo_cache_admission as admission;
 /// The file a person writes becomes a Config that cannot be wrong.
 pub mod config;
-/// The settings file, read again while running.
-pub mod settings_file;
 /// Files that are read whole, and never more than they should hold.
 pub mod small_file;
 /// YAML as Kubernetes reads it.
 pub mod yaml;
 /// What a person may type.
 pub mod cli;
+/// The running webhook: who starts and stops whom.
+pub mod serve;
+/// Objects in files: read, decided, changed and explained without a cluster.
+mod manifest;
+/// The cluster as the tool sees it.
+mod inspect;
+/// What a person sees.
+pub mod terminal;
 /// What each command does.
 pub mod command;
+/// Whether the webhook is ready, and why not.
+pub mod readiness;
 /// What is counted, and the page that shows it.
 pub mod metrics;
-/// How many files and connections the system lets us have open.
-pub mod open_files;
 /// Log lines, as text or JSON.
 pub mod log;
+/// Failures in words.
+pub mod failure;
 /// How often something may happen.
 pub mod rate;
 /// SIGTERM and SIGINT, as something to wait for.

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use dynamo_cache::cli::Cli;
-use dynamo_cache::command::{self, Stopped};
-use dynamo_cache::log;
+use dynamo_cache::signal::Stopped;
+use dynamo_cache::{command, log, terminal};
 
 fn main() -> ExitCode {
     // However this ends, the last lines are written.
@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     match command::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            command::tell(&format!("{error:#}"));
+            terminal::note(&format!("{error:#}"));
             error.downcast_ref().map_or(ExitCode::FAILURE, |stopped: &Stopped| stopped.exit_code().into())
         }
     }

@@ -15,17 +15,17 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::admission::Outcome;
 use crate::admission::reason::Reason;
 
-mod classic;
-mod label;
-pub mod missed;
+mod text_format;
+mod labels;
+pub mod unreviewed;
 mod process;
 
-use label::{
+use labels::{
     Answer, Event, Evicted, Failure, Handshake, LeftOut, LiveRead, PodCount, Renewal, Review, SettingsFile, Shed,
     SkippedObject, WatchError,
 };
-pub use label::{Bound, Counting, Eviction, Kind, Listener, Read, Reading, Renewed, Shake, Skip, Told, Trouble};
-use missed::Missed;
+pub use labels::{Bound, Counting, Eviction, Kind, Listener, Read, Reading, Renewed, Shake, Skip, Told, Trouble};
+use unreviewed::Missed;
 
 /// What a reader of `OpenMetrics` asks for.
 const OPEN_METRICS: &str = "application/openmetrics-text";
@@ -285,7 +285,7 @@ impl Metrics {
     /// The page in a form.
     pub fn page_in(&self, form: Form) -> String {
         match form {
-            Form::Classic => classic::of(&self.page()),
+            Form::Classic => text_format::of(&self.page()),
             Form::OpenMetrics => self.page(),
         }
     }
@@ -318,7 +318,7 @@ impl Form {
     /// Its media type.
     pub fn content_type(self) -> &'static str {
         match self {
-            Form::Classic => classic::CONTENT_TYPE,
+            Form::Classic => text_format::CONTENT_TYPE,
             Form::OpenMetrics => CONTENT_TYPE,
         }
     }
@@ -334,7 +334,7 @@ fn asks_for_open_metrics(range: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{CONTENT_TYPE, Form, Metrics, classic};
+    use super::{CONTENT_TYPE, Form, Metrics, text_format};
 
     #[test]
     fn open_metrics_is_for_who_names_it() {
@@ -345,11 +345,11 @@ mod tests {
         for (accepted, media_type) in [
             (vec![prometheus], CONTENT_TYPE),
             (vec![older, "Application/OpenMetrics-Text"], CONTENT_TYPE),
-            (vec![older], classic::CONTENT_TYPE),
-            (vec!["*/*"], classic::CONTENT_TYPE),
-            (vec!["application/openmetrics-text; q=0.0, */*"], classic::CONTENT_TYPE),
-            (vec!["application/openmetrics-texts,;;,"], classic::CONTENT_TYPE),
-            (vec![], classic::CONTENT_TYPE),
+            (vec![older], text_format::CONTENT_TYPE),
+            (vec!["*/*"], text_format::CONTENT_TYPE),
+            (vec!["application/openmetrics-text; q=0.0, */*"], text_format::CONTENT_TYPE),
+            (vec!["application/openmetrics-texts,;;,"], text_format::CONTENT_TYPE),
+            (vec![], text_format::CONTENT_TYPE),
         ] {
             let form = Form::accepted(accepted.iter().copied());
             let (served, page) = (form.content_type(), metrics.page_in(form));

@@ -25,19 +25,19 @@ use tracing::{debug, warn};
 use crate::metrics::{Listener, Metrics, Shake};
 
 mod connections;
-mod deadline;
-pub mod limit;
+mod timeouts;
+pub mod limits;
 mod metrics_page;
-pub mod probe;
+pub mod admin;
 pub mod review_log;
-pub mod route;
+pub mod webhook;
 mod socket;
 
 pub(crate) use connections::most_open;
 use connections::{Connections, Handle, Phase, Slot};
-use deadline::Deadlined;
 use socket::Socket;
 pub use socket::listen;
+use timeouts::Deadlined;
 
 /// How long we wait after a failed accept: as a rule we are out of file descriptors, and one may be free soon.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

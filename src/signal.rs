@@ -28,3 +28,18 @@ impl Signals {
         }
     }
 }
+
+/// A signal ended what was asked for, by its name.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped by {0}")]
+pub struct Stopped(pub &'static str);
+
+impl Stopped {
+    /// The exit code by which a shell knows it: 128 and the signal's number.
+    pub fn exit_code(&self) -> u8 {
+        match self.0 {
+            "SIGTERM" => 143,
+            _ => 130,
+        }
+    }
+}

@@ -7,7 +7,7 @@ use std::cell::LazyCell;
 
 use dynamo_cache::admission::claim::Claims;
 use dynamo_cache::admission::settings::{Level, PREFIX, origins, resolve};
-use dynamo_cache::admission::{Consideration, told};
+use dynamo_cache::admission::{Evaluation, told};
 use dynamo_cache_fuzz::room::{GOOD, Room};
 use dynamo_cache_fuzz::{case, law};
 use libfuzzer_sys::{Corpus, fuzz_target};
@@ -53,7 +53,7 @@ fn pairs<'t>(words: &mut impl Iterator<Item = &'t str>) -> impl Iterator<Item = 
 fn decide(room: &Room, namespace: &[(String, String)], pod: &Value) -> (Value, usize) {
     let text = pod.to_string();
     let view = serde_json::from_str(&text).expect("the pod of a case has the shape of a pod");
-    let consideration = Consideration::of(&view, &room.config.settings, namespace);
+    let evaluation = Evaluation::new(&view, &room.config.settings, namespace);
 
     // What `explain` tells of the levels makes the settings that apply.
     let (settings, _) = resolve(&room.config.settings, namespace, view.annotations());
@@ -66,9 +66,9 @@ fn decide(room: &Room, namespace: &[(String, String)], pod: &Value) -> (Value, u
     }
     assert_eq!(*settings, told_of);
 
-    let all: Claims = consideration.claims().map(|name| (name.to_owned(), GOOD)).collect();
-    let outcome = consideration.decide(room.claims.as_ref().unwrap_or(&all));
-    for warning in told::brief(&outcome.warnings) {
+    let all: Claims = evaluation.claims().map(|name| (name.to_owned(), GOOD)).collect();
+    let outcome = evaluation.decide(room.claims.as_ref().unwrap_or(&all));
+    for warning in warning::to_response_lines(&outcome.warnings) {
         assert!(warning.chars().count() <= 120, "{warning}");
     }
     let operations = serde_json::to_value(&outcome.operations).expect("operations are JSON");

@@ -3,7 +3,7 @@
 
 use std::cell::LazyCell;
 
-use dynamo_cache::admission::Consideration;
+use dynamo_cache::admission::Evaluation;
 use dynamo_cache::admission::claim::Claims;
 use dynamo_cache::config::Config;
 use dynamo_cache::yaml;
@@ -48,9 +48,9 @@ fn accepted(text: &str, config: &Config) {
         let pod = &pods[text.len() % pods.len()];
         let json = pod.to_string();
         let view = serde_json::from_str(&json).expect("the pod of a case has the shape of a pod");
-        let consideration = Consideration::of(&view, &config.settings, &[]);
-        let claims: Claims = consideration.claims().map(|name| (name.to_owned(), GOOD)).collect();
-        let outcome = consideration.decide(&claims);
+        let evaluation = Evaluation::new(&view, &config.settings, &[]);
+        let claims: Claims = evaluation.claims().map(|name| (name.to_owned(), GOOD)).collect();
+        let outcome = evaluation.decide(&claims);
         law::apply(pod, &serde_json::to_value(&outcome.operations).expect("operations are JSON"));
     });
 }

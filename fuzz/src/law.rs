@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use dynamo_cache::admission::settings::STATUS;
+use dynamo_cache::admission::annotation::STATUS;
 use serde_json::{Value, json};
 
 /// A review that was answered with a review.

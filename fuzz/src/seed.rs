@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use dynamo_cache::admission::settings::PREFIX;
+use dynamo_cache::admission::annotation::PREFIX;
 use dynamo_cache::config;
 // All that is built here reports to libFuzzer, so it has to be there.
 use dynamo_cache_fuzz::{POD_ALONE, case, review};

@@ -1,4 +1,4 @@
-//! What the cluster knows of a claim, reduced to what decides.
+//! A claim, reduced to the facts that decide whether its volume can be mounted.
 
 // A length of time, which `core` has without a clock.
 use core::time::Duration;
@@ -34,7 +34,7 @@ pub enum Binding {
     Usable,
     /// Its phase is `Lost`: the volume is gone.
     Lost,
-    /// It waits for a volume that does not come, as far as it tells: see [`Wait::binding`].
+    /// It waits for a volume that nothing provides, as far as the claim shows: see [`Wait::binding`].
     Unbindable,
 }
 
@@ -95,7 +95,7 @@ pub enum Access {
 
 impl Claim {
     /// What decides of a claim: whether it has a deletion timestamp, its phase, volume mode and access modes.
-    pub fn of<'a>(
+    pub fn new<'a>(
         deleted: bool,
         phase: Option<&str>,
         volume_mode: Option<&str>,

@@ -9,9 +9,9 @@ use super::pod::Container;
 /// What one command line shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself")]
-pub struct Shown {
+pub struct CommandLine {
     /// The first engine, and whether it shows in elements of its own rather than inside a script.
-    pub engine: Option<(Engine, Whole)>,
+    pub engine: Option<(Engine, Form)>,
     /// The first `dynamo.*` module that is no engine.
     pub component: Option<Component>,
     /// Whether any `dynamo.*` module is run, an engine or not.
@@ -32,7 +32,7 @@ pub struct Shown {
 
 /// Whether something shows in whole elements of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whole {
+pub enum Form {
     /// Inside a script.
     No,
     /// As elements.
@@ -53,10 +53,10 @@ pub(super) fn is_model_express_server(name: &str) -> bool {
     matches!(name, "modelexpress-server" | "model-express-server")
 }
 
-impl Shown {
+impl CommandLine {
     /// Reads the command line of a container.
-    pub fn by(container: &Container<'_>) -> Shown {
-        let mut shown = Shown::default();
+    pub fn parse(container: &Container<'_>) -> CommandLine {
+        let mut shown = CommandLine::default();
         let mut last = None;
         // One word after another: a script may have millions of them.
         each_word(container.command_line(), &mut |word| {
@@ -97,7 +97,7 @@ impl Shown {
     fn read_program(&mut self, word: &Word<'_>) {
         let name = last_name(word.text);
         self.model_express_server |= word.program && is_model_express_server(name);
-        self.shell |= word.whole == Whole::Yes && matches!(name, "ash" | "bash" | "dash" | "ksh" | "sh" | "zsh");
+        self.shell |= word.whole == Form::Yes && matches!(name, "ash" | "bash" | "dash" | "ksh" | "sh" | "zsh");
     }
 
     fn read_flag(&mut self, word: &str) {
@@ -113,7 +113,7 @@ impl Shown {
         }
     }
 
-    fn read_module(&mut self, module: &str, whole: Whole) {
+    fn read_module(&mut self, module: &str, whole: Form) {
         self.python_module = true;
         let mut parts = module.split('.');
         match (parts.next(), parts.next()) {
@@ -132,7 +132,7 @@ impl Shown {
         }
     }
 
-    fn show_engine(&mut self, engine: Engine, whole: Whole) {
+    fn show_engine(&mut self, engine: Engine, whole: Form) {
         self.engine.get_or_insert((engine, whole));
     }
 
@@ -141,9 +141,9 @@ impl Shown {
     }
 }
 
-impl Whole {
-    fn and(self, other: Whole) -> Whole {
-        if self == Whole::Yes { other } else { Whole::No }
+impl Form {
+    fn and(self, other: Form) -> Form {
+        if self == Form::Yes { other } else { Form::No }
     }
 }
 
@@ -151,7 +151,7 @@ impl Whole {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Word<'a> {
     text: &'a str,
-    whole: Whole,
+    whole: Form,
     /// Whether this word names the program that a command runs.
     program: bool,
 }
@@ -173,7 +173,7 @@ fn each_word<'a>(elements: impl Iterator<Item = &'a str>, then: &mut impl FnMut(
         if after_c || element.contains(char::is_whitespace) {
             read_script(element, then);
         } else {
-            then(Word { text: element, whole: Whole::Yes, program: index == 0 });
+            then(Word { text: element, whole: Form::Yes, program: index == 0 });
         }
         after_c = is_script_flag(element);
     }
@@ -213,14 +213,14 @@ fn read_line<'a>(line: &'a str, expects_program: &mut bool, then: &mut impl FnMu
             let quoted = quoted(&rest[end..]).filter(|_| value.is_empty());
             let value = quoted.map_or(value, |quoted| quoted.trim_matches(['"', '\'']));
             let parts = value.split(ends_word).filter(|part| !part.is_empty());
-            parts.for_each(|text| then(Word { text, whole: Whole::No, program: false }));
+            parts.for_each(|text| then(Word { text, whole: Form::No, program: false }));
             rest = &rest[end + quoted.map_or(0, str::len)..];
             continue;
         }
         let text = &rest[..end];
         let program = *expects_program && text != "exec";
         *expects_program &= !program;
-        then(Word { text, whole: Whole::No, program });
+        then(Word { text, whole: Form::No, program });
         rest = &rest[end..];
     }
     *expects_program |= rest.contains(ends_command);
@@ -256,17 +256,17 @@ mod tests {
 
     use super::super::engine::Engine;
     use super::super::pod::{Container, Text};
-    use super::{Component, Shown, Whole};
+    use super::{CommandLine, Component, Form};
 
-    fn shown(elements: &[&str]) -> Shown {
+    fn shown(elements: &[&str]) -> CommandLine {
         let args = elements.iter().map(|element| Text(Cow::Borrowed(*element))).collect();
-        Shown::by(&Container { args: Some(args), ..Container::default() })
+        CommandLine::parse(&Container { args: Some(args), ..Container::default() })
     }
 
     #[test]
     fn an_engine_shows_in_each_way_of_starting_it() {
-        let whole = |engine| Some((engine, Whole::Yes));
-        let script = |engine| Some((engine, Whole::No));
+        let whole = |engine| Some((engine, Form::Yes));
+        let script = |engine| Some((engine, Form::No));
         for (elements, engine) in [
             (&["python3", "-m", "dynamo.vllm"][..], whole(Engine::Vllm)),
             (&["python3", "-mdynamo.sglang"], whole(Engine::Sglang)),

@@ -2,36 +2,37 @@
 
 use std::collections::BTreeSet;
 
-use super::command_line::{self, Component, Shown};
+use super::annotation::{
+    COMPONENT_LABELS, COMPONENT_TYPE, DEFAULT_CONTAINER, ENGINE, INJECT, MIRROR, NODE_OS, RESTORE_CANDIDATE,
+    RESTORE_FROM, RESTORE_PREFIX, SNAPSHOT_PREFIX,
+};
+use super::command_line::{self, CommandLine, Component};
 use super::engine::Engine;
 use super::pod::{Container, Pod};
 use super::reason::Reason;
-use super::told::{self, Warning};
+use super::status::Status;
+use super::warning::Warning;
 
 mod annotations;
 
-use annotations::{Annotations, listed};
+use annotations::{Annotations, split_names};
 
-/// The labels any of which makes a pod a Dynamo component.
-pub const LABELS: [&str; 3] =
-    ["nvidia.com/dynamo-component-type", "nvidia.com/dynamo-component", "nvidia.com/dynamo-graph-deployment-name"];
-
-/// Of more names of containers that the pod does not have, the others are no longer told one by one.
+/// Most warnings about names of containers that the pod does not have.
 const MOST_MISSING: usize = 32;
 
-/// What a pod is to us.
+/// Whether a pod gets caches.
 #[derive(Debug)]
-pub enum Verdict<'p> {
+pub enum Classification<'p> {
     /// A Dynamo component: by which rule, and its containers that get caches, init containers first, each in the pod's
     /// order.
-    Component(Mark<'p>, Vec<Chosen<'p>>),
-    /// Nothing is asked about its caches.
-    LeftAlone(Reason),
+    Component(Evidence<'p>, Vec<SelectedContainer<'p>>),
+    /// The pod gets none.
+    Untouched(Reason),
 }
 
 /// What makes a pod a Dynamo component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark<'p> {
+pub enum Evidence<'p> {
     /// Its annotation says so.
     Annotation,
     /// It has this label.
@@ -40,9 +41,9 @@ pub enum Mark<'p> {
     Module(&'p str),
 }
 
-/// The rule by which a container was chosen.
+/// The rule by which a container was selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
+pub enum SelectionRule {
     /// Nothing shows an engine, and it is the default container of kubectl.
     Default,
     /// An earlier status annotation of ours names it.
@@ -56,38 +57,38 @@ pub enum Rule {
     /// Nothing shows an engine, there is no `main`, and it is called `engine-N`.
     Numbered,
     /// Its command line shows an engine or another `dynamo.*` module.
-    Shows,
+    CommandLine,
 }
 
 /// A container that gets caches.
 #[derive(Debug)]
-pub struct Chosen<'p> {
+pub struct SelectedContainer<'p> {
     /// Where it stands.
-    pub place: Place,
+    pub index: ContainerIndex,
     /// The container itself.
     pub container: &'p Container<'p>,
     /// What its command line shows.
-    pub shown: Shown,
-    /// Why it was chosen.
-    pub rule: Rule,
+    pub command_line: CommandLine,
+    /// Why it was selected.
+    pub rule: SelectionRule,
     /// Which caches are its own.
-    pub row: Row,
+    pub role: ContainerRole,
     /// Which engine it runs.
-    pub engine: Runs,
+    pub engine: DetectedEngine,
 }
 
 /// Where a container stands in its pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ContainerIndex {
     /// Whether it is an init container.
     pub init: bool,
-    /// Its index in the list.
-    pub index: usize,
+    /// Its position in the list.
+    pub position: usize,
 }
 
-/// The rows of the contract's table: which caches a container gets.
+/// Which caches a container gets: the rows of the contract's table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Row {
+pub enum ContainerRole {
     /// Model cache, compile cache and address.
     Engine,
     /// Model cache and address: tokenizer and configuration files are all that it reads.
@@ -96,12 +97,12 @@ pub enum Row {
     Planner,
 }
 
-/// Why a container is not chosen.
+/// Why a container is not selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Passed {
+pub enum NotSelected {
     /// The annotation names others.
     NamesOthers,
-    /// Whatever it is named by.
+    /// GPU Memory Service, and the operator's wait for a leader.
     NeverGetsCaches,
     /// It is an init container that ends before the others begin.
     RunsBefore,
@@ -111,61 +112,61 @@ pub enum Passed {
 
 /// The engine of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Runs {
+pub enum DetectedEngine {
     /// This one.
     Engine(Engine),
     /// The annotation says none.
     None,
-    /// Nothing tells.
+    /// Neither the command nor the image shows one.
     Unknown,
 }
 
-impl Chosen<'_> {
+impl SelectedContainer<'_> {
     /// Whether the model cache is one of its caches.
     pub fn wants_model_cache(&self) -> bool {
-        self.row != Row::Planner
+        self.role != ContainerRole::Planner
     }
 
     /// Whether the compile cache is one of its caches.
     pub fn wants_compile_cache(&self) -> bool {
-        self.row == Row::Engine
+        self.role == ContainerRole::Engine
     }
 }
 
-/// A container that may be chosen, with what its command line shows.
+/// A container that may be selected, with what its command line shows.
 struct Candidate<'p> {
-    place: Place,
+    index: ContainerIndex,
     container: &'p Container<'p>,
-    shown: Shown,
+    command_line: CommandLine,
 }
 
 impl Candidate<'_> {
     /// A container, or an init container that runs beside them.
     fn runs_beside(&self) -> bool {
-        !self.place.init || self.container.restart_policy.as_deref() == Some("Always")
+        !self.index.init || self.container.restart_policy.as_deref() == Some("Always")
     }
 
-    /// GPU Memory Service, and the operator's wait for a leader: no caches, whatever chose them.
+    /// Whether it is GPU Memory Service or the operator's wait for a leader, which get no caches even where they are named.
     fn never_gets_caches(&self) -> bool {
         let name = self.container.name();
         name.starts_with("gms-")
             || name == "wait-for-leader-mp"
-            || (self.shown.gpu_memory_service && self.shown.engine.is_none())
+            || (self.command_line.gpu_memory_service && self.command_line.engine.is_none())
     }
 }
 
-/// Says what the pod is to us, and warns of annotations that do not parse.
-pub fn judge<'p>(pod: &'p Pod<'p>) -> (Verdict<'p>, Vec<Warning>) {
+/// Says whether a pod is a component and which containers get caches, and warns of annotations that do not parse.
+pub fn classify<'p>(pod: &'p Pod<'p>) -> (Classification<'p>, Vec<Warning>) {
     let mut warnings = Vec::new();
-    let inject = Annotations::of(pod, &mut warnings).word("inject", &["false", "true"]);
+    let inject = Annotations::new(pod, &mut warnings).word(INJECT, &["false", "true"]);
     if inject == Some("false") {
-        return (Verdict::LeftAlone(Reason::OptedOut), warnings);
+        return (Classification::Untouched(Reason::OptedOut), warnings);
     }
     let candidates = candidates(pod);
-    let mark = mark(pod, inject, &candidates);
-    let left_alone = if mark.is_none() {
+    let evidence = evidence(pod, inject, &candidates);
+    let untouched = if evidence.is_none() {
         Some(Reason::NotAComponent)
-    } else if pod.annotation("kubernetes.io/config.mirror").is_some() {
+    } else if pod.annotation(MIRROR).is_some() {
         Some(Reason::MirrorPod)
     } else if is_windows(pod) {
         Some(Reason::Windows)
@@ -176,59 +177,58 @@ pub fn judge<'p>(pod: &'p Pod<'p>) -> (Verdict<'p>, Vec<Warning>) {
     } else {
         None
     };
-    let mark = match (left_alone, mark) {
-        (None, Some(mark)) => mark,
-        (reason, _) => return (Verdict::LeftAlone(reason.unwrap_or(Reason::NotAComponent)), warnings),
+    let evidence = match (untouched, evidence) {
+        (None, Some(evidence)) => evidence,
+        (reason, _) => return (Classification::Untouched(reason.unwrap_or(Reason::NotAComponent)), warnings),
     };
     let engines = ["none", "sglang", "trtllm", "vllm"];
-    let mut annotations = Annotations::of(pod, &mut warnings);
-    let engine = annotations.word("engine", &engines);
+    let mut annotations = Annotations::new(pod, &mut warnings);
+    let engine = annotations.word(ENGINE, &engines);
     let names = annotations.names();
-    let chosen = choose(pod, candidates, names, &mut warnings);
-    let row_of_pod = row_of_type(pod.label("nvidia.com/dynamo-component-type"));
-    let chosen = chosen.into_iter().map(|(candidate, rule)| assign(&candidate, rule, engine, row_of_pod));
-    (Verdict::Component(mark, chosen.collect()), warnings)
+    let selected = choose(pod, candidates, names, &mut warnings);
+    let role_of_pod = role_of_type(pod.label(COMPONENT_TYPE));
+    let selected = selected.into_iter().map(|(candidate, rule)| assign(&candidate, rule, engine, role_of_pod));
+    (Classification::Component(evidence, selected.collect()), warnings)
 }
 
 fn candidates<'p>(pod: &'p Pod<'p>) -> Vec<Candidate<'p>> {
     let of = |init: bool, containers: &'p [Container<'p>]| {
-        containers.iter().enumerate().map(move |(index, container)| Candidate {
-            place: Place { init, index },
+        containers.iter().enumerate().map(move |(position, container)| Candidate {
+            index: ContainerIndex { init, position },
             container,
-            shown: Shown::by(container),
+            command_line: CommandLine::parse(container),
         })
     };
     of(true, pod.init_containers()).chain(of(false, pod.containers())).collect()
 }
 
-fn mark<'p>(pod: &Pod<'p>, inject: Option<&str>, candidates: &[Candidate<'p>]) -> Option<Mark<'p>> {
+fn evidence<'p>(pod: &Pod<'p>, inject: Option<&str>, candidates: &[Candidate<'p>]) -> Option<Evidence<'p>> {
     if inject == Some("true") {
-        return Some(Mark::Annotation);
+        return Some(Evidence::Annotation);
     }
-    let label = LABELS.into_iter().find(|label| pod.label(label).is_some());
-    let runs = |candidate: &&Candidate<'_>| candidate.runs_beside() && candidate.shown.dynamo_module;
-    let module = || candidates.iter().find(runs).map(|candidate| Mark::Module(candidate.container.name()));
-    label.map(Mark::Label).or_else(module)
+    let label = COMPONENT_LABELS.into_iter().find(|label| pod.label(label).is_some());
+    let runs = |candidate: &&Candidate<'_>| candidate.runs_beside() && candidate.command_line.dynamo_module;
+    let module = || candidates.iter().find(runs).map(|candidate| Evidence::Module(candidate.container.name()));
+    label.map(Evidence::Label).or_else(module)
 }
 
 fn is_windows(pod: &Pod<'_>) -> bool {
     let Some(spec) = &pod.spec else { return false };
     let os = spec.os.as_ref().and_then(|os| os.name.as_deref());
-    let selected = spec.node_selector.as_ref().and_then(|labels| labels.value("kubernetes.io/os"));
+    let selected = spec.node_selector.as_ref().and_then(|labels| labels.value(NODE_OS));
     os == Some("windows") || selected.is_some_and(|os| &**os == "windows")
 }
 
-/// The marks of Dynamo Snapshot on capture, restore and restore-candidate pods.
+/// Whether Dynamo Snapshot captures or restores the pod, or may.
 fn is_snapshot(pod: &Pod<'_>) -> bool {
     let metadata = pod.metadata.as_ref();
     let labels = metadata.and_then(|metadata| metadata.labels.as_ref());
-    let labelled =
-        labels.is_some_and(|labels| labels.0.iter().any(|(name, _)| name.starts_with("nvidia.com/snapshot-")));
+    let labelled = labels.is_some_and(|labels| labels.0.iter().any(|(name, _)| name.starts_with(SNAPSHOT_PREFIX)));
     let annotated = pod.annotations().is_some_and(|annotations| {
         annotations.0.iter().any(|(name, value)| {
-            &**name == "nvidia.com/restore-from"
-                || name.starts_with("nvidia.com/dynamo-restore-")
-                || (&**name == "nvidia.com/dynamo-checkpoint-restore-candidate" && &**value == "true")
+            &**name == RESTORE_FROM
+                || name.starts_with(RESTORE_PREFIX)
+                || (&**name == RESTORE_CANDIDATE && &**value == "true")
         })
     });
     labelled || annotated
@@ -236,7 +236,8 @@ fn is_snapshot(pod: &Pod<'_>) -> bool {
 
 fn is_model_express_server(candidate: &Candidate<'_>) -> bool {
     let image = candidate.container.image_name();
-    !candidate.place.init && (candidate.shown.model_express_server || command_line::is_model_express_server(image))
+    !candidate.index.init
+        && (candidate.command_line.model_express_server || command_line::is_model_express_server(image))
 }
 
 fn choose<'p>(
@@ -244,18 +245,18 @@ fn choose<'p>(
     candidates: Vec<Candidate<'p>>,
     names: Option<&str>,
     warnings: &mut Vec<Warning>,
-) -> Vec<(Candidate<'p>, Rule)> {
+) -> Vec<(Candidate<'p>, SelectionRule)> {
     let before = named_before(pod, &candidates);
-    let names = names.map(|names| found(names, &candidates, warnings));
+    let names = names.map(|names| match_names(names, &candidates, warnings));
     let (meant, fallback) =
-        if names.is_some() { (Rule::Named, Vec::new()) } else { fallback(pod, &candidates, &before) };
+        if names.is_some() { (SelectionRule::Named, Vec::new()) } else { fallback(pod, &candidates, &before) };
     let rule = |candidate: &Candidate<'p>| match &names {
-        Some(names) => names.contains(candidate.container.name()).then_some(Rule::Named),
-        None if shows_dynamo(candidate) => Some(Rule::Shows),
-        None => fallback.contains(&candidate.place).then_some(meant),
+        Some(names) => names.contains(candidate.container.name()).then_some(SelectionRule::Named),
+        None if shows_dynamo(candidate) => Some(SelectionRule::CommandLine),
+        None => fallback.contains(&candidate.index).then_some(meant),
     };
     let choose = |candidate: Candidate<'p>| {
-        let named_before = || before.contains(candidate.container.name()).then_some(Rule::Earlier);
+        let named_before = || before.contains(candidate.container.name()).then_some(SelectionRule::Earlier);
         let rule = rule(&candidate).or_else(named_before)?;
         (!candidate.never_gets_caches()).then_some((candidate, rule))
     };
@@ -264,10 +265,10 @@ fn choose<'p>(
 
 /// The containers of the pod that a list names, and a warning for others. Nothing has bounded the list yet, so no more is
 /// kept of it.
-fn found<'p>(names: &str, candidates: &[Candidate<'p>], warnings: &mut Vec<Warning>) -> BTreeSet<&'p str> {
+fn match_names<'p>(names: &str, candidates: &[Candidate<'p>], warnings: &mut Vec<Warning>) -> BTreeSet<&'p str> {
     let there: BTreeSet<_> = candidates.iter().map(|candidate| candidate.container.name()).collect();
     let mut missing = 0;
-    let found = listed(names).filter_map(|name| {
+    let found = split_names(names).filter_map(|name| {
         let found = there.get(name).copied();
         if found.is_none() && missing < MOST_MISSING {
             missing += 1;
@@ -278,21 +279,21 @@ fn found<'p>(names: &str, candidates: &[Candidate<'p>], warnings: &mut Vec<Warni
     found.collect()
 }
 
-/// Why a container is not among those that were chosen.
-pub fn passed_over<'p>(pod: &'p Pod<'p>, name: &str) -> Passed {
+/// Why a container is not among those that were selected.
+pub fn why_not_selected<'p>(pod: &'p Pod<'p>, name: &str) -> NotSelected {
     let candidates = candidates(pod);
     let Some(candidate) = candidates.iter().find(|candidate| candidate.container.name() == name) else {
-        return Passed::ShowsNothing;
+        return NotSelected::ShowsNothing;
     };
-    let names_others = Annotations::of(pod, &mut Vec::new()).names().is_some();
+    let names_others = Annotations::new(pod, &mut Vec::new()).names().is_some();
     if candidate.never_gets_caches() {
-        Passed::NeverGetsCaches
+        NotSelected::NeverGetsCaches
     } else if names_others {
-        Passed::NamesOthers
+        NotSelected::NamesOthers
     } else if candidate.runs_beside() {
-        Passed::ShowsNothing
+        NotSelected::ShowsNothing
     } else {
-        Passed::RunsBefore
+        NotSelected::RunsBefore
     }
 }
 
@@ -305,40 +306,45 @@ fn named_before<'p>(pod: &Pod<'_>, candidates: &[Candidate<'p>]) -> BTreeSet<&'p
             twice.insert(name);
         }
     }
-    // Who never gets caches was named by somebody else, and would be missing from what we write.
+    // The webhook never names a container that never gets caches, so another has written that name.
     let never = candidates.iter().filter(|candidate| candidate.never_gets_caches());
     let never: BTreeSet<_> = never.map(|candidate| candidate.container.name()).collect();
-    let before: BTreeSet<_> = told::named_before(pod).into_iter().collect();
-    once.retain(|name| before.contains(*name) && !twice.contains(name) && !never.contains(name));
+    let earlier = Status::of_pod(pod);
+    let before: BTreeSet<_> = earlier.iter().flat_map(Status::containers).collect();
+    once.retain(|name| before.contains(name) && !twice.contains(name) && !never.contains(name));
     once
 }
 
 fn shows_dynamo(candidate: &Candidate<'_>) -> bool {
-    candidate.runs_beside() && (candidate.shown.engine.is_some() || candidate.shown.component.is_some())
+    candidate.runs_beside() && (candidate.command_line.engine.is_some() || candidate.command_line.component.is_some())
 }
 
-/// The containers that are meant where no command line shows an engine, and by which rule.
-fn fallback<'p>(pod: &'p Pod<'p>, candidates: &[Candidate<'p>], before: &BTreeSet<&str>) -> (Rule, Vec<Place>) {
-    let shown = |candidate: &&Candidate<'_>| shows_dynamo(candidate);
-    if candidates.iter().filter(shown).any(|candidate| candidate.shown.engine.is_some()) {
-        return (Rule::Shows, Vec::new());
+/// The containers to select where no command line shows an engine, and by which rule.
+fn fallback<'p>(
+    pod: &'p Pod<'p>,
+    candidates: &[Candidate<'p>],
+    before: &BTreeSet<&str>,
+) -> (SelectionRule, Vec<ContainerIndex>) {
+    let command_line = |candidate: &&Candidate<'_>| shows_dynamo(candidate);
+    if candidates.iter().filter(command_line).any(|candidate| candidate.command_line.engine.is_some()) {
+        return (SelectionRule::CommandLine, Vec::new());
     }
-    let containers = || candidates.iter().filter(|candidate| !candidate.place.init);
+    let containers = || candidates.iter().filter(|candidate| !candidate.index.init);
     let named = |name: &str| containers().find(|candidate| candidate.container.name() == name);
     if let Some(main) = named("main") {
-        return (Rule::Main, vec![main.place]);
+        return (SelectionRule::Main, vec![main.index]);
     }
     let engines = containers().filter(|candidate| is_numbered_engine(candidate.container.name()));
-    let engines: Vec<_> = engines.map(|candidate| candidate.place).collect();
+    let engines: Vec<_> = engines.map(|candidate| candidate.index).collect();
     // The last resort stays what it was on an earlier pass, also where another webhook put a container first.
     let was_chosen = containers().any(|candidate| before.contains(candidate.container.name()));
-    if was_chosen || !engines.is_empty() || candidates.iter().any(|candidate| shown(&candidate)) {
-        return (Rule::Numbered, engines);
+    if was_chosen || !engines.is_empty() || candidates.iter().any(|candidate| command_line(&candidate)) {
+        return (SelectionRule::Numbered, engines);
     }
-    if let Some(default) = pod.annotation("kubectl.kubernetes.io/default-container").and_then(named) {
-        return (Rule::Default, vec![default.place]);
+    if let Some(default) = pod.annotation(DEFAULT_CONTAINER).and_then(named) {
+        return (SelectionRule::Default, vec![default.index]);
     }
-    (Rule::First, containers().next().map(|candidate| candidate.place).into_iter().collect())
+    (SelectionRule::First, containers().next().map(|candidate| candidate.index).into_iter().collect())
 }
 
 /// `engine-0`, `engine-1`: the operator's names for the containers of a failover worker, which has no `main`.
@@ -347,26 +353,32 @@ pub fn is_numbered_engine(name: &str) -> bool {
         .is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn row_of_type(component_type: Option<&str>) -> Row {
+fn role_of_type(component_type: Option<&str>) -> ContainerRole {
     match component_type {
-        Some("epp" | "frontend") => Row::Frontend,
-        Some("planner") => Row::Planner,
-        _ => Row::Engine,
+        Some("epp" | "frontend") => ContainerRole::Frontend,
+        Some("planner") => ContainerRole::Planner,
+        _ => ContainerRole::Engine,
     }
 }
 
-fn assign<'p>(candidate: &Candidate<'p>, rule: Rule, annotated: Option<&str>, row_of_pod: Row) -> Chosen<'p> {
-    let Candidate { place, container, shown } = *candidate;
-    let annotated = annotated.map(|name| Engine::named(name).map_or(Runs::None, Runs::Engine));
-    let (row, engine) = match (shown.engine, shown.component) {
-        (Some((engine, _)), _) => (Row::Engine, annotated.unwrap_or(Runs::Engine(engine))),
-        (None, Some(Component::Planner)) => (Row::Planner, Runs::Unknown),
-        (None, Some(Component::Other)) => (Row::Frontend, Runs::Unknown),
+fn assign<'p>(
+    candidate: &Candidate<'p>,
+    rule: SelectionRule,
+    annotated: Option<&str>,
+    role_of_pod: ContainerRole,
+) -> SelectedContainer<'p> {
+    let Candidate { index, container, command_line } = *candidate;
+    let annotated = annotated.map(|name| Engine::named(name).map_or(DetectedEngine::None, DetectedEngine::Engine));
+    let (role, engine) = match (command_line.engine, command_line.component) {
+        (Some((engine, _)), _) => (ContainerRole::Engine, annotated.unwrap_or(DetectedEngine::Engine(engine))),
+        (None, Some(Component::Planner)) => (ContainerRole::Planner, DetectedEngine::Unknown),
+        (None, Some(Component::Other)) => (ContainerRole::Frontend, DetectedEngine::Unknown),
         (None, None) => {
-            let row = if matches!(annotated, Some(Runs::Engine(_))) { Row::Engine } else { row_of_pod };
-            let of_image = || Engine::of_image(container.image_name()).filter(|_| !shown.python_module);
-            (row, annotated.or_else(|| of_image().map(Runs::Engine)).unwrap_or(Runs::Unknown))
+            let role =
+                if matches!(annotated, Some(DetectedEngine::Engine(_))) { ContainerRole::Engine } else { role_of_pod };
+            let of_image = || Engine::of_image(container.image_name()).filter(|_| !command_line.python_module);
+            (role, annotated.or_else(|| of_image().map(DetectedEngine::Engine)).unwrap_or(DetectedEngine::Unknown))
         }
     };
-    Chosen { place, container, shown, rule, row, engine }
+    SelectedContainer { index, container, command_line, rule, role, engine }
 }

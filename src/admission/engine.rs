@@ -11,6 +11,11 @@ pub enum Engine {
     Vllm,
 }
 
+impl Engine {
+    /// All of them, by name.
+    pub const ALL: [Engine; 3] = [Engine::Sglang, Engine::Trtllm, Engine::Vllm];
+}
+
 /// One variable that moves a compile cache, and where it points below the cache's own directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheVariable {
@@ -62,7 +67,7 @@ impl Engine {
         }
     }
 
-    /// The engine inside an image, by the image's last name; other images tell nothing.
+    /// The engine inside an image, by the image's last name; none for other images.
     pub fn of_image(name: &str) -> Option<Engine> {
         match name {
             "sglang" | "sglang-runtime" => Some(Engine::Sglang),

@@ -1,29 +1,30 @@
 //! What happens to a pod: the pure core, which is handed everything and asks for nothing.
 //!
-//! A shell reads the pod, considers it, learns which claims the answer depends on, brings what it knows of them, and
-//! has it decided:
+//! A shell parses the pod, evaluates it, learns on which claims the answer depends, looks them up, and asks for the decision:
 //!
 //! ```
-//! use dynamo_cache_admission::{Consideration, claim::Claims, pod::Pod, settings::Settings};
+//! use dynamo_cache_admission::{Evaluation, claim::Claims, pod::Pod, settings::Settings};
 //!
 //! let json = r#"{"spec":{"containers":[{"name":"main","command":["python3","-m","dynamo.vllm"]}]}}"#;
 //! let pod: Pod = serde_json::from_str(json)?;
 //! let defaults = Settings::default();
-//! let consideration = Consideration::of(&pod, &defaults, &[]);
-//! let claims: Claims = consideration.claims().map(|name| (name.to_owned(), Default::default())).collect();
-//! let outcome = consideration.decide(&claims);
+//! let evaluation = Evaluation::new(&pod, &defaults, &[]);
+//! let claims: Claims = evaluation.claims().map(|name| (name.to_owned(), Default::default())).collect();
+//! let outcome = evaluation.decide(&claims);
 //! assert_eq!(outcome.operations[0].path, "/spec/volumes");
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
 use std::borrow::Cow;
 
+pub mod annotation;
+pub mod cache;
 pub mod claim;
 mod command_line;
 pub mod component;
+pub mod dns_name;
 pub mod engine;
-pub mod missed;
-pub mod notice;
+pub mod event;
 pub mod patch;
 pub mod path;
 pub mod plan;
@@ -31,34 +32,38 @@ pub mod pod;
 pub mod reason;
 pub mod review;
 pub mod settings;
-pub mod told;
+pub mod status;
+pub mod unreviewed;
+pub mod warning;
 
+use cache::{Cache, Skipped};
 use claim::Claims;
-use component::Verdict;
+use component::Classification;
 use patch::Operation;
-use plan::{Cache, Change, Skipped};
+use plan::Change;
 use pod::Pod;
 use reason::Reason;
 use settings::Settings;
-use told::{Status, Warning};
+use status::Status;
+use warning::Warning;
 
-/// A pod about which it is known whether we touch it, and by which settings, but not yet what its claims are.
+/// A pod that is classified and whose settings are known, before its claims are.
 #[derive(Debug)]
-pub struct Consideration<'p> {
+pub struct Evaluation<'p> {
     pod: &'p Pod<'p>,
     settings: Cow<'p, Settings>,
-    verdict: Verdict<'p>,
+    classification: Classification<'p>,
     warnings: Vec<Warning>,
 }
 
-/// What was decided about a pod, and everything there is to tell of it.
+/// What was decided about a pod, and everything that a report of it needs.
 #[derive(Debug)]
 pub struct Outcome<'p> {
-    /// Why nothing was asked about its caches, where that is so.
-    pub left_alone: Option<Reason>,
-    /// Each chosen container with the caches in place there, in the pod's order, init containers first.
+    /// Why the pod is untouched, where it is.
+    pub untouched: Option<Reason>,
+    /// Each selected container with the caches in place there, in the pod's order, init containers first.
     pub containers: Vec<(&'p str, Vec<Cache>)>,
-    /// What is not in place, and why.
+    /// The caches that are not in place, and why.
     pub skipped: Vec<Skipped<'p>>,
     /// What changes, as decided.
     pub changes: Vec<Change<'p>>,
@@ -68,26 +73,26 @@ pub struct Outcome<'p> {
     pub warnings: Vec<Warning>,
 }
 
-impl<'p> Consideration<'p> {
-    /// Finds out whether a pod is ours and which settings apply to it.
+impl<'p> Evaluation<'p> {
+    /// Classifies a pod and resolves its settings.
     ///
     /// `defaults` are the settings without any annotation, `namespace` the annotations of the pod's namespace.
-    pub fn of(pod: &'p Pod<'p>, defaults: &'p Settings, namespace: &'p [(String, String)]) -> Self {
-        let (verdict, mut warnings) = component::judge(pod);
-        let settings = match verdict {
-            Verdict::LeftAlone(_) => Cow::Borrowed(defaults),
-            Verdict::Component(..) => {
+    pub fn new(pod: &'p Pod<'p>, defaults: &'p Settings, namespace: &'p [(String, String)]) -> Self {
+        let (classification, mut warnings) = component::classify(pod);
+        let settings = match classification {
+            Classification::Untouched(_) => Cow::Borrowed(defaults),
+            Classification::Component(..) => {
                 let (settings, about_settings) = settings::resolve(defaults, namespace, pod.annotations());
                 warnings.extend(about_settings);
                 settings
             }
         };
-        Consideration { pod, settings, verdict, warnings }
+        Evaluation { pod, settings, classification, warnings }
     }
 
-    /// What the pod is to us, and by which rules.
-    pub fn verdict(&self) -> &Verdict<'p> {
-        &self.verdict
+    /// Whether the pod is a component, and by which evidence.
+    pub fn classification(&self) -> &Classification<'p> {
+        &self.classification
     }
 
     /// The settings that apply.
@@ -98,45 +103,47 @@ impl<'p> Consideration<'p> {
     /// The names of the claims that the decision depends on: none, one or two.
     pub fn claims(&self) -> impl Iterator<Item = &str> {
         let (model, compile) = (&*self.settings.model.claim, &*self.settings.compile.claim);
-        let chosen = match &self.verdict {
-            Verdict::LeftAlone(_) => &[],
-            Verdict::Component(_, chosen) => chosen.as_slice(),
+        let selected = match &self.classification {
+            Classification::Untouched(_) => &[],
+            Classification::Component(_, selected) => selected.as_slice(),
         };
-        let caches_models = chosen.iter().any(component::Chosen::wants_model_cache);
-        let compiles = chosen.iter().any(component::Chosen::wants_compile_cache);
+        let caches_models = selected.iter().any(component::SelectedContainer::wants_model_cache);
+        let compiles = selected.iter().any(component::SelectedContainer::wants_compile_cache);
         let names = [caches_models.then_some(model), (compiles && compile != model).then_some(compile)];
         names.into_iter().flatten()
     }
 
     /// Decides. Claims that are not among `claims` count as not found.
     pub fn decide(self, claims: &Claims) -> Outcome<'p> {
-        let Consideration { pod, settings, verdict, mut warnings } = self;
-        let (left_alone, plan) = match &verdict {
-            Verdict::LeftAlone(reason) if reason.leaves_no_status() => return Outcome::untouched(*reason, warnings),
-            Verdict::LeftAlone(reason) => (Some(*reason), plan::Plan::default()),
-            Verdict::Component(_, chosen) => (None, plan::plan(pod, chosen, &settings, claims)),
+        let Evaluation { pod, settings, classification, mut warnings } = self;
+        let (untouched, plan) = match &classification {
+            Classification::Untouched(reason) if reason.leaves_no_status() => {
+                return Outcome::untouched(*reason, warnings);
+            }
+            Classification::Untouched(reason) => (Some(*reason), plan::Plan::default()),
+            Classification::Component(_, selected) => (None, plan::plan(pod, selected, &settings, claims)),
         };
         let plan::Plan { mut changes, containers, skipped, warnings: about_caches } = plan;
         warnings.extend(about_caches);
-        let status = match left_alone {
-            Some(reason) => Status::left_alone(reason),
-            None => Status::of(&containers, &skipped),
+        let status = match untouched {
+            Some(reason) => Status::untouched(reason),
+            None => Status::of_component(&containers, &skipped),
         };
         match status.replaces(pod) {
             Ok(Some(text)) => changes.push(Change::Status(text)),
             Ok(None) => {}
             Err(warning) => warnings.push(warning),
         }
-        told::arrange(&mut warnings);
+        warning::sort_and_dedup(&mut warnings);
         let operations = patch::operations(pod, &changes);
-        Outcome { left_alone, containers, skipped, changes, operations, warnings }
+        Outcome { untouched, containers, skipped, changes, operations, warnings }
     }
 }
 
 impl Outcome<'_> {
     fn untouched(reason: Reason, warnings: Vec<Warning>) -> Self {
         Outcome {
-            left_alone: Some(reason),
+            untouched: Some(reason),
             containers: Vec::new(),
             skipped: Vec::new(),
             changes: Vec::new(),
@@ -149,7 +156,7 @@ impl Outcome<'_> {
     pub fn reasons(&self) -> Vec<Reason> {
         let skipped = self.skipped.iter().map(|skipped| skipped.reason);
         let warned = self.warnings.iter().map(|warning| warning.reason);
-        let mut reasons: Vec<_> = self.left_alone.into_iter().chain(skipped).chain(warned).collect();
+        let mut reasons: Vec<_> = self.untouched.into_iter().chain(skipped).chain(warned).collect();
         reasons.sort_unstable();
         reasons.dedup();
         reasons

@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::component::Place;
+use super::annotation::STATUS;
+use super::component::ContainerIndex;
 use super::plan::{Added, Change};
 use super::pod::{Container, Pod};
-use super::settings::STATUS;
 
 /// One operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -108,9 +108,9 @@ pub fn operations<'p>(pod: &Pod<'_>, changes: &[Change<'p>]) -> Vec<Operation<'p
         }
     }
     // A plan goes from one container to the next, so the changes of each stand together.
-    for changes in changes.chunk_by(|one, next| one.place() == next.place()) {
-        if let Some(place) = changes.first().and_then(Change::place) {
-            container(&mut operations, pod, place, changes);
+    for changes in changes.chunk_by(|one, next| one.index() == next.index()) {
+        if let Some(index) = changes.first().and_then(Change::index) {
+            container(&mut operations, pod, index, changes);
         }
     }
     for change in changes {
@@ -141,11 +141,11 @@ fn fs_group<'p>(pod: &Pod<'_>, group: i64) -> Vec<Operation<'p>> {
     vec![add(path.to_owned(), Value::SecurityContext { fs_group: group, fs_group_change_policy: POLICY })]
 }
 
-fn container<'p>(operations: &mut Vec<Operation<'p>>, pod: &Pod<'_>, place: Place, changes: &[Change<'p>]) {
+fn container<'p>(operations: &mut Vec<Operation<'p>>, pod: &Pod<'_>, index: ContainerIndex, changes: &[Change<'p>]) {
     let (list, containers) =
-        if place.init { ("initContainers", pod.init_containers()) } else { ("containers", pod.containers()) };
-    let Some(container) = containers.get(place.index) else { return };
-    let path = format!("/spec/{list}/{}", place.index);
+        if index.init { ("initContainers", pod.init_containers()) } else { ("containers", pod.containers()) };
+    let Some(container) = containers.get(index.position) else { return };
+    let path = format!("/spec/{list}/{}", index.position);
     let (mut mounts, mut variables, mut args) = (Vec::new(), Vec::new(), Vec::new());
     for change in changes {
         let Change::Container { added, .. } = change else { continue };

@@ -1,28 +1,26 @@
 //! What should change in a component, and why; it decides and cannot write JSON.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::{Serialize, Serializer};
-
+use super::cache::{Cache, Skipped};
 use super::claim::Claims;
-use super::component::{Chosen, Place};
+use super::component::{ContainerIndex, SelectedContainer};
 use super::path::Path;
 use super::pod::Pod;
 use super::reason::Reason;
 use super::settings::Settings;
-use super::told::Warning;
+use super::warning::Warning;
 
 mod compile;
-mod draft;
+mod container;
 mod earlier;
 mod express;
-mod load;
+mod load_format;
 mod model;
 mod mount;
 mod volumes;
 
-use draft::Draft;
+use container::ContainerPlan;
 use earlier::Earlier;
 use volumes::Volumes;
 
@@ -37,7 +35,7 @@ pub const COMPILE_VOLUME: &str = "dynamo-cache-compile";
 pub struct Plan<'p> {
     /// What changes, in the order in which it was decided.
     pub changes: Vec<Change<'p>>,
-    /// Each chosen container with the caches in place there.
+    /// Each selected container with the caches in place there.
     pub containers: Vec<(&'p str, Vec<Cache>)>,
     /// What is not in place, and why.
     pub skipped: Vec<Skipped<'p>>,
@@ -51,7 +49,7 @@ pub enum Change<'p> {
     /// Something is added to a container.
     Container {
         /// Which one.
-        place: Place,
+        index: ContainerIndex,
         /// What.
         added: Added<'p>,
         /// For which cache.
@@ -74,9 +72,9 @@ pub enum Change<'p> {
 
 impl Change<'_> {
     /// The container that changes; none where the pod itself does.
-    pub fn place(&self) -> Option<Place> {
+    pub fn index(&self) -> Option<ContainerIndex> {
         match self {
-            Change::Container { place, .. } => Some(*place),
+            Change::Container { index, .. } => Some(*index),
             Change::FsGroup(_) | Change::Status(_) | Change::Volume { .. } => None,
         }
     }
@@ -107,114 +105,70 @@ pub enum Added<'p> {
     },
 }
 
-/// What is cached, or how it is loaded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cache {
-    /// What the engine compiles.
-    Compile,
-    /// Loading weights through Model Express.
-    LoadFormat,
-    /// The models.
-    Model,
-    /// The address of Model Express.
-    ModelExpress,
-}
-
-/// A cache that is not in place in a container of whose row it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Skipped<'p> {
-    /// The container.
-    pub container: &'p str,
-    /// The cache.
-    pub cache: Cache,
-    /// Why.
-    pub reason: Reason,
-    /// The claim that the reason is about, where it is about one.
-    pub claim: Option<String>,
-}
-
-impl Cache {
-    /// The word for it in the status annotation.
-    pub fn word(self) -> &'static str {
-        match self {
-            Cache::Compile => "compile",
-            Cache::LoadFormat => "load-format",
-            Cache::Model => "model",
-            Cache::ModelExpress => "model-express",
-        }
-    }
-}
-
-impl Serialize for Cache {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.word())
-    }
-}
-
-impl fmt::Display for Cache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
 /// Everything that is the same for all containers of a pod.
-struct Scene<'s> {
+struct PlanContext<'s> {
     settings: &'s Settings,
     claims: &'s Claims,
     pod: &'s Pod<'s>,
 }
 
-/// Plans the caches of the chosen containers, one after another; each sees what the earlier ones added.
-pub fn plan<'p>(pod: &'p Pod<'p>, chosen: &[Chosen<'p>], settings: &Settings, claims: &Claims) -> Plan<'p> {
-    let scene = Scene { settings, claims, pod };
-    let mut volumes = Volumes::of(pod);
+/// Plans the caches of the selected containers, one after another; each sees what the earlier ones added.
+pub fn plan<'p>(
+    pod: &'p Pod<'p>,
+    selected: &[SelectedContainer<'p>],
+    settings: &Settings,
+    claims: &Claims,
+) -> Plan<'p> {
+    let context = PlanContext { settings, claims, pod };
+    let mut volumes = Volumes::new(pod);
     let mut plan = Plan::default();
-    let earlier = Earlier::of(pod);
-    for chosen in chosen {
-        let mut draft = Draft::of(chosen, &volumes);
-        let name = chosen.container.name();
+    let earlier = Earlier::new(pod);
+    for selected in selected {
+        let mut planned = ContainerPlan::new(selected, &volumes);
+        let name = selected.container.name();
         let mut in_place = Vec::new();
         let mut settle =
             |plan: &mut Plan<'p>, cache: Cache, claim: Option<&str>, result: Result<(), Reason>| match result {
                 Ok(()) => in_place.push(cache),
-                Err(reason) => plan.leave_out(name, cache, reason, claim),
+                Err(reason) => plan.skip(name, cache, reason, claim),
             };
         // What another dynamo-cache has put there is in place, whatever ours would have done.
-        let or_earlier = |volumes: &Volumes<'_>, draft: &Draft<'_, '_>, cache: Cache, result: Result<(), Reason>| {
-            result.or_else(|reason| {
-                let stands = reason != Reason::SkippedByUser && earlier.holds(&scene, volumes, draft, cache);
-                if stands { Ok(()) } else { Err(reason) }
-            })
-        };
+        let or_earlier =
+            |volumes: &Volumes<'_>, planned: &ContainerPlan<'_, '_>, cache: Cache, result: Result<(), Reason>| {
+                result.or_else(|reason| {
+                    let stands = reason != Reason::SkippedByUser && earlier.holds(&context, volumes, planned, cache);
+                    if stands { Ok(()) } else { Err(reason) }
+                })
+            };
         let model_claim = &*settings.model.claim;
         let mut model = Ok(());
-        if chosen.wants_model_cache() {
-            model = model::plan(&scene, &mut volumes, &mut draft);
-            let model = or_earlier(&volumes, &draft, Cache::Model, model);
+        if selected.wants_model_cache() {
+            model = model::plan(&context, &mut volumes, &mut planned);
+            let model = or_earlier(&volumes, &planned, Cache::Model, model);
             settle(&mut plan, Cache::Model, Some(model_claim), model);
         }
-        if chosen.wants_compile_cache() {
-            let compile = compile::plan(&scene, &mut volumes, &mut draft, model);
-            let compile = or_earlier(&volumes, &draft, Cache::Compile, compile);
+        if selected.wants_compile_cache() {
+            let compile = compile::plan(&context, &mut volumes, &mut planned, model);
+            let compile = or_earlier(&volumes, &planned, Cache::Compile, compile);
             settle(&mut plan, Cache::Compile, Some(&settings.compile.claim), compile);
         }
         if let Some(url) = &settings.express.url {
-            let address = express::plan(&scene, &mut draft, url);
+            let address = express::plan(&context, &mut planned, url);
             settle(&mut plan, Cache::ModelExpress, None, address);
             if address.is_ok() {
-                if let Err(reason) = express::plan_stream(&scene, &volumes, &mut draft, model) {
-                    plan.leave_out(name, Cache::ModelExpress, reason, None);
+                if let Err(reason) = express::plan_stream(&context, &volumes, &mut planned, model) {
+                    plan.skip(name, Cache::ModelExpress, reason, None);
                 }
-                let load = load::plan(&scene, &mut draft);
+                let load = load_format::plan(&context, &mut planned);
                 plan.warnings.extend(load.warnings);
                 if let Err(reason) = load.result {
-                    plan.leave_out(name, Cache::LoadFormat, reason, None);
+                    plan.skip(name, Cache::LoadFormat, reason, None);
                 }
             }
-        } else if !settings.skip.express && earlier.holds(&scene, &volumes, &draft, Cache::ModelExpress) {
+        } else if !settings.skip.express && earlier.holds(&context, &volumes, &planned, Cache::ModelExpress) {
             settle(&mut plan, Cache::ModelExpress, None, Ok(()));
         }
-        plan.changes.extend(draft.into_changes());
+        plan.changes.extend(planned.into_changes());
         plan.containers.push((name, in_place));
     }
     let added = volumes.into_changes();
@@ -226,9 +180,9 @@ pub fn plan<'p>(pod: &'p Pod<'p>, chosen: &[Chosen<'p>], settings: &Settings, cl
 }
 
 impl<'p> Plan<'p> {
-    fn leave_out(&mut self, container: &'p str, cache: Cache, reason: Reason, claim: Option<&str>) {
+    fn skip(&mut self, container: &'p str, cache: Cache, reason: Reason, claim: Option<&str>) {
         let skipped = Skipped { container, cache, reason, claim: claim.map(str::to_owned) };
-        self.warnings.extend(Warning::left_out(&skipped));
+        self.warnings.extend(Warning::cache_skipped(&skipped));
         self.skipped.push(skipped);
     }
 }

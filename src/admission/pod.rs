@@ -2,16 +2,16 @@
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny};
 
-mod borrow;
 mod containers;
-mod object;
 mod owner;
+mod struct_as_map;
+mod text;
 mod volume;
 
-pub use borrow::{Entries, Text};
 pub(super) use containers::MOST as MOST_CONTAINERS;
-pub(super) use object::Named;
 pub use owner::{Controller, Owner};
+pub(super) use struct_as_map::StructAsMap;
+pub use text::{Entries, Text};
 pub use volume::Volume;
 
 /// Labels or annotations.
@@ -250,7 +250,7 @@ pub struct MatchExpression<'a> {
 impl<'de: 'a, 'a> Deserialize<'de> for Pod<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // The one that is derived.
-        Pod::deserialize(Named(deserializer))
+        Pod::deserialize(StructAsMap(deserializer))
     }
 }
 

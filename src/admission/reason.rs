@@ -1,8 +1,8 @@
-//! Every reason for which something was left out, with a sentence and a fix.
+//! Every reason why a pod is untouched, a cache skipped or a setting ignored, with a sentence and a fix.
 
 use std::fmt;
 
-/// Why a pod, a container, a cache or a setting was left as it was.
+/// Why a pod, a container, a cache or a setting stays as it is.
 ///
 /// The codes are an interface: they stand in the status annotation, in audit annotations and as metric labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,7 +31,7 @@ pub enum Reason {
     ClaimTerminating,
     /// `dynamo-cache.io/containers` names a container that the pod does not have.
     ContainerNotFound,
-    /// Nothing tells which engine the container runs.
+    /// Neither the command nor the image shows which engine the container runs.
     EngineUnknown,
     /// A variable that decides where the cache is cannot be read from the pod.
     EnvNotLiteral,
@@ -133,7 +133,22 @@ impl Reason {
         self.words().2
     }
 
-    /// Whether a pod that is left alone for this reason gets no status annotation either.
+    /// Whether it is about a claim, whose name says more than the reason.
+    pub fn concerns_claim(self) -> bool {
+        matches!(
+            self,
+            Reason::ClaimBlock
+                | Reason::ClaimLost
+                | Reason::ClaimNotFound
+                | Reason::ClaimPending
+                | Reason::ClaimReadOnly
+                | Reason::ClaimSingleNode
+                | Reason::ClaimSinglePod
+                | Reason::ClaimTerminating
+        )
+    }
+
+    /// Whether a pod that is untouched for this reason gets no status annotation either.
     pub fn leaves_no_status(self) -> bool {
         matches!(self, Reason::MirrorPod | Reason::NotAComponent | Reason::OptedOut)
     }
@@ -201,7 +216,7 @@ impl Reason {
             ),
             Reason::EngineUnknown => (
                 "engine-unknown",
-                "neither the command nor the image tells which engine runs here",
+                "neither the command nor the image shows which engine runs here",
                 "Set dynamo-cache.io/engine to vllm, sglang or trtllm (none: no compile cache).",
             ),
             Reason::EnvNotLiteral => (
@@ -216,8 +231,8 @@ impl Reason {
             ),
             Reason::LoadFormatInvalid => (
                 "load-format-invalid",
-                "the load format is none that Model Express has",
-                "Use modelexpress or mx (none: leave the engine's own).",
+                "Model Express has no such load format",
+                "Use modelexpress or mx, or remove the setting for the engine's own loader.",
             ),
             Reason::LoadFormatRemoved => (
                 "load-format-removed",
@@ -226,7 +241,7 @@ impl Reason {
             ),
             Reason::MirrorPod => (
                 "mirror-pod",
-                "a static pod is made by its kubelet and cannot be changed here",
+                "the kubelet creates a static pod's mirror, which cannot be changed here",
                 "Change the manifest on the node.",
             ),
             Reason::ModelExpressServer => (
@@ -236,12 +251,12 @@ impl Reason {
             ),
             Reason::MultiNode => (
                 "multi-node",
-                "the engine spans nodes, and compile caches were not seen safe between ranks on a network file system",
-                "Set compileCache.multiNode: true if you have tried it.",
+                "the engine spans nodes, and a compile cache on a network file system is not known to be safe between ranks",
+                "Set compileCache.multiNode: true if you have tested it.",
             ),
             Reason::NotAComponent => (
                 "not-a-component",
-                "the pod is no Dynamo component",
+                "the pod is not a Dynamo component",
                 "Annotate it dynamo-cache.io/inject: \"true\" if it is one.",
             ),
             Reason::OptedOut => (
@@ -251,7 +266,7 @@ impl Reason {
             ),
             Reason::PathTaken => (
                 "path-taken",
-                "something else is mounted at, above or below the place",
+                "something else is mounted at, above or below the path",
                 "Choose another mount path, or unmount what is there.",
             ),
             Reason::PathUnsafe => (
@@ -266,7 +281,7 @@ impl Reason {
             ),
             Reason::SkippedByUser => (
                 "skipped-by-user",
-                "it was asked to be left out",
+                "the user asked for it to be skipped",
                 "Remove it from dynamo-cache.io/skip, or set dynamo-cache.io/engine to an engine.",
             ),
             Reason::Snapshot => (
@@ -282,7 +297,7 @@ impl Reason {
             Reason::StreamNeedsModelCache => (
                 "stream-needs-model-cache",
                 "weights are streamed to the model cache, which is not in place and writable here",
-                "Bring the model cache in place (its own reason stands beside this one), or set sharedStorage: true.",
+                "Get the model cache in place (see its own reason), or set sharedStorage: true.",
             ),
             Reason::StreamPathTaken => (
                 "stream-path-taken",
@@ -296,7 +311,7 @@ impl Reason {
             ),
             Reason::VolumeNameTaken => (
                 "volume-name-taken",
-                "a volume of ours has its name taken by another volume",
+                "another volume of the pod has the name of the cache's volume",
                 "Rename the pod's own volume.",
             ),
             Reason::Windows => ("windows", "Dynamo has no Windows containers", "Nothing to do."),

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::patch::Operation;
-use super::pod::{MOST_CONTAINERS, Named, Pod, Text};
-use super::{Outcome, told};
+use super::pod::{MOST_CONTAINERS, Pod, StructAsMap, Text};
+use super::{Outcome, warning};
 
 /// Most commas in a pod, which bound the elements of all its lists together, and not what is within a text: there a comma
 /// may be written as an escape. A part of three bytes may take hundreds of memory, and this is asked before the API server
@@ -96,14 +96,14 @@ impl<'a> Request<'a> {
         // At once for all of it: that is faster than for each text in it.
         let body = str::from_utf8(body)?;
         if !has_too_many_commas(body)
-            && let Ok(review) = whole::<Review<'a, Pod<'a>>>(body)
+            && let Ok(review) = parse::<Review<'a, Pod<'a>>>(body)
         {
-            return Self::of(review, |pod| Object::Pod(Box::new(pod)));
+            return Self::new(review, |pod| Object::Pod(Box::new(pod)));
         }
-        Self::of(whole::<Review<'a, &'a RawValue>>(body)?, Object::Raw)
+        Self::new(parse::<Review<'a, &'a RawValue>>(body)?, Object::Raw)
     }
 
-    fn of<O>(review: Review<'a, O>, object: impl FnOnce(O) -> Object<'a>) -> Result<Self, Error> {
+    fn new<O>(review: Review<'a, O>, object: impl FnOnce(O) -> Object<'a>) -> Result<Self, Error> {
         let (version, kind) = (review.api_version.as_deref(), review.kind.as_deref());
         if (version, kind) != (Some("admission.k8s.io/v1"), Some("AdmissionReview")) {
             let words = format!("kind {:?} of apiVersion {:?}", kind.unwrap_or_default(), version.unwrap_or_default());
@@ -142,7 +142,7 @@ impl<'a> Request<'a> {
     /// The answer, which always allows.
     pub fn answer(&self, outcome: Option<&Outcome<'_>>) -> Vec<u8> {
         let operations = outcome.map(|outcome| &*outcome.operations).unwrap_or_default();
-        let patch = (!operations.is_empty()).then(|| encoded(operations));
+        let patch = (!operations.is_empty()).then(|| encode_patch(operations));
         let room = patch.as_ref().map_or(0, |patch| patch.get().len()) + ANSWER;
         let answer = Answer {
             api_version: "admission.k8s.io/v1",
@@ -152,25 +152,25 @@ impl<'a> Request<'a> {
                 allowed: true,
                 patch_type: patch.as_ref().map(|_| "JSONPatch"),
                 patch,
-                warnings: outcome.map(|outcome| told::brief(&outcome.warnings)).unwrap_or_default(),
-                audit_annotations: outcome.map(Audit::of),
+                warnings: outcome.map(|outcome| warning::to_response_lines(&outcome.warnings)).unwrap_or_default(),
+                audit_annotations: outcome.map(AuditAnnotations::new),
             },
         };
-        written(&answer, room)
+        to_json(&answer, room)
     }
 }
 
 /// Reads all of a body, objects by the names of their fields alone.
-fn whole<'a, R: Deserialize<'a>>(body: &'a str) -> Result<R, serde_json::Error> {
+fn parse<'a, R: Deserialize<'a>>(body: &'a str) -> Result<R, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_str(body);
-    let read = R::deserialize(Named(&mut reader))?;
+    let read = R::deserialize(StructAsMap(&mut reader))?;
     reader.end()?;
     Ok(read)
 }
 
 /// A patch as the wire wants it: base64, in quotes. To check once that it is JSON takes less than to look for escapes in it.
-fn encoded(operations: &[Operation<'_>]) -> Box<RawValue> {
-    let patch = written(&operations, operations.len() * OPERATION);
+fn encode_patch(operations: &[Operation<'_>]) -> Box<RawValue> {
+    let patch = to_json(&operations, operations.len() * OPERATION);
     let mut text = String::with_capacity(patch.len().div_ceil(3) * 4 + 2);
     text.push('"');
     STANDARD.encode_string(patch, &mut text);
@@ -179,7 +179,7 @@ fn encoded(operations: &[Operation<'_>]) -> Box<RawValue> {
 }
 
 /// A value in JSON. Where the room suffices, writing it takes one allocation.
-fn written(value: &impl Serialize, room: usize) -> Vec<u8> {
+fn to_json(value: &impl Serialize, room: usize) -> Vec<u8> {
     let mut json = Vec::with_capacity(room);
     serde_json::to_writer(&mut json, value).expect("text, numbers, lists and maps of text can be written");
     json
@@ -199,13 +199,13 @@ struct Review<'a, O> {
     #[serde(borrow)]
     kind: Option<Text<'a>>,
     #[serde(borrow)]
-    request: Option<Wire<'a, O>>,
+    request: Option<RawRequest<'a, O>>,
 }
 
 /// Its `request`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Wire<'a, O> {
+struct RawRequest<'a, O> {
     #[serde(borrow)]
     uid: Option<Text<'a>>,
     #[serde(borrow)]
@@ -230,7 +230,7 @@ struct GroupVersionKind<'a> {
     kind: Option<Text<'a>>,
 }
 
-impl<O> Wire<'_, O> {
+impl<O> RawRequest<'_, O> {
     fn creates_a_pod(&self) -> bool {
         let is = |text: &Option<Text<'_>>, wanted: &str| text.as_deref().unwrap_or_default() == wanted;
         let kind = self.kind.as_ref();
@@ -260,20 +260,20 @@ struct Response<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    audit_annotations: Option<Audit>,
+    audit_annotations: Option<AuditAnnotations>,
 }
 
 /// What goes into the audit log, as `pods.dynamo-cache.io/<key>`.
 #[derive(Serialize)]
-struct Audit {
+struct AuditAnnotations {
     decision: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
     reasons: String,
 }
 
-impl Audit {
-    fn of(outcome: &Outcome<'_>) -> Self {
+impl AuditAnnotations {
+    fn new(outcome: &Outcome<'_>) -> Self {
         let codes: Vec<_> = outcome.reasons().into_iter().map(super::reason::Reason::code).collect();
-        Audit { decision: outcome.decision(), reasons: codes.join(",") }
+        AuditAnnotations { decision: outcome.decision(), reasons: codes.join(",") }
     }
 }

@@ -2,26 +2,20 @@
 
 use std::borrow::Cow;
 
+use super::annotation::PREFIX;
 use super::path::Path;
 use super::pod::Strings;
 use super::reason::Reason;
-use super::told::Warning;
+use super::warning::Warning;
 
 mod origin;
 mod table;
 mod value;
 
 pub use origin::{Level, Origin, origins};
-pub use table::{ALL, MAX_GROUP, Setting, Takes};
+pub use table::{ALL, MAX_GROUP, Setting, ValueType};
 
 use table::POD_ONLY;
-pub(super) use value::is_dns_label;
-
-/// What every annotation of ours begins with.
-pub const PREFIX: &str = "dynamo-cache.io/";
-
-/// Our own annotation on a pod: what was done.
-pub const STATUS: &str = "dynamo-cache.io/status";
 
 /// All settings of one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +32,7 @@ pub struct Settings {
     pub single_node_claim: Policy,
     /// The group to set on pods that have none.
     pub fs_group: Option<i64>,
-    /// The caches that the user left out.
+    /// The caches that the user asks to skip.
     pub skip: Skip,
 }
 
@@ -106,13 +100,13 @@ pub struct Key {
 /// What happens where a claim is doubtful.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
-    /// Use it all the same.
+    /// Use it anyway.
     Inject,
-    /// Leave the cache out.
+    /// Skip the cache.
     Skip,
 }
 
-/// Caches to leave out.
+/// Caches to skip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Skip {
     /// The model cache.
@@ -186,7 +180,7 @@ impl LoadFormat {
     }
 }
 
-/// Of more annotations than this, those that are not known are no longer told one by one.
+/// Most warnings about annotations that no setting has; further ones are not looked up.
 const MOST_LOOKED_UP: usize = 32;
 
 /// What applies to a pod in a namespace, and the warnings about annotations of ours on either.
@@ -226,7 +220,7 @@ fn apply(settings: &mut Cow<'_, Settings>, short: &str, value: &str, warnings: &
         return;
     };
     if let Err(reason) = setting.apply(settings.to_mut(), text) {
-        warnings.push(Warning::setting(reason, short, text, &setting.takes.words()));
+        warnings.push(Warning::setting(reason, short, text, &setting.takes.describe()));
     }
 }
 

@@ -10,7 +10,8 @@ use rustls::pki_types::pem::PemObject as _;
 use sha2::{Digest as _, Sha256};
 
 use super::authority::Authority;
-use super::{bundle, what_is_wrong};
+use super::what_is_wrong;
+use crate::certificate::ca_bundle;
 
 /// Where the certificates are, the newest authority first.
 const CERTIFICATES: &str = "ca.crt";
@@ -92,7 +93,7 @@ impl Keyring {
             let seconds = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
             let _ = writeln!(retired, "{} {seconds}", fingerprint(authority.certificate()));
         }
-        let certificates = bundle::write(self.certificates());
+        let certificates = ca_bundle::write(self.certificates());
         [(CERTIFICATES, certificates), (KEYS, keys), (RETIRED, retired)]
             .map(|(key, text)| (key.to_owned(), text.into_bytes()))
             .into()

@@ -12,8 +12,9 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, Sign
 
 use x509_parser::x509::X509Version;
 
+use super::provider;
 use super::validity::Validity;
-use super::{bundle, provider};
+use crate::certificate::ca_bundle;
 
 /// Whom somebody trusts, and nobody else.
 #[derive(Debug)]
@@ -34,7 +35,7 @@ impl Trust {
 
     /// Those of a `caBundle`.
     pub fn by(bundle: &[u8]) -> Self {
-        Self::of(bundle::read(bundle))
+        Self::of(ca_bundle::read(bundle))
     }
 
     /// Whether someone who shows this chain, the leaf first, is trusted by this name.

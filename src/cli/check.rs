@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Cluster, IMAGE, value};
+use super::{Cluster, IMAGE};
+use crate::cli::parse;
 
 /// Options of `check`.
 #[derive(Debug, Args)]
@@ -47,11 +48,11 @@ pub struct Probe {
     #[arg(long, value_name = "IMAGE", default_value = IMAGE, requires = "write_probe")]
     pub probe_image: String,
     /// How long the Jobs of a namespace may take, as 30s or 5m.
-    #[arg(long, value_name = "TIME", default_value = "2m", requires = "write_probe", value_parser = value::long_time)]
+    #[arg(long, value_name = "TIME", default_value = "2m", requires = "write_probe", value_parser = parse::long_time)]
     pub probe_timeout: Duration,
     /// Their user, with group 0, or none.
-    #[arg(long, value_name = "UID", default_value = "1000", requires = "write_probe", value_parser = value::id)]
-    pub probe_user: value::Id,
+    #[arg(long, value_name = "UID", default_value = "1000", requires = "write_probe", value_parser = parse::id)]
+    pub probe_user: parse::Id,
 }
 
 /// What `check` prints.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Cluster, IMAGE, value};
+use super::{Cluster, IMAGE};
+use crate::cli::parse;
 
 /// Options of `download`.
 #[derive(Debug, Args)]
@@ -25,7 +26,7 @@ On OpenShift: --fs-group none --user none, it picks both by itself.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option by itself")]
 pub struct Download {
     /// The model, as on the hub: owner/name; a few have no owner.
-    #[arg(value_name = "MODEL", value_parser = value::model)]
+    #[arg(value_name = "MODEL", value_parser = parse::model)]
     pub model: String,
     /// The commit to download; a branch or tag moves, and then workers do not all read the same files.
     #[arg(long, value_name = "COMMIT", default_value = "main")]
@@ -37,10 +38,10 @@ pub struct Download {
     #[arg(long, requires = "apply")]
     pub wait: bool,
     /// How long --wait waits, as 30s, 90m or 4h.
-    #[arg(long, value_name = "TIME", default_value = "4h", value_parser = value::long_time)]
+    #[arg(long, value_name = "TIME", default_value = "4h", value_parser = parse::long_time)]
     pub timeout: Duration,
     /// The Job's name; without it download- and the last part of the model's.
-    #[arg(long, value_name = "NAME", value_parser = value::label)]
+    #[arg(long, value_name = "NAME", value_parser = parse::label)]
     pub name: Option<String>,
     /// Delete a Job of the same name first.
     #[arg(long, requires = "apply")]
@@ -49,10 +50,10 @@ pub struct Download {
     #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
     pub offline: bool,
     /// Create the claims too where they are not there, the model cache of this size.
-    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     pub create_claim: Option<String>,
     /// The size of the compile cache that --create-claim creates.
-    #[arg(long, value_name = "SIZE", default_value = "50Gi", requires = "create_claim", value_parser = value::size)]
+    #[arg(long, value_name = "SIZE", default_value = "50Gi", requires = "create_claim", value_parser = parse::size)]
     pub compile_size: String,
     /// The storage class of these claims, one that can do `ReadWriteMany`; the cluster's default without it.
     #[arg(long, value_name = "NAME", requires = "create_claim")]
@@ -73,11 +74,11 @@ pub struct Download {
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
     /// The group to which the claims' roots are opened, or none.
-    #[arg(long, value_name = "GID", default_value = "0", value_parser = value::id)]
-    pub fs_group: value::Id,
+    #[arg(long, value_name = "GID", default_value = "0", value_parser = parse::id)]
+    pub fs_group: parse::Id,
     /// The user, with group 0, or none.
-    #[arg(long, value_name = "UID", default_value = "1000", value_parser = value::id)]
-    pub user: value::Id,
+    #[arg(long, value_name = "UID", default_value = "1000", value_parser = parse::id)]
+    pub user: parse::Id,
     /// The settings file; the webhook's own by default, with --offline the built-in settings.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -11,12 +11,12 @@ use kube::{Client, Resource as _};
 use serde::Deserialize;
 
 use super::collection::{self, Collection};
-use super::live::{Budget, Live};
 use super::projection::Fields;
 use super::skipped::Skipped;
 use super::storage_classes::StorageClasses;
 use super::store::{Limits, Store};
 use crate::admission::claim::{Claim, Wait};
+use crate::cluster::read_through::{Budget, Live};
 use crate::metrics::{Kind, Metrics};
 
 /// Bytes of all claims that are stored. A hundred thousand with usual names take twenty million; with the longest, 85,000
@@ -110,7 +110,7 @@ fn read(text: &[u8]) -> Result<Stored, serde_json::Error> {
     let Narrow { metadata, spec, status } = serde_json::from_slice(text)?;
     let modes = spec.access_modes.iter().map(|mode| &**mode);
     let deleted = metadata.deletion_timestamp.is_some();
-    let claim = Claim::of(deleted, status.phase.as_deref(), spec.volume_mode.as_deref(), modes);
+    let claim = Claim::new(deleted, status.phase.as_deref(), spec.volume_mode.as_deref(), modes);
     let since = metadata.creation_timestamp.filter(|_| status.phase.as_deref() == Some("Pending"));
     let since = since.and_then(|since| since.parse().ok());
     let pending = spec.storage_class_name.zip(since).map(|(class, since)| Pending { class: class.into(), since });
@@ -179,8 +179,8 @@ mod tests {
 
     use super::{Claims, Stored, fields, read};
     use crate::admission::claim::{Access, BINDING_TIMEOUT, Binding, Claim};
-    use crate::cluster::live::Budget;
     use crate::cluster::projection::{Part, Projection};
+    use crate::cluster::read_through::Budget;
     use crate::metrics::Metrics;
 
     #[tokio::test]

@@ -20,6 +20,7 @@ use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
 
 use super::projection::{Fields, Kept, Malformed, Part, Projection};
+use crate::failure::root_cause;
 
 /// Within which the API server sends the next byte of an answer: its own deadline for the whole (`--request-timeout`).
 const SILENCE: Duration = Duration::from_secs(60);
@@ -361,9 +362,9 @@ impl Answer {
 
 impl Error {
     /// Why, in the API server's words where it answered.
-    pub(super) fn in_words(&self) -> String {
+    pub(super) fn root_cause(&self) -> String {
         match self {
-            Error::Asked(error) => super::in_words(error),
+            Error::Asked(error) => root_cause(error),
             error => error.to_string(),
         }
     }

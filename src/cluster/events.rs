@@ -23,21 +23,22 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::warn;
 
 use super::namespaces::Namespaces;
-use super::webhook::Seen;
 use crate::admission::Outcome;
-use crate::admission::notice::{Notice, notices};
+use crate::admission::event::{EventNote, event_notes};
 use crate::admission::pod::Pod;
+use crate::cluster::webhook_configuration::Seen;
+use crate::failure::{no_answer_within, root_cause};
 use crate::log::Throttle;
 use crate::metrics::{Metrics, Told};
 use crate::rate::{ByNamespace, Rate};
 
 mod owner;
 mod queue;
-mod recent;
+mod dedup;
 
+use dedup::{Key, Recent};
 use owner::{Confirmed, Named};
 use queue::Queue;
-use recent::{Key, Recent};
 
 /// Who tells, as `kubectl describe` shows it.
 const REPORTER: &str = "dynamo-cache";
@@ -84,7 +85,7 @@ pub struct Writer {
 struct Waiting {
     key: Key,
     owner: Named,
-    notice: Notice,
+    notice: EventNote,
 }
 
 impl Events {
@@ -107,11 +108,11 @@ impl Events {
     /// made it has seen the warnings. Nor is anybody in a namespace that is not known to have opted in.
     pub fn tell(&self, namespace: &str, pod: &Pod<'_>, outcome: &Outcome<'_>) {
         let Some(owner) = pod.controller() else { return };
-        let notices = notices(outcome);
-        if notices.is_empty() || !self.namespaces.has(namespace) {
+        let event_notes = event_notes(outcome);
+        if event_notes.is_empty() || !self.namespaces.has(namespace) {
             return;
         }
-        for notice in notices {
+        for notice in event_notes {
             let Some(owner) = Named::of(namespace, owner) else { return self.metrics.told(Told::Unconfirmed) };
             let key = owner.key(notice.reason.code(), &notice.text);
             self.leave(namespace, Waiting { key, owner, notice });
@@ -167,7 +168,7 @@ impl Writer {
             }
             was_pure = is_pure;
             let namespace = waiting.owner.reference.namespace.clone().unwrap_or_default();
-            let late = || Err(format!("there was no answer within {} s", DEADLINE.as_secs()));
+            let late = || Err(no_answer_within(DEADLINE));
             let written = timeout(DEADLINE, self.write(&namespace, waiting)).await;
             let told = written.unwrap_or_else(|_| late()).unwrap_or_else(|why| {
                 if let Some(not_logged) = self.failures.pass() {
@@ -192,7 +193,7 @@ impl Writer {
             is_there
         } else {
             let read = waiting.owner.is_there(&self.client).await;
-            let is_there = read.map_err(|error| format!("its owner: {}", super::in_words(&error)))?;
+            let is_there = read.map_err(|error| format!("its owner: {}", root_cause(&error)))?;
             self.confirmed.remember(owner, is_there, Instant::now());
             is_there
         };
@@ -204,7 +205,7 @@ impl Writer {
             Ok(_) => Ok(Told::Created),
             // Another replica has told it, or we before we were started anew.
             Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(Told::Known),
-            Err(error) => Err(super::in_words(&error)),
+            Err(error) => Err(root_cause(&error)),
         }
     }
 }
@@ -217,7 +218,7 @@ impl fmt::Debug for Writer {
 
 /// The event as it is written. Its reason is the code as events write theirs: `ClaimNotFound`.
 fn event(Waiting { key, owner, notice }: Waiting) -> Event {
-    let (name, owner) = (format!("{REPORTER}.{}", recent::written(&key)), owner.reference);
+    let (name, owner) = (format!("{REPORTER}.{}", dedup::written(&key)), owner.reference);
     let metadata = ObjectMeta { name: Some(name), namespace: owner.namespace.clone(), ..ObjectMeta::default() };
     Event {
         metadata,

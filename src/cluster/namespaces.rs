@@ -9,11 +9,11 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::collection::{self, Collection};
-use super::live::{Budget, Live};
 use super::projection::Fields;
 use super::skipped::Skipped;
 use super::store::{Limits, Store};
-use crate::admission::settings::PREFIX;
+use crate::admission::annotation::PREFIX;
+use crate::cluster::read_through::{Budget, Live};
 use crate::metrics::{Kind, Metrics};
 
 /// Bytes of our annotations on one namespace. All of our settings together take less than a tenth.

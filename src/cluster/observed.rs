@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::object::{Found, Object};
-use super::watching;
+use crate::cluster::watch_one;
 use crate::metrics::{Kind, Metrics};
 
 /// The state of one object, for any number of readers.
@@ -63,7 +63,7 @@ impl<S: PartialEq> Observed<S> {
             });
             apply(found.map_err(drop));
         };
-        watching::follow(api, name, (kind, metrics), tell).await;
+        watch_one::follow(api, name, (kind, metrics), tell).await;
     }
 }
 

@@ -78,7 +78,7 @@ pub(super) async fn follow<V>(
     let mut backoff = Backoff::default();
     loop {
         let (lasted, error) = list_and_watch(collection, &read, &mut change, &mut backoff).await;
-        change(Change::Failed(error.in_words()));
+        change(Change::Failed(error.root_cause()));
         // What we knew is too old to go on from, as after every longer outage: a new list is all it takes.
         let end = if error.is_gone() { End::Expected } else { End::Failed };
         sleep(backoff.pause(end, lasted)).await;

@@ -9,7 +9,7 @@ use tracing::info;
 use super::collection::Collection;
 use super::reflector::{self, Change, Object};
 use super::skipped::Skipped;
-use super::watching;
+use crate::cluster::watch_one;
 use crate::metrics::{Kind, Metrics, Skip};
 
 /// Objects that are stored at most. Of any other nothing is known, and who asks for it has it read.
@@ -81,7 +81,7 @@ impl<V: Clone> Store<V> {
         tell: impl Fn(Result<(), String>),
     ) {
         let change = |change: Change<V>| match change {
-            Change::Failed(why) => tell(Err(watching::failed(kind, metrics, &why))),
+            Change::Failed(why) => tell(Err(watch_one::failed(kind, metrics, &why))),
             Change::Complete => {
                 info!(?kind, objects = self.complete(), "watching");
                 tell(Ok(()));

@@ -3,23 +3,27 @@
 mod canary;
 mod certificate;
 mod endpoints;
-mod express;
+mod model_express;
 mod guard;
-mod injected;
+mod pods;
 mod namespace;
-mod others;
-mod probe;
+mod other_webhooks;
+mod write_probe;
 mod report;
 mod settings;
-mod shipped;
+mod configuration;
 mod webhook;
 
 use anyhow::bail;
 use serde_json::Value;
 
-use super::api::{self, Api};
-use super::{Stopped, diff, installed, opt_in, print, print_exact, room};
 use crate::cli::{Check, CheckOutput};
+use crate::inspect::api;
+use crate::inspect::api::Api;
+use crate::inspect::{installation, opt_in};
+use crate::signal::Stopped;
+use crate::terminal::diff;
+use crate::terminal::{print, print_exact};
 
 use report::Report;
 
@@ -68,7 +72,7 @@ async fn check(api: &Api, options: &Check, report: &mut Report) -> anyhow::Resul
     let version = version.get("gitVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
     report.good("api-server", format!("it answers: Kubernetes {version}"));
 
-    let (webhook, others) = installed::find_among(api).await?;
+    let (webhook, others) = installation::find_among(api).await?;
     if let Some(looked) = webhook::check(api, &webhook, &others, report).await? {
         canary::check(api, &looked, report).await?;
     }
@@ -85,7 +89,7 @@ async fn check(api: &Api, options: &Check, report: &mut Report) -> anyhow::Resul
             Err(error) if matches!(error.downcast_ref(), Some(api::Error::Unreachable { .. })) => return Err(error),
             Err(error) => {
                 let hint = match error.downcast_ref() {
-                    Some(room::NotThere { .. }) => {
+                    Some(crate::inspect::namespace::NotThere { .. }) => {
                         format!("kubectl create namespace {name}, or kubectl get namespaces for their names")
                     }
                     None => format!("kubectl get namespace {name}"),
@@ -95,13 +99,13 @@ async fn check(api: &Api, options: &Check, report: &mut Report) -> anyhow::Resul
         }
     }
     if options.probe.write_probe {
-        probe::check(api, &namespaces, &options.probe, report).await?;
+        write_probe::check(api, &namespaces, &options.probe, report).await?;
     }
     Ok(())
 }
 
 /// The namespaces whose pods the webhook is asked about, and those that have the label and shall know why it is not.
-async fn selected(api: &Api, webhook: &installed::Webhook, report: &mut Report) -> anyhow::Result<Vec<String>> {
+async fn selected(api: &Api, webhook: &installation::Webhook, report: &mut Report) -> anyhow::Result<Vec<String>> {
     let mut found = match api.list("/api/v1/namespaces").await {
         Err(error) if error.is_forbidden() => {
             report.group("Namespaces");

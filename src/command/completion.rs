@@ -3,8 +3,8 @@
 use clap::CommandFactory as _;
 use clap_complete::{Shell, generate};
 
-use super::print_exact;
 use crate::cli::{Cli, Completion, CompletionShell};
+use crate::terminal::print_exact;
 
 /// Runs `completion`.
 ///

@@ -1,9 +1,9 @@
 //! Prints, checks or describes the settings file.
 
-use super::input::Input;
-use super::{print, print_exact, tell};
 use crate::cli::Config;
 use crate::config;
+use crate::manifest::input::Input;
+use crate::terminal::{note, print, print_exact};
 
 /// Runs `config`.
 ///
@@ -14,7 +14,7 @@ pub(super) fn run(what: &Config) -> anyhow::Result<()> {
         Config::Check { file } => {
             let input = Input::read(file)?;
             for warning in input.config()?.warnings {
-                tell(&input.at(warning));
+                note(&input.at(warning));
             }
             print(&format!("{} is valid\n", input.name))
         }

@@ -1,6 +1,6 @@
 //! Print or create the Job that fills the model claim.
 
-mod follow;
+mod wait;
 mod job;
 mod progress;
 
@@ -11,14 +11,16 @@ use anyhow::bail;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::api::{self, Api};
-use super::facts::Facts;
-use super::room::Room as Namespace;
-use super::world::Base;
-use super::{installed, print, print_exact, tell, tell_all};
 use crate::admission::claim::Claims;
 use crate::admission::settings;
 use crate::cli::Download;
+use crate::inspect::api;
+use crate::inspect::api::Api;
+use crate::inspect::installation;
+use crate::inspect::namespace::Room as Namespace;
+use crate::manifest::context::Base;
+use crate::manifest::facts::Facts;
+use crate::terminal::{note, note_all, print, print_exact};
 use crate::yaml;
 
 use job::Room;
@@ -32,12 +34,12 @@ const GONE_WITHIN: Duration = Duration::from_secs(60);
 /// The cluster does not answer or refuses, a claim or a Secret is missing, or the Job is there already or failed.
 pub(super) fn run(options: &Download) -> anyhow::Result<()> {
     if !is_commit(&options.revision) {
-        tell(&format!("revision {} may move: a commit is safer (--revision COMMIT)", options.revision));
+        note(&format!("revision {} may move: a commit is safer (--revision COMMIT)", options.revision));
     }
-    tell_all(&unencrypted(options));
+    note_all(&unencrypted(options));
     if options.offline {
         let base = Base::read(options.config.as_deref())?;
-        tell_all(&base.notes);
+        note_all(&base.notes);
         return print_exact(&documents(&objects(
             options,
             &base,
@@ -46,19 +48,19 @@ pub(super) fn run(options: &Download) -> anyhow::Result<()> {
         )));
     }
     api::ask(&options.cluster, async |api| {
-        let webhook = installed::find(&api).await?;
-        let base = Base::of_cluster(&api, &webhook, options.config.as_deref()).await?;
+        let webhook = installation::find(&api).await?;
+        let base = crate::inspect::settings::in_force(&api, &webhook, options.config.as_deref()).await?;
         if let Some(mistakes) = base.mistakes {
             // The claim that it fills stands there.
             bail!("{mistakes}");
         }
         let namespace = Namespace::of(&api, &api.namespace).await?;
-        tell_all(base.notes.iter().chain(&namespace.notes));
+        note_all(base.notes.iter().chain(&namespace.notes));
         let objects = objects(options, &base, &namespace.facts, Some(&api.namespace));
         if options.apply {
             return apply(&api, options, &base, &namespace.facts, &objects).await;
         }
-        tell_all(&missing_claim(options, &base, &namespace.facts, &api.namespace));
+        note_all(&missing_claim(options, &base, &namespace.facts, &api.namespace));
         print_exact(&documents(&objects))
     })
 }
@@ -135,7 +137,7 @@ async fn apply(api: &Api, options: &Download, base: &Base, facts: &Facts, object
     let path = format!("{jobs}/{name}");
     if let Some(there) = api.get(&path).await? {
         if !options.replace {
-            tell(&format!("{}; --replace deletes it and starts anew", about(&there)));
+            note(&format!("{}; --replace deletes it and starts anew", about(&there)));
             let other = objects.last().map(|wanted| differences(&there, wanted)).unwrap_or_default();
             if !other.is_empty() {
                 bail!(
@@ -144,7 +146,7 @@ async fn apply(api: &Api, options: &Download, base: &Base, facts: &Facts, object
                 );
             }
             if options.wait {
-                return follow::follow(api, &name, options.timeout).await;
+                return wait::follow(api, &name, options.timeout).await;
             }
             bail!("Job {name} is there already");
         }
@@ -165,9 +167,9 @@ async fn apply(api: &Api, options: &Download, base: &Base, facts: &Facts, object
         print(&format!("created {kind}/{}\n", object["metadata"]["name"].as_str().unwrap_or_default()))?;
     }
     if options.wait {
-        return follow::follow(api, &name, options.timeout).await;
+        return wait::follow(api, &name, options.timeout).await;
     }
-    tell(&format!("follow it: kubectl logs -n {namespace} -f job/{name}"));
+    note(&format!("follow it: kubectl logs -n {namespace} -f job/{name}"));
     Ok(())
 }
 

@@ -4,11 +4,12 @@ mod print;
 
 use std::collections::BTreeSet;
 
-use super::change::{self, Changed};
-use super::input::Input;
-use super::world::World;
-use super::{print_exact, tell};
 use crate::cli::Inject;
+use crate::manifest::context::World;
+use crate::manifest::inject;
+use crate::manifest::inject::Changed;
+use crate::manifest::input::Input;
+use crate::terminal::{note, print_exact};
 use crate::yaml;
 
 /// Runs `inject`. Nothing is printed before everything has been read and decided.
@@ -22,10 +23,10 @@ pub(super) fn run(options: &Inject) -> anyhow::Result<()> {
     let mut changed = Vec::new();
     for (index, document) in input.documents()?.into_iter().enumerate() {
         let at = document.at;
-        let change = change::change(document.value, &world, &options.pod_template, &mut unused);
+        let change = inject::change(document.value, &world, &options.pod_template, &mut unused);
         changed.push(change.map_err(|error| {
             let at = match &error {
-                change::Error::NotAPod { pointer, .. } => yaml::find(&input.text, index, pointer).unwrap_or(at),
+                inject::Error::NotAPod { pointer, .. } => yaml::find(&input.text, index, pointer).unwrap_or(at),
                 _ => at,
             };
             input.wrong([format!("{at}: {error}")])
@@ -40,7 +41,7 @@ pub(super) fn run(options: &Inject) -> anyhow::Result<()> {
     for line in
         about_settings.into_iter().chain(about_documents).chain(nothing).chain(about_unknown).chain(about_pointers)
     {
-        tell(&line);
+        note(&line);
     }
     print_exact(&print::documents(changed, options.output))
 }

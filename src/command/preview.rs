@@ -1,6 +1,6 @@
 //! Show what a namespace's workloads and pods would get, before anybody labels it.
 
-mod objects;
+mod workloads;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -8,16 +8,21 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::account::{Account, CacheAccount, InPlace};
-use super::api::{self, Api};
-use super::change::{self, Changed};
-use super::opt_in::{self, NotAsked};
-use super::room::Room;
-use super::table::{aligned, why_not};
-use super::world::Base;
-use super::{diff, installed, print, print_exact, tell, tell_all};
-use crate::admission::plan::Cache;
+use crate::admission::cache::Cache;
 use crate::cli::{Preview, PreviewOutput};
+use crate::inspect::api;
+use crate::inspect::api::Api;
+use crate::inspect::installation;
+use crate::inspect::namespace::Room;
+use crate::inspect::opt_in;
+use crate::inspect::opt_in::NotAsked;
+use crate::manifest::explanation::{Account, CacheAccount, InPlace};
+use crate::manifest::inject;
+use crate::manifest::inject::Changed;
+use crate::manifest::pod_templates;
+use crate::terminal::diff;
+use crate::terminal::table::{aligned, why_not};
+use crate::terminal::{note, note_all, print, print_exact};
 
 /// Runs `preview`. Nothing is changed.
 ///
@@ -35,19 +40,19 @@ pub(super) fn run(options: &Preview) -> anyhow::Result<()> {
 
 /// Everything with pods in the namespace, as the engine would change it, and why the webhook is not asked about it yet.
 async fn decide(api: &Api, config: Option<&Path>) -> anyhow::Result<(Vec<Changed>, Option<NotAsked>)> {
-    let webhook = installed::find(api).await?;
-    let base = Base::of_cluster(api, &webhook, config).await?;
+    let webhook = installation::find(api).await?;
+    let base = crate::inspect::settings::in_force(api, &webhook, config).await?;
     let room = Room::of(api, &api.namespace).await?;
-    let (found, hidden) = objects::of(api, &api.namespace).await?;
-    tell_all(base.notes.iter().chain(&room.notes).chain(&hidden));
+    let (found, hidden) = workloads::of(api, &api.namespace).await?;
+    note_all(base.notes.iter().chain(&room.notes).chain(&hidden));
     let not_asked = opt_in::not_asked(&webhook, &api.namespace, room.namespace.as_ref());
     let world = base.with(room.facts);
     let mut changed = Vec::new();
     for object in found {
-        let name = super::template::name(&object);
-        match change::change(object, &world, &[], &mut BTreeSet::new()) {
+        let name = pod_templates::name(&object);
+        match inject::change(object, &world, &[], &mut BTreeSet::new()) {
             Ok(done) => changed.push(done),
-            Err(error) => tell(&format!("{name} cannot be understood: {error}")),
+            Err(error) => note(&format!("{name} cannot be understood: {error}")),
         }
     }
     Ok((changed, not_asked))
@@ -137,17 +142,16 @@ mod tests {
     use serde_json::json;
 
     use super::{NotAsked, table};
-    use crate::command::change;
-    use crate::command::facts::Facts;
-    use crate::command::world::Base;
+    use crate::manifest::facts::Facts;
+    use crate::manifest::inject;
 
     #[test]
     fn a_namespace_that_is_never_selected_is_promised_nothing() {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [
             {"name": "main", "image": "i", "command": ["python3", "-m", "dynamo.vllm"]},
         ]}});
-        let world = Base::default().with(Facts::default());
-        let changed = [change::change(pod, &world, &[], &mut BTreeSet::new()).unwrap()];
+        let world = crate::manifest::context::Base::default().with(Facts::default());
+        let changed = [inject::change(pod, &world, &[], &mut BTreeSet::new()).unwrap()];
         let (why, fix) = ("label x is so", "Do this");
         let not_asked = |is_label| NotAsked { why: why.to_owned(), fix: fix.to_owned(), is_label, is_never: !is_label };
         let last = |not_asked: Option<NotAsked>| {

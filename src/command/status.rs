@@ -6,18 +6,23 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::account::{Account, CacheAccount};
-use super::api::{self, Api};
-use super::facts::Facts;
-use super::owner;
-use super::recorded::{self, Recorded};
-use super::room::Room;
-use super::table::{aligned, why_not};
-use super::world::Base;
-use super::{anew, change, installed, print, tell_all};
-use crate::admission::plan::Cache;
+use crate::admission::cache::Cache;
 use crate::admission::reason::Reason;
+use crate::admission::status;
 use crate::cli::Status;
+use crate::inspect::api;
+use crate::inspect::api::Api;
+use crate::inspect::installation;
+use crate::inspect::namespace::Room;
+use crate::inspect::owner;
+use crate::inspect::pod;
+use crate::inspect::pod::Recorded;
+use crate::manifest::context::Base;
+use crate::manifest::explanation::{Account, CacheAccount};
+use crate::manifest::facts::Facts;
+use crate::manifest::{inject, uninject};
+use crate::terminal::table::{aligned, why_not};
+use crate::terminal::{note_all, print};
 
 /// What is found in one namespace.
 #[derive(Default)]
@@ -61,9 +66,9 @@ pub(super) fn run(options: &Status) -> anyhow::Result<()> {
 }
 
 async fn report(api: &Api, options: &Status) -> anyhow::Result<String> {
-    let webhook = installed::find(api).await?;
-    let base = Base::of_cluster(api, &webhook, options.config.as_deref()).await?;
-    tell_all(&base.notes);
+    let webhook = installation::find(api).await?;
+    let base = crate::inspect::settings::in_force(api, &webhook, options.config.as_deref()).await?;
+    note_all(&base.notes);
     let mut found = BTreeMap::new();
     if options.all_namespaces {
         let mut pods: BTreeMap<String, Vec<Value>> = BTreeMap::new();
@@ -74,19 +79,19 @@ async fn report(api: &Api, options: &Status) -> anyhow::Result<String> {
         // Most namespaces of a cluster have none, and need not be asked about.
         let nothing = base.with(Facts::default());
         let is_ours = |pod: &Value| {
-            let changed = change::change(pod.clone(), &nothing, &[], &mut BTreeSet::new());
+            let changed = inject::change(pod.clone(), &nothing, &[], &mut BTreeSet::new());
             changed.is_ok_and(|changed| changed.accounts.first().is_some_and(Account::is_component))
         };
         pods.retain(|_, pods| pods.iter().any(is_ours));
         for (namespace, pods) in pods {
             let room = Room::of(api, &namespace).await?;
-            tell_all(&room.notes);
+            note_all(&room.notes);
             let of_namespace = look(api, &namespace, pods, &base, room.facts).await;
             found.insert(namespace, of_namespace);
         }
     } else {
         let room = Room::of(api, &api.namespace).await?;
-        tell_all(&room.notes);
+        note_all(&room.notes);
         let pods = api.list(&format!("/api/v1/namespaces/{}/pods", api.namespace)).await?;
         let of_namespace = look(api, &api.namespace, pods, &base, room.facts).await;
         found.insert(api.namespace.clone(), of_namespace);
@@ -99,13 +104,13 @@ async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: 
     let (mut found, world) = (Found::default(), base.with(facts));
     let mut commands = BTreeMap::new();
     for pod in pods {
-        if recorded::has_ended(&pod) {
+        if pod::has_ended(&pod) {
             continue;
         }
-        let Ok(changed) = change::change(pod.clone(), &world, &[], &mut BTreeSet::new()) else { continue };
+        let Ok(changed) = inject::change(pod.clone(), &world, &[], &mut BTreeSet::new()) else { continue };
         let Some(account) = changed.accounts.first().filter(|account| account.is_component()) else { continue };
-        let status = recorded::status(&pod);
-        let anew = change::change(anew::without_ours(&pod), &world, &[], &mut BTreeSet::new()).ok();
+        let status = pod::status(&pod);
+        let anew = inject::change(uninject::without_ours(&pod), &world, &[], &mut BTreeSet::new()).ok();
         let anew = anew.as_ref().and_then(|anew| anew.accounts.first()).unwrap_or(account);
         let mut could_have = found.take(namespace, &pod, (account, anew), status.as_ref());
         if base.mistakes.is_some() {
@@ -115,7 +120,7 @@ async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: 
             // Nobody knows then whether the webhook would decide otherwise.
             could_have.retain(|(lack, _)| *lack == Lack::Claim);
         }
-        if account.is_missed || !could_have.is_empty() {
+        if account.is_unreviewed || !could_have.is_empty() {
             let owner = owner::controller(&pod).map(|(kind, name)| format!("{kind}/{name}"));
             let known = owner.as_ref().and_then(|owner| commands.get(owner)).cloned();
             let command: String = match known {
@@ -125,7 +130,7 @@ async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: 
             if command.starts_with("kubectl rollout") {
                 commands.extend(owner.map(|owner| (owner, command.clone())));
             }
-            if account.is_missed {
+            if account.is_unreviewed {
                 found.unseen.insert(command);
             } else {
                 for (lack, what) in could_have {
@@ -144,7 +149,7 @@ impl Found {
         namespace: &str,
         pod: &Value,
         (account, anew): (&Account, &Account),
-        status: Option<&Value>,
+        status: Option<&status::Status<'_>>,
     ) -> Vec<(Lack, String)> {
         let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
         let row = |cells: [&str; 4]| {
@@ -152,7 +157,7 @@ impl Found {
             begin.map(str::to_owned).collect::<Vec<_>>()
         };
         self.components += 1;
-        self.without_status += usize::from(account.is_missed);
+        self.without_status += usize::from(account.is_unreviewed);
         if let Some(reason) = account.left_alone {
             self.complete += 1;
             self.rows.push(row(["–", &format!("left alone: {reason}"), "", ""]));
@@ -170,13 +175,13 @@ impl Found {
             };
             let cell = |cache: Cache| {
                 let is_asked = container.caches.iter().any(|account| account.cache == cache);
-                let recorded = Recorded::of(status, &container.name, cache);
-                if is_asked || recorded.in_place { recorded.in_short() } else { "–".to_owned() }
+                let recorded = Recorded::new(status, &container.name, cache);
+                if is_asked || recorded.in_place { recorded.summary() } else { "–".to_owned() }
             };
             let cells = [Cache::Model, Cache::Compile, Cache::ModelExpress].map(cell);
             self.rows.push(row([&container.name, &cells[0], &cells[1], &cells[2]]));
             for cache in &container.caches {
-                let recorded = Recorded::of(status, &container.name, cache.cache);
+                let recorded = Recorded::new(status, &container.name, cache.cache);
                 complete &= recorded.in_place && recorded.reasons.is_empty();
                 self.reasons.extend(&recorded.reasons);
                 let anew = anew.cache(&container.name, cache.cache).unwrap_or(cache);
@@ -197,7 +202,7 @@ fn lacks(cache: &CacheAccount, anew: &CacheAccount, recorded: &Recorded) -> Opti
     if recorded.in_place {
         return anew.other_claim(cache).map(|claim| (Lack::Setting, format!("{what} on claim {claim}")));
     }
-    let waited = recorded.reasons.iter().any(|reason| reason.code().starts_with("claim-"));
+    let waited = recorded.reasons.iter().any(|reason| reason.concerns_claim());
     anew.in_place.as_ref().map(|_| (if waited { Lack::Claim } else { Lack::Setting }, what))
 }
 

@@ -8,18 +8,19 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Parser as _;
 use serde_json::Value;
 
-use super::diff;
-use super::screen::visible;
-use super::serve::{self, Running};
+use crate::admission::annotation::STATUS;
 use crate::admission::reason::Reason;
-use crate::admission::settings::STATUS;
 use crate::cli::{Cli, Command, Try};
+use crate::serve;
+use crate::serve::Running;
+use crate::terminal::screen::visible;
+use crate::terminal::{diff, print_exact};
 
 mod call;
-mod question;
+mod review;
 
 use call::{Answers, call};
-use question::Question;
+use review::Question;
 
 /// Runs `try`.
 ///
@@ -28,7 +29,7 @@ use question::Question;
 pub(super) fn run(options: &Try) -> anyhow::Result<()> {
     let question = Question::read(options.filename.as_deref())?;
     let answers = serve::runtime().context("failed to start threads")?.block_on(ask(&question))?;
-    super::print_exact(&report(&question, &answers)?)
+    print_exact(&report(&question, &answers)?)
 }
 
 /// Starts what `serve` would start, asks it, and stops it.

@@ -5,10 +5,14 @@ use std::fmt::Write as _;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::api::{self, Api};
-use super::installed::{self, BINDING, CONFIGURATIONS, ENTRY, GUARD, Installed, POLICIES, POLICY, Webhook, release};
-use super::print;
 use crate::cli::Uninstall;
+use crate::inspect::api;
+use crate::inspect::api::Api;
+use crate::inspect::installation;
+use crate::inspect::installation::{
+    BINDING, CONFIGURATIONS, ENTRY, GUARD, Installed, POLICIES, POLICY, Webhook, release,
+};
+use crate::terminal::print;
 
 /// The command that removes what the manifests have installed.
 const MANIFESTS: &str = "kubectl delete -f manifests/install.yaml --ignore-not-found";
@@ -25,7 +29,7 @@ pub(super) fn run(options: &Uninstall) -> anyhow::Result<()> {
 }
 
 async fn uninstall(api: &Api, yes: bool) -> anyhow::Result<String> {
-    let (webhook, others) = installed::find_among(api).await?;
+    let (webhook, others) = installation::find_among(api).await?;
     let (objects, removals) = match webhook {
         Webhook::Absent => {
             // Whoever switched the webhook off by hand may have left the guard, which then warns of every pod, or refuses it.
@@ -63,7 +67,7 @@ async fn uninstall(api: &Api, yes: bool) -> anyhow::Result<String> {
 
 /// What the API server acts on, in the order in which it goes.
 fn objects_of(installed: &Installed) -> [(&'static str, String); 3] {
-    let [binding, policy] = installed::guard(&installed.name);
+    let [binding, policy] = installation::guard(&installed.name);
     // The guard's binding first: with the webhook gone it would warn of every pod, or refuse it.
     [binding, ("MutatingWebhookConfiguration", format!("{CONFIGURATIONS}/{}", installed.name)), policy]
 }

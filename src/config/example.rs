@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::{API_VERSION, EVENTS, EVENTS_MEANING, KIND};
-use crate::admission::settings::{ALL, PREFIX, Setting, Takes};
+use crate::admission::annotation::PREFIX;
+use crate::admission::settings::{ALL, Setting, ValueType};
 
 /// Widest line of a comment.
 const WIDTH: usize = 100;
@@ -39,9 +40,9 @@ pub fn default_file() -> String {
 }
 
 fn entry(file: &mut String, indent: &str, key: &str, setting: &Setting) {
-    let takes = setting.takes.words();
+    let takes = setting.takes.describe();
     let annotation = setting.annotation.map(|name| format!(" Annotation {PREFIX}{name}.")).unwrap_or_default();
-    comment(file, indent, &format!("{} Takes {takes}.{annotation}", sentence(setting.meaning)));
+    comment(file, indent, &format!("{} ValueType {takes}.{annotation}", sentence(setting.meaning)));
     if setting.default.is_empty() {
         line(file, &format!("{indent}# {key}: {}", example(setting.takes)));
     } else {
@@ -50,14 +51,14 @@ fn entry(file: &mut String, indent: &str, key: &str, setting: &Setting) {
 }
 
 /// A value that would do, for settings without a default.
-fn example(takes: Takes) -> String {
+fn example(takes: ValueType) -> String {
     match takes {
-        Takes::Bool => "false".to_owned(),
-        Takes::Claim => "a-claim".to_owned(),
-        Takes::HostPort => "http://model-express-server:8001".to_owned(),
-        Takes::List(words) | Takes::OneOf(words) => words.iter().take(1).map(ToString::to_string).collect(),
-        Takes::MountPath | Takes::Path => "/home/dynamo/.cache/compile".to_owned(),
-        Takes::Number => "1000".to_owned(),
+        ValueType::Bool => "false".to_owned(),
+        ValueType::Claim => "a-claim".to_owned(),
+        ValueType::HostPort => "http://model-express-server:8001".to_owned(),
+        ValueType::List(words) | ValueType::OneOf(words) => words.iter().take(1).map(ToString::to_string).collect(),
+        ValueType::MountPath | ValueType::Path => "/home/dynamo/.cache/compile".to_owned(),
+        ValueType::Number => "1000".to_owned(),
     }
 }
 

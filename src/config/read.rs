@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{API_VERSION, Config, EVENTS, Error, KIND, Mistake};
 use crate::admission::engine::Engine;
 use crate::admission::reason::Reason;
-use crate::admission::settings::{ALL, Setting, Settings, Takes};
+use crate::admission::settings::{ALL, Setting, Settings, ValueType};
 use crate::yaml::{self, Content, Entry, Node, Position};
 
 /// Reads a file, as a whole or not at all.
@@ -115,17 +115,17 @@ impl Reading {
     }
 
     fn setting(&mut self, name: &str, setting: &Setting, node: &Node) {
-        let words = setting.takes.words();
+        let words = setting.takes.describe();
         let text = match (&node.content, setting.takes) {
             (Content::Scalar(Value::Null), _) => {
                 return self.wrong(node.at, format!("{name} has no value; it takes {words}"));
             }
-            (Content::Scalar(value @ Value::Bool(_)), Takes::Bool)
-            | (Content::Scalar(value @ Value::Number(_)), Takes::Number) => value.to_string(),
-            (Content::Scalar(Value::String(text)), takes) if !matches!(takes, Takes::Bool | Takes::Number) => {
+            (Content::Scalar(value @ Value::Bool(_)), ValueType::Bool)
+            | (Content::Scalar(value @ Value::Number(_)), ValueType::Number) => value.to_string(),
+            (Content::Scalar(Value::String(text)), takes) if !matches!(takes, ValueType::Bool | ValueType::Number) => {
                 text.trim().to_owned()
             }
-            (Content::Scalar(value), Takes::Bool | Takes::Number) => {
+            (Content::Scalar(value), ValueType::Bool | ValueType::Number) => {
                 let (value, kind) = (plain(value), node.kind());
                 return self.wrong(node.at, format!("{name} takes {words}, not {kind} ({value})"));
             }
@@ -134,7 +134,7 @@ impl Reading {
                 return self
                     .wrong(node.at, format!("{name} takes {words}, not {kind}; is \"{value}\" meant, in quotes?"));
             }
-            (_, Takes::List(_)) => {
+            (_, ValueType::List(_)) => {
                 let kind = node.kind();
                 return self
                     .wrong(node.at, format!("{name} takes {words} in one text with commas between, not {kind}"));
@@ -178,7 +178,7 @@ impl Reading {
             ),
             Some(_) => return,
             None => {
-                let engines = [Engine::Sglang, Engine::Trtllm, Engine::Vllm];
+                let engines = Engine::ALL;
                 let Some(engine) = engines.into_iter().find(|engine| lies_in(engine.compile_mount_path())) else {
                     return;
                 };

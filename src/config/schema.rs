@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{API_VERSION, EVENTS, EVENTS_MEANING, KIND};
-use crate::admission::settings::{ALL, MAX_GROUP, Setting, Takes};
+use crate::admission::settings::{ALL, MAX_GROUP, Setting, ValueType};
 
 /// One part of a claim's name.
 const NAME: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
@@ -64,21 +64,21 @@ fn property(setting: &Setting) -> Value {
         all
     };
     property.extend(match setting.takes {
-        Takes::Bool => of_type("boolean", json!({})),
-        Takes::Claim => of_type("string", json!({ "maxLength": 253, "pattern": format!("^{NAME}(\\.{NAME})*$") })),
-        Takes::HostPort => {
+        ValueType::Bool => of_type("boolean", json!({})),
+        ValueType::Claim => of_type("string", json!({ "maxLength": 253, "pattern": format!("^{NAME}(\\.{NAME})*$") })),
+        ValueType::HostPort => {
             let pattern = format!("^(none|(http://)?(\\[[0-9a-fA-F:.]+\\]|{LABEL}(\\.{LABEL})*\\.?):{PORT})$");
             of_type("string", json!({ "pattern": pattern }))
         }
-        Takes::List(words) => of_type("string", json!({ "pattern": list(words) })),
-        Takes::Number => of_type("integer", json!({ "minimum": 0, "maximum": MAX_GROUP })),
-        Takes::OneOf(words) => of_type("string", json!({ "enum": words })),
-        Takes::MountPath => of_type("string", json!({ "pattern": PATH, "not": { "pattern": HIDES } })),
-        Takes::Path => of_type("string", json!({ "pattern": PATH })),
+        ValueType::List(words) => of_type("string", json!({ "pattern": list(words) })),
+        ValueType::Number => of_type("integer", json!({ "minimum": 0, "maximum": MAX_GROUP })),
+        ValueType::OneOf(words) => of_type("string", json!({ "enum": words })),
+        ValueType::MountPath => of_type("string", json!({ "pattern": PATH, "not": { "pattern": HIDES } })),
+        ValueType::Path => of_type("string", json!({ "pattern": PATH })),
     });
     if !setting.default.is_empty() {
         let default =
-            if setting.takes == Takes::Bool { (setting.default == "true").into() } else { setting.default.into() };
+            if setting.takes == ValueType::Bool { (setting.default == "true").into() } else { setting.default.into() };
         property.insert("default".to_owned(), default);
     }
     Value::Object(property)

@@ -41,8 +41,8 @@ impl ReviewLog {
         pod: &Pod<'_>,
         outcome: &Outcome<'_>,
     ) {
-        let has_no_status = outcome.left_alone.is_some_and(Reason::leaves_no_status);
-        let left_out = !outcome.skipped.is_empty() || (outcome.left_alone.is_some() && !has_no_status);
+        let has_no_status = outcome.untouched.is_some_and(Reason::leaves_no_status);
+        let left_out = !outcome.skipped.is_empty() || (outcome.untouched.is_some() && !has_no_status);
         let notable = left_out || !outcome.warnings.is_empty();
         let share = if notable && !review.dry_run { self.take(namespace) } else { None };
         if !(if share.is_some() { enabled!(Level::INFO) } else { enabled!(Level::DEBUG) }) {
@@ -97,7 +97,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::{RATE, ReviewLog, review};
-    use crate::admission::Consideration;
+    use crate::admission::Evaluation;
     use crate::admission::claim::Claims;
     use crate::admission::settings::Settings;
 
@@ -117,7 +117,7 @@ mod tests {
         let mut review = review::Request::read(body.as_bytes()).unwrap();
         let pod = review.pod().unwrap().unwrap();
         let settings = Settings::default();
-        let outcome = Consideration::of(&pod, &settings, &[]).decide(&Claims::new());
+        let outcome = Evaluation::new(&pod, &settings, &[]).decide(&Claims::new());
 
         let log = tempfile();
         let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(Mutex::new(File::create(&log).unwrap()));

@@ -132,7 +132,7 @@ fn a_link_that_leads_out_of_the_claim_is_followed_by_no_job() {
     fs::create_dir_all(&claim).unwrap();
     fs::create_dir(&elsewhere).unwrap();
     let (mount, hub) = (claim.display().to_string(), claim.join("hub"));
-    let write = fs::read_to_string(format!("{ROOT}/src/command/check/probe/write.sh")).unwrap();
+    let write = fs::read_to_string(format!("{ROOT}/src/command/check/write_probe/write.sh")).unwrap();
     let probe = || script(&write, &[("PLACE", format!("{mount}/hub/models")), ("MOUNT", mount.clone())]);
     let fill = printed(&[])[0]["spec"]["template"]["spec"]["containers"][0]["args"][0].as_str().unwrap().to_owned();
     let fill = fill.replace("/model-cache", &mount);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use dynamo_cache::admission::missed::is_missed;
+use dynamo_cache::admission::unreviewed::is_unreviewed;
 use dynamo_cache::yaml;
 use serde_json::{Value, json};
 
@@ -140,7 +140,7 @@ fn is_labelled(pod: &Value) -> bool {
 /// Whether the gauge counts a pod: it sees metadata alone.
 fn counts(pod: &Value) -> bool {
     let metadata = json!({"metadata": pod["metadata"]}).to_string();
-    is_missed(&serde_json::from_str(&metadata).unwrap())
+    is_unreviewed(&serde_json::from_str(&metadata).unwrap())
 }
 
 #[test]
@@ -156,18 +156,18 @@ fn guard_core_and_count_agree_on_every_case() {
         let (before, after) = (format!("case-{number}-before"), format!("case-{number}-after"));
         let (object, patched) = (pod(folder, "object.yaml", &before), pod(folder, "expected.yaml", &after));
         // The core wants a status on it, and it has none yet.
-        let is_missed = is_labelled(&object) && has_status(&patched) && !has_status(&object);
-        assert_eq!(is_labelled(&object) && counts(&object), is_missed, "the count and {}", folder.display());
-        expected.insert(before, (is_missed, folder));
+        let is_unreviewed = is_labelled(&object) && has_status(&patched) && !has_status(&object);
+        assert_eq!(is_labelled(&object) && counts(&object), is_unreviewed, "the count and {}", folder.display());
+        expected.insert(before, (is_unreviewed, folder));
         expected.insert(after, (false, folder));
         pods.extend([object.to_string(), patched.to_string()]);
     }
-    assert!(expected.values().filter(|(is_missed, _)| *is_missed).count() > 20, "labelled cases are gone");
+    assert!(expected.values().filter(|(is_unreviewed, _)| *is_unreviewed).count() > 20, "labelled cases are gone");
     let file = shared().file(&pods.join("\n---\n"));
     let said = namespace.kubectl(&["create", "--dry-run=server", "--output=name", "-f", &file]).unwrap();
-    for (name, (is_missed, folder)) in expected {
+    for (name, (is_unreviewed, folder)) in expected {
         assert!(said.out.lines().any(|line| line == format!("pod/{name}")), "{}: not created", folder.display());
         let is_warned = said.err.contains(&format!("dynamo-cache did not see pod {name}: "));
-        assert_eq!(is_warned, is_missed, "{name} of {}", folder.display());
+        assert_eq!(is_warned, is_unreviewed, "{name} of {}", folder.display());
     }
 }

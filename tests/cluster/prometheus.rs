@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -13,7 +12,7 @@ use crate::harness::control_plane::namespace::Namespace;
 use crate::harness::control_plane::replicas::{Installation, Replica, alone};
 use crate::harness::control_plane::webhook::free_ports;
 use crate::harness::pods::worker;
-use crate::harness::prometheus::lint_metrics;
+use crate::harness::prometheus::{lint_metrics, program};
 use crate::harness::webhook::{TLS_VERSIONS, call, post};
 use crate::harness::{ROOT, wait_for};
 
@@ -118,10 +117,7 @@ fn names_are_documented(replica: &Replica<'_>) {
 
 /// Prometheus with a folder in the control plane's, scraping the webhook and the API server.
 fn prometheus(plane: &ControlPlane, admin: SocketAddr) -> (SocketAddr, Program) {
-    assert!(
-        Command::new("prometheus").arg("--version").output().is_ok(),
-        "prometheus is missing: apt-get install prometheus"
-    );
+    let program = program("prometheus");
     let role = "kubectl create clusterrole scrape --verb=get --non-resource-url=/metrics
         kubectl create serviceaccount scrape --namespace default
         kubectl create clusterrolebinding scrape --clusterrole=scrape --serviceaccount=default:scrape";
@@ -145,7 +141,7 @@ fn prometheus(plane: &ControlPlane, admin: SocketAddr) -> (SocketAddr, Program) 
         format!("--storage.tsdb.path={}", folder.display()),
         format!("--web.listen-address={address}"),
     ];
-    let running = Program::keep("prometheus", &arguments, &plane.folder("prometheus.log")).unwrap();
+    let running = Program::keep(&program, &arguments, &plane.folder("prometheus.log")).unwrap();
     (address, running)
 }
 

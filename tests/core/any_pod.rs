@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use dynamo_cache::admission::Consideration;
+use dynamo_cache::admission::Evaluation;
+use dynamo_cache::admission::annotation::{PREFIX, STATUS};
 use dynamo_cache::admission::claim::{Access, Binding, Claim, Claims};
-use dynamo_cache::admission::settings::{PREFIX, STATUS, Settings};
+use dynamo_cache::admission::settings::Settings;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -278,7 +279,7 @@ fn listed(pod: &Value) -> BTreeSet<(String, String)> {
 fn patched(pod: &Value, settings: &Settings, claims: &Claims) -> (Value, Value) {
     let text = pod.to_string();
     let view = serde_json::from_str(&text).expect("a generated pod has the shape of a pod");
-    let outcome = Consideration::of(&view, settings, &[]).decide(claims);
+    let outcome = Evaluation::new(&view, settings, &[]).decide(claims);
     let operations = serde_json::to_value(&outcome.operations).expect("operations are JSON");
     let patch: json_patch::Patch = serde_json::from_value(operations.clone()).expect("operations are a JSON Patch");
     let mut after = pod.clone();

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use dynamo_cache::admission::Consideration;
+use dynamo_cache::admission::Evaluation;
+use dynamo_cache::admission::annotation::PREFIX;
 use dynamo_cache::admission::claim::{Access, Claim, Claims};
-use dynamo_cache::admission::settings::{LoadFormat, PREFIX, Settings};
+use dynamo_cache::admission::settings::{LoadFormat, Settings};
 use serde_json::{Value, json};
 
 const CLAIMS: [&str; 2] = ["model-cache", "compilation-cache"];
@@ -97,7 +98,7 @@ fn added(pod: &Value, namespace: &[(String, String)]) -> Vec<String> {
     settings.express.url = Some("http://model-express:8001".to_owned());
     settings.express.shared_storage = false;
     settings.express.load_format = Some(LoadFormat::Mx);
-    let outcome = Consideration::of(&view, &settings, namespace).decide(&claims);
+    let outcome = Evaluation::new(&view, &settings, namespace).decide(&claims);
     let operations = serde_json::to_value(&outcome.operations).unwrap();
     let operations = operations
         .as_array()

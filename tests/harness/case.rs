@@ -61,7 +61,7 @@ impl Case {
             let modes = claim["spec"]["accessModes"].as_array().unwrap();
             let deleted = !claim["metadata"]["deletionTimestamp"].is_null();
             let (phase, volume_mode) = (claim["status"]["phase"].as_str(), claim["spec"]["volumeMode"].as_str());
-            let facts = Claim::of(deleted, phase, volume_mode, modes.iter().map(|mode| mode.as_str().unwrap()));
+            let facts = Claim::new(deleted, phase, volume_mode, modes.iter().map(|mode| mode.as_str().unwrap()));
             // A case with a time of creation has one that is long ago.
             let is_old = claim["metadata"]["creationTimestamp"].is_string();
             let class = claim["spec"]["storageClassName"].as_str().filter(|_| phase == Some("Pending") && is_old);

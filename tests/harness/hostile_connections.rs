@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use dynamo_cache::open_files;
+use dynamo_cache::serve::file_limit;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -83,7 +83,7 @@ impl<S: Read + Write> Stream for S {}
 /// Does each harm a number of times, from several threads: first all connections are made, then all requests are sent, and
 /// every connection is kept until the last request is sent. Returns how many connections were made.
 pub(crate) fn run_all(webhook: &Webhook, harms: &[Harm], times: usize) -> usize {
-    open_files::raise(20_000);
+    file_limit::raise(20_000);
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(webhook.ca().as_bytes()).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
@@ -204,7 +204,7 @@ pub(crate) fn silent_connections(address: SocketAddr, connections: usize) -> Vec
 
 /// The same, from an address of the client.
 pub(crate) fn silent_connections_from(client: Ipv4Addr, address: SocketAddr, connections: usize) -> Vec<TcpStream> {
-    open_files::raise(20_000);
+    file_limit::raise(20_000);
     let connect = |_| {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from((client, 0)).into()).unwrap();

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::ROOT;
 use crate::harness::program::file;
+use crate::harness::prometheus;
 
 /// A file of the repository, as YAML.
 fn read(path: &str) -> Value {
@@ -28,8 +29,7 @@ fn put_to_the_test(name: &str, rules: &Value) -> Output {
     let mut tests = read("tests/alerts.yaml");
     tests["rule_files"] = json!([file(&format!("{name}-rules.yaml"), &rules.to_string())]);
     let tests = file(&format!("{name}.yaml"), &tests.to_string());
-    let promtool = Command::new("promtool").args(["test", "rules", &tests]).output();
-    promtool.expect("promtool is missing: apt-get install prometheus")
+    Command::new(prometheus::program("promtool")).args(["test", "rules", &tests]).output().unwrap()
 }
 
 #[test]

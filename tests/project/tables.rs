@@ -18,7 +18,7 @@ fn the_documents_list_every_setting() {
             text.filter(|text| !text.is_empty()).map_or("–".to_owned(), |text| format!("`{text}`"))
         };
         let (file, annotation) = (code(setting.key), code(setting.annotation));
-        let (takes, default) = (setting.takes.words(), code(Some(setting.default)));
+        let (takes, default) = (setting.takes.describe(), code(Some(setting.default)));
         writeln!(table, "| {file} | {annotation} | {takes} | {default} | {} |", setting.meaning).unwrap();
     }
     table.push_str(

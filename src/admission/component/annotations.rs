@@ -1,9 +1,9 @@
 //! What a pod says of its containers in annotations that no other level has.
 
+use super::super::annotation::{CONTAINERS, PREFIX};
 use super::super::pod::Pod;
 use super::super::reason::Reason;
-use super::super::settings::PREFIX;
-use super::super::told::Warning;
+use super::super::warning::Warning;
 
 /// The annotations that only a pod can have.
 pub(super) struct Annotations<'p, 'w> {
@@ -12,7 +12,7 @@ pub(super) struct Annotations<'p, 'w> {
 }
 
 impl<'p, 'w> Annotations<'p, 'w> {
-    pub(super) fn of(pod: &'p Pod<'p>, warnings: &'w mut Vec<Warning>) -> Self {
+    pub(super) fn new(pod: &'p Pod<'p>, warnings: &'w mut Vec<Warning>) -> Self {
         Annotations { pod, warnings }
     }
 
@@ -35,17 +35,17 @@ impl<'p, 'w> Annotations<'p, 'w> {
 
     /// A list of names of containers; an empty one, or an empty name in it, is a warning.
     pub(super) fn names(&mut self) -> Option<&'p str> {
-        let value = self.value("containers")?;
-        if listed(value).all(|name| !name.is_empty()) {
+        let value = self.value(CONTAINERS)?;
+        if split_names(value).all(|name| !name.is_empty()) {
             return Some(value);
         }
         let takes = "a list of names of containers";
-        self.warnings.push(Warning::setting(Reason::AnnotationInvalid, "containers", value, takes));
+        self.warnings.push(Warning::setting(Reason::AnnotationInvalid, CONTAINERS, value, takes));
         None
     }
 }
 
 /// The names in a list.
-pub(super) fn listed(names: &str) -> impl Iterator<Item = &str> {
+pub(super) fn split_names(names: &str) -> impl Iterator<Item = &str> {
     names.split(',').map(str::trim)
 }

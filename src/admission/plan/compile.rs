@@ -2,121 +2,122 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::super::component::{self, Runs};
+use super::super::annotation::GPU_PRODUCT;
+use super::super::component::{self, DetectedEngine};
 use super::super::engine::{CacheVariable, Engine};
 use super::super::path::Path;
 use super::super::pod::{Container, Pod};
 use super::super::reason::Reason;
-use super::draft::Draft;
-use super::mount::{self, Wish};
+use super::container::ContainerPlan;
+use super::mount::{self, MountRequest};
 use super::volumes::Volumes;
-use super::{COMPILE_VOLUME, Cache, Scene};
+use super::{COMPILE_VOLUME, Cache, PlanContext};
 
-/// What the GPU part of a key is where nothing tells the GPU.
+/// The GPU part of a key where the pod does not name a GPU.
 const ANY_GPU: &str = "any";
 
-/// Brings the compile cache in place.
+/// Plans the compile cache.
 ///
 /// # Errors
 /// Why it is not; nothing was added then.
 pub(super) fn plan<'p>(
-    scene: &Scene<'_>,
+    context: &PlanContext<'_>,
     volumes: &mut Volumes<'p>,
-    draft: &mut Draft<'p, '_>,
+    planned: &mut ContainerPlan<'p, '_>,
     model: Result<(), Reason>,
 ) -> Result<(), Reason> {
-    let settings = &scene.settings.compile;
-    let engine = match draft.chosen.engine {
-        _ if scene.settings.skip.compile => return Err(Reason::SkippedByUser),
-        Runs::None => return Err(Reason::SkippedByUser),
-        Runs::Unknown => return Err(Reason::EngineUnknown),
-        Runs::Engine(engine) => engine,
+    let settings = &context.settings.compile;
+    let engine = match planned.selected.engine {
+        _ if context.settings.skip.compile => return Err(Reason::SkippedByUser),
+        DetectedEngine::None => return Err(Reason::SkippedByUser),
+        DetectedEngine::Unknown => return Err(Reason::EngineUnknown),
+        DetectedEngine::Engine(engine) => engine,
     };
-    if !settings.multi_node && spans_nodes(scene.pod, draft, engine) {
+    if !settings.multi_node && spans_nodes(context.pod, planned, engine) {
         return Err(Reason::MultiNode);
     }
-    let gpu = gpu(scene.pod, draft.container());
-    let variables: Vec<_> = variables(scene, draft.container(), engine, &gpu).collect();
-    let mounted = draft.whole_mount(volumes, &settings.claim).cloned();
-    if mounted.is_none() && variables.iter().all(|variable| draft.has(variable.name)) {
+    let gpu = gpu_key(context.pod, planned.container());
+    let variables: Vec<_> = variables(context, planned.container(), engine, &gpu).collect();
+    let mounted = planned.whole_mount(volumes, &settings.claim).cloned();
+    if mounted.is_none() && variables.iter().all(|variable| planned.has(variable.name)) {
         return Err(Reason::EnvSetByUser);
     }
-    let shared = settings.claim == scene.settings.model.claim;
+    let shared = settings.claim == context.settings.model.claim;
     if shared {
         model?;
     }
     let root = match mounted {
         Some(mount) => {
-            if mount.read_only || scene.only_reads(&settings.claim) {
+            if mount.read_only || context.only_reads(&settings.claim) {
                 return Err(Reason::ClaimReadOnly);
             }
-            scene.user_can_enter(draft, &mount.path)?;
+            context.check_enterable(planned, &mount.path)?;
             mount.path.into_owned()
         }
-        None => add_mount(scene, volumes, draft, engine)?,
+        None => add_mount(context, volumes, planned, engine)?,
     };
     let root = if shared { root.join("compile") } else { root };
-    let directory = key(scene, draft.container(), &gpu).iter().fold(root, |above, part| above.join(part));
+    let directory = key(context, planned.container(), &gpu).iter().fold(root, |above, part| above.join(part));
     for variable in variables {
         let path = match variable.below {
             "" => directory.as_str().to_owned(),
             below => directory.join(below).as_str().to_owned(),
         };
-        draft.set(Cache::Compile, variable.name, path);
+        planned.set(Cache::Compile, variable.name, path);
     }
     Ok(())
 }
 
-/// Whether ranks of the engine run on several nodes, as far as the pod tells.
-fn spans_nodes(pod: &Pod<'_>, draft: &Draft<'_, '_>, engine: Engine) -> bool {
-    draft.chosen.shown.spans_nodes
+/// Whether ranks of the engine run on several nodes, as far as the pod shows.
+fn spans_nodes(pod: &Pod<'_>, planned: &ContainerPlan<'_, '_>, engine: Engine) -> bool {
+    planned.selected.command_line.spans_nodes
         || pod.label("leaderworkerset.sigs.k8s.io/name").is_some()
         || (engine == Engine::Trtllm && pod.label("grove.io/podcliquescalinggroup").is_some())
 }
 
 /// The engine's variables that make sense here.
 ///
-/// What nothing checks on load is cached only where its key tells the image and the GPU.
+/// What nothing checks on load is cached only where the key has the image and the GPU.
 fn variables(
-    scene: &Scene<'_>,
+    context: &PlanContext<'_>,
     container: &Container<'_>,
     engine: Engine,
     gpu: &str,
 ) -> impl Iterator<Item = CacheVariable> {
-    let key = scene.settings.compile.key;
-    let told_apart = key.image && key.gpu && gpu != ANY_GPU && image_is_fixed(container);
-    engine.compile_variables().iter().copied().filter(move |variable| told_apart || !variable.unchecked)
+    let key = context.settings.compile.key;
+    let is_distinct = key.image && key.gpu && gpu != ANY_GPU && image_is_fixed(container);
+    engine.compile_variables().iter().copied().filter(move |variable| is_distinct || !variable.unchecked)
 }
 
 fn add_mount<'p>(
-    scene: &Scene<'_>,
+    context: &PlanContext<'_>,
     volumes: &mut Volumes<'p>,
-    draft: &mut Draft<'p, '_>,
+    planned: &mut ContainerPlan<'p, '_>,
     engine: Engine,
 ) -> Result<Path<'static>, Reason> {
-    let settings = &scene.settings.compile;
+    let settings = &context.settings.compile;
     let of_engine = Path::new(engine.compile_mount_path());
     let path = settings.mount_path.clone().unwrap_or_else(|| of_engine.clone());
-    if user_has_a_cache(draft, &path, of_engine.last()) {
+    if user_has_a_cache(planned, &path, of_engine.last()) {
         return Err(Reason::UserCache);
     }
-    let wish = Wish {
+    let request = MountRequest {
         cache: Cache::Compile,
         volume: COMPILE_VOLUME,
         claim: &settings.claim,
         path: path.clone(),
         read_only: false,
-        objection: meets_the_model_cache(scene, volumes, draft, &path).then_some(Reason::PathTaken),
+        objection: overlaps_model_cache(context, volumes, planned, &path).then_some(Reason::PathTaken),
     };
-    mount::add(scene, volumes, draft, wish)?;
+    mount::add(context, volumes, planned, request)?;
     Ok(path)
 }
 
 /// Whether a mount, none of which is the compile claim's, is where this engine looks for its cache.
-fn user_has_a_cache(draft: &Draft<'_, '_>, path: &Path<'_>, engine: &str) -> bool {
+fn user_has_a_cache(planned: &ContainerPlan<'_, '_>, path: &Path<'_>, engine: &str) -> bool {
     let of_engine = format!("/.cache/{engine}");
-    let xdg = draft.literal_directory("XDG_CACHE_HOME");
-    draft.mounts.iter().any(|mount| {
+    let xdg = planned.literal_directory("XDG_CACHE_HOME");
+    planned.mounts.iter().any(|mount| {
         mount.path.ends_with("/.cache")
             || mount.path.ends_with(&of_engine)
             || mount.path.covers(path)
@@ -125,23 +126,28 @@ fn user_has_a_cache(draft: &Draft<'_, '_>, path: &Path<'_>, engine: &str) -> boo
 }
 
 /// Whether one cache would hide the other, or land in it.
-fn meets_the_model_cache(scene: &Scene<'_>, volumes: &Volumes<'_>, draft: &Draft<'_, '_>, path: &Path<'_>) -> bool {
-    let model = &scene.settings.model;
+fn overlaps_model_cache(
+    context: &PlanContext<'_>,
+    volumes: &Volumes<'_>,
+    planned: &ContainerPlan<'_, '_>,
+    path: &Path<'_>,
+) -> bool {
+    let model = &context.settings.model;
     let variables = ["HF_HOME", "HF_HUB_CACHE"];
-    let mounted = draft.whole_mount(volumes, &model.claim).map(|mount| mount.path.clone().into_owned());
-    let none_is_set = !variables.iter().any(|name| draft.has(name));
+    let mounted = planned.whole_mount(volumes, &model.claim).map(|mount| mount.path.clone().into_owned());
+    let none_is_set = !variables.iter().any(|name| planned.has(name));
     let usual = mounted.or_else(|| none_is_set.then(|| model.mount_path.clone()));
-    let literal = variables.iter().filter_map(|name| draft.literal_directory(name));
+    let literal = variables.iter().filter_map(|name| planned.literal_directory(name));
     let mut models = usual.into_iter().chain(literal);
     let caches = ["/.cache", "/.cache/huggingface", "/.cache/huggingface/hub"];
     models.any(|model| model.covers(path) || path.covers(&model))
-        || draft.literal_directory("XDG_CACHE_HOME").is_some_and(|xdg| path.covers(&xdg))
+        || planned.literal_directory("XDG_CACHE_HOME").is_some_and(|xdg| path.covers(&xdg))
         || caches.iter().any(|end| path.ends_with(end))
 }
 
 /// What separates this container's cache from others, as the names of directories in each other.
-fn key(scene: &Scene<'_>, container: &Container<'_>, gpu: &str) -> Vec<String> {
-    let key = scene.settings.compile.key;
+fn key(context: &PlanContext<'_>, container: &Container<'_>, gpu: &str) -> Vec<String> {
+    let key = context.settings.compile.key;
     let image = key.image.then(|| image(container));
     let gpu = key.gpu.then(|| gpu.to_owned());
     let args = key.args.then(|| args(container));
@@ -187,18 +193,17 @@ fn short_hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     format!("{first:012x}")
 }
 
-/// The GPU that the container will run on, as far as the pod tells.
-fn gpu(pod: &Pod<'_>, container: &Container<'_>) -> String {
-    let Some(product) = product(pod) else { return ANY_GPU.to_owned() };
-    let slice = slice(container).map(|profile| format!("-MIG-{profile}")).unwrap_or_default();
+/// The GPU that the container will run on, as far as the pod shows.
+fn gpu_key(pod: &Pod<'_>, container: &Container<'_>) -> String {
+    let Some(product) = gpu_product(pod) else { return ANY_GPU.to_owned() };
+    let slice = mig_slice(container).map(|profile| format!("-MIG-{profile}")).unwrap_or_default();
     let gpu = format!("{product}{slice}");
     if is_label_value(&gpu) { gpu } else { ANY_GPU.to_owned() }
 }
 
-fn product<'p>(pod: &'p Pod<'_>) -> Option<&'p str> {
-    const LABEL: &str = "nvidia.com/gpu.product";
+fn gpu_product<'p>(pod: &'p Pod<'_>) -> Option<&'p str> {
     let spec = pod.spec.as_ref()?;
-    if let Some(product) = spec.node_selector.as_ref().and_then(|labels| labels.value(LABEL)) {
+    if let Some(product) = spec.node_selector.as_ref().and_then(|labels| labels.value(GPU_PRODUCT)) {
         return Some(product);
     }
     let affinity = spec.affinity.as_ref()?.node_affinity.as_ref()?.required.as_ref()?;
@@ -206,7 +211,7 @@ fn product<'p>(pod: &'p Pod<'_>) -> Option<&'p str> {
     let mut products = terms.iter().map(|term| {
         let mut expressions = term.match_expressions.iter().flatten();
         expressions.find_map(|expression| {
-            let names = expression.key.as_deref() == Some(LABEL) && expression.operator.as_deref() == Some("In");
+            let names = expression.key.as_deref() == Some(GPU_PRODUCT) && expression.operator.as_deref() == Some("In");
             match expression.values.as_deref() {
                 Some([value]) if names => Some(&**value),
                 _ => None,
@@ -218,7 +223,7 @@ fn product<'p>(pod: &'p Pod<'_>) -> Option<&'p str> {
 }
 
 /// The alphabetically first MIG profile that the container asks for.
-fn slice<'c>(container: &'c Container<'_>) -> Option<&'c str> {
+fn mig_slice<'c>(container: &'c Container<'_>) -> Option<&'c str> {
     let resources = container.resources.as_ref()?;
     let names = resources.limits.iter().chain(&resources.requests).flat_map(|resources| &resources.0);
     names.filter_map(|(name, _)| name.strip_prefix("nvidia.com/mig-")).min()

@@ -1,77 +1,73 @@
-//! What an earlier pass has put in place, perhaps that of another dynamo-cache with other settings.
+//! Caches that an earlier pass put in place, perhaps that of another dynamo-cache with other settings.
 //!
-//! A status that a pod brings along is believed only where the pod itself shows the same: a variable of the cache that lies on the whole
-//! mount of a claim. So it says nothing that is not so, and gets a pod nothing.
+//! A status that a pod brings along counts only where the pod itself shows the same: a variable of the cache that points into a whole
+//! mount of a claim. So a forged status gains nothing.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-
-use serde_json::value::RawValue;
-
-use super::super::component::Runs;
+use super::super::component::DetectedEngine;
 use super::super::engine::{CacheVariable, Engine};
 use super::super::path::Path;
 use super::super::pod::Pod;
-use super::super::told;
-use super::draft::Draft;
+use super::super::status::Status;
+use super::container::ContainerPlan;
 use super::volumes::Volumes;
-use super::{Cache, Scene, express};
+use super::{Cache, PlanContext, express};
 
-/// What an earlier status lists, by container.
-pub(super) struct Earlier<'p>(HashMap<Cow<'p, str>, &'p RawValue>);
+/// What an earlier status says is in place.
+pub(super) struct Earlier<'p>(Option<Status<'p>>);
 
 impl<'p> Earlier<'p> {
-    pub(super) fn of(pod: &'p Pod<'_>) -> Self {
-        Earlier(told::listed_before(pod).into_iter().collect())
+    pub(super) fn new(pod: &'p Pod<'_>) -> Self {
+        Earlier(Status::of_pod(pod))
     }
 
     /// Whether a cache is in place in a container, as the earlier status says.
-    pub(super) fn holds(&self, scene: &Scene<'_>, volumes: &Volumes<'_>, draft: &Draft<'_, '_>, cache: Cache) -> bool {
-        if !self.lists(draft.container().name(), cache) {
+    pub(super) fn holds(
+        &self,
+        context: &PlanContext<'_>,
+        volumes: &Volumes<'_>,
+        planned: &ContainerPlan<'_, '_>,
+        cache: Cache,
+    ) -> bool {
+        if !self.0.as_ref().is_some_and(|status| status.has(planned.container().name(), cache)) {
             return false;
         }
         match cache {
             Cache::Model => {
-                let hub = draft.literal_directory("HF_HUB_CACHE");
-                let hub = hub.or_else(|| draft.literal_directory("HF_HOME").map(|home| home.join("hub")));
-                hub.is_some_and(|hub| is_on_a_claim(scene, volumes, draft, &hub, false))
+                let hub = planned.literal_directory("HF_HUB_CACHE");
+                let hub = hub.or_else(|| planned.literal_directory("HF_HOME").map(|home| home.join("hub")));
+                hub.is_some_and(|hub| is_on_a_claim(context, volumes, planned, &hub, false))
             }
             Cache::Compile => {
                 let mut moved =
-                    variables(draft.chosen.engine).filter_map(|variable| draft.literal_directory(variable.name));
-                moved.any(|directory| is_on_a_claim(scene, volumes, draft, &directory, true))
+                    variables(planned.selected.engine).filter_map(|variable| planned.literal_directory(variable.name));
+                moved.any(|directory| is_on_a_claim(context, volumes, planned, &directory, true))
             }
-            Cache::ModelExpress => express::is_in_place(draft),
+            Cache::ModelExpress => express::is_in_place(planned),
             Cache::LoadFormat => false,
         }
-    }
-
-    fn lists(&self, container: &str, cache: Cache) -> bool {
-        let caches = self.0.get(container).and_then(|list| serde_json::from_str::<Vec<Cow<'_, str>>>(list.get()).ok());
-        caches.is_some_and(|caches| caches.iter().any(|listed| listed == cache.word()))
     }
 }
 
 /// The variables that move an engine's compile cache; of an engine that is not known, those of all.
-fn variables(engine: Runs) -> impl Iterator<Item = &'static CacheVariable> {
+fn variables(engine: DetectedEngine) -> impl Iterator<Item = &'static CacheVariable> {
     let engines = match engine {
-        Runs::Engine(engine) => vec![engine],
-        Runs::None | Runs::Unknown => vec![Engine::Sglang, Engine::Trtllm, Engine::Vllm],
+        DetectedEngine::Engine(engine) => vec![engine],
+        DetectedEngine::None | DetectedEngine::Unknown => Engine::ALL.to_vec(),
     };
     engines.into_iter().flat_map(Engine::compile_variables)
 }
 
 /// Whether a directory lies on the whole mount of a claim that the container can use.
 fn is_on_a_claim(
-    scene: &Scene<'_>,
+    context: &PlanContext<'_>,
     volumes: &Volumes<'_>,
-    draft: &Draft<'_, '_>,
+    planned: &ContainerPlan<'_, '_>,
     directory: &Path<'_>,
     is_written: bool,
 ) -> bool {
-    draft.cover(directory).is_some_and(|mount| {
+    planned.cover(directory).is_some_and(|mount| {
         let claim = volumes.claim_of(&mount.volume).filter(|_| mount.sub_path.is_none());
-        claim.is_some_and(|claim| !is_written || !(mount.read_only || scene.only_reads(claim)))
-            && scene.user_can_enter(draft, &mount.path).is_ok()
+        claim.is_some_and(|claim| !is_written || !(mount.read_only || context.only_reads(claim)))
+            && context.check_enterable(planned, &mount.path).is_ok()
     })
 }

@@ -1,68 +1,68 @@
-//! The address of Model Express, and the place it streams to: the contract's section 6.
+//! The address of Model Express, and the folder it streams to: the contract's section 6.
 
 use std::borrow::Cow;
 
-use super::super::component::Row;
+use super::super::component::ContainerRole;
 use super::super::path::Path;
 use super::super::reason::Reason;
-use super::draft::{Draft, Mounted, Value};
+use super::container::{ContainerPlan, Mounted, Value};
 use super::volumes::Volumes;
-use super::{Cache, Scene};
+use super::{Cache, PlanContext};
 
 const URL: &str = "MODEL_EXPRESS_URL";
 const ADDRESS: &str = "MX_SERVER_ADDRESS";
 const NO_SHARED_STORAGE: &str = "MODEL_EXPRESS_NO_SHARED_STORAGE";
 
-/// Brings the address in place, in both of its variables.
+/// Plans the address, in both of its variables.
 ///
 /// # Errors
 /// Why it is not.
-pub(super) fn plan(scene: &Scene<'_>, draft: &mut Draft<'_, '_>, url: &str) -> Result<(), Reason> {
-    if scene.settings.skip.express {
+pub(super) fn plan(context: &PlanContext<'_>, planned: &mut ContainerPlan<'_, '_>, url: &str) -> Result<(), Reason> {
+    if context.settings.skip.express {
         return Err(Reason::SkippedByUser);
     }
-    let address = match [draft.variable(URL), draft.variable(ADDRESS)] {
+    let address = match [planned.variable(URL), planned.variable(ADDRESS)] {
         [None, None] => url.to_owned(),
         [Some(Value::Literal(address)), None | Some(Value::Literal(_))] | [None, Some(Value::Literal(address))] => {
             address.to_owned()
         }
         _ => return Err(Reason::EnvSetByUser),
     };
-    let empty = |name| draft.variable(name) == Some(Value::Literal(""));
+    let empty = |name| planned.variable(name) == Some(Value::Literal(""));
     if empty(URL) || empty(ADDRESS) {
         return Err(Reason::EnvSetByUser);
     }
-    draft.set(Cache::ModelExpress, URL, address.clone());
-    draft.set(Cache::ModelExpress, ADDRESS, address);
+    planned.set(Cache::ModelExpress, URL, address.clone());
+    planned.set(Cache::ModelExpress, ADDRESS, address);
     Ok(())
 }
 
 /// Whether both variables have an address.
-pub(super) fn is_in_place(draft: &Draft<'_, '_>) -> bool {
-    [URL, ADDRESS].iter().all(|name| matches!(draft.variable(name), Some(Value::Literal(text)) if !text.is_empty()))
+pub(super) fn is_in_place(planned: &ContainerPlan<'_, '_>) -> bool {
+    [URL, ADDRESS].iter().all(|name| matches!(planned.variable(name), Some(Value::Literal(text)) if !text.is_empty()))
 }
 
-/// Where the server's disk is not shared, mounts the hub where the client streams to, and tells the client so.
+/// Where the server's disk is not shared, mounts the hub where the client streams to, and sets the client's variable.
 ///
 /// # Errors
 /// Why not; then neither the mount nor the variable was added, for one without the other is worse than none.
 pub(super) fn plan_stream<'p>(
-    scene: &Scene<'_>,
+    context: &PlanContext<'_>,
     volumes: &Volumes<'p>,
-    draft: &mut Draft<'p, '_>,
+    planned: &mut ContainerPlan<'p, '_>,
     model: Result<(), Reason>,
 ) -> Result<(), Reason> {
-    if scene.settings.express.shared_storage || draft.chosen.row == Row::Planner {
+    if context.settings.express.shared_storage || planned.selected.role == ContainerRole::Planner {
         return Ok(());
     }
     // The word: the command-line tool exits on `1`.
-    match draft.variable(NO_SHARED_STORAGE) {
+    match planned.variable(NO_SHARED_STORAGE) {
         None | Some(Value::Literal("true")) => {}
         Some(_) => return Err(Reason::EnvSetByUser),
     }
-    let claim = &scene.settings.model.claim;
-    let hub = draft.literal_directory("HF_HUB_CACHE").filter(|_| model.is_ok());
-    let mount = draft.whole_mount(volumes, claim).filter(|mount| !mount.read_only && !scene.only_reads(claim));
+    let claim = &context.settings.model.claim;
+    let hub = planned.literal_directory("HF_HUB_CACHE").filter(|_| model.is_ok());
+    let mount = planned.whole_mount(volumes, claim).filter(|mount| !mount.read_only && !context.only_reads(claim));
     let (Some(hub), Some(mount)) = (hub, mount) else { return Err(Reason::StreamNeedsModelCache) };
     let sub_path = if hub == mount.path {
         None
@@ -72,22 +72,22 @@ pub(super) fn plan_stream<'p>(
         return Err(Reason::StreamNeedsModelCache);
     };
     let volume = mount.volume.clone();
-    let home = draft.literal_directory("HOME").unwrap_or_else(|| scene.settings.express.home.clone());
+    let home = planned.literal_directory("HOME").unwrap_or_else(|| context.settings.express.home.clone());
     let path = home.join(".model-express/cache");
-    let there = draft.mounts.iter().any(|mount| {
+    let there = planned.mounts.iter().any(|mount| {
         mount.path == path && mount.volume == volume && mount.sub_path.as_deref() == sub_path && !mount.read_only
     });
     if !there {
-        is_open(scene, draft, &path)?;
+        check_streams_to(context, planned, &path)?;
         let sub = sub_path.map(Cow::Borrowed);
         let mounted = Mounted { volume, path, sub_path: sub, read_only: false };
-        draft.mount(Cache::ModelExpress, mounted, sub_path);
+        planned.mount(Cache::ModelExpress, mounted, sub_path);
     }
-    draft.set(Cache::ModelExpress, NO_SHARED_STORAGE, "true");
+    planned.set(Cache::ModelExpress, NO_SHARED_STORAGE, "true");
     Ok(())
 }
 
-fn is_open(scene: &Scene<'_>, draft: &Draft<'_, '_>, path: &Path<'_>) -> Result<(), Reason> {
-    scene.is_safe(draft, path)?;
-    if super::mount::is_taken(draft, path, false) { Err(Reason::StreamPathTaken) } else { Ok(()) }
+fn check_streams_to(context: &PlanContext<'_>, planned: &ContainerPlan<'_, '_>, path: &Path<'_>) -> Result<(), Reason> {
+    context.check_safe(planned, path)?;
+    if super::mount::is_taken(planned, path, false) { Err(Reason::StreamPathTaken) } else { Ok(()) }
 }

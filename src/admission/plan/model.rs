@@ -3,10 +3,10 @@
 use super::super::path::Path;
 use super::super::reason::Reason;
 use super::super::settings::Layout;
-use super::draft::{Directory, Draft, Value};
-use super::mount::{self, Wish};
+use super::container::{ContainerPlan, Directory, Value};
+use super::mount::{self, MountRequest};
 use super::volumes::Volumes;
-use super::{Cache, MODEL_VOLUME, Scene};
+use super::{Cache, MODEL_VOLUME, PlanContext};
 
 /// What follows from the container's variables and mounts.
 struct Placement {
@@ -18,18 +18,22 @@ struct Placement {
     hub: Option<Path<'static>>,
 }
 
-/// Brings the model cache in place.
+/// Plans the model cache.
 ///
 /// # Errors
 /// Why it is not; nothing was added then.
-pub(super) fn plan<'p>(scene: &Scene<'_>, volumes: &mut Volumes<'p>, draft: &mut Draft<'p, '_>) -> Result<(), Reason> {
-    if scene.settings.skip.model {
+pub(super) fn plan<'p>(
+    context: &PlanContext<'_>,
+    volumes: &mut Volumes<'p>,
+    planned: &mut ContainerPlan<'p, '_>,
+) -> Result<(), Reason> {
+    if context.settings.skip.model {
         return Err(Reason::SkippedByUser);
     }
-    let settings = &scene.settings.model;
-    let Placement { mount_at, home, hub } = place(scene, volumes, draft)?;
+    let settings = &context.settings.model;
+    let Placement { mount_at, home, hub } = index(context, volumes, planned)?;
     if let Some(path) = mount_at {
-        let wish = Wish {
+        let request = MountRequest {
             cache: Cache::Model,
             volume: MODEL_VOLUME,
             claim: &settings.claim,
@@ -37,43 +41,47 @@ pub(super) fn plan<'p>(scene: &Scene<'_>, volumes: &mut Volumes<'p>, draft: &mut
             read_only: settings.read_only,
             objection: None,
         };
-        mount::add(scene, volumes, draft, wish)?;
+        mount::add(context, volumes, planned, request)?;
     }
     let mut set = |name, path: Option<Path<'_>>| {
         if let Some(path) = path {
-            draft.set(Cache::Model, name, path.as_str().to_owned());
+            planned.set(Cache::Model, name, path.as_str().to_owned());
         }
     };
     set("HF_HOME", home);
     set("HF_HUB_CACHE", hub);
     // Code that is executed must not lie where others write, and both break on parallel file systems.
-    draft.set(Cache::Model, "HF_XET_CACHE", "/tmp/huggingface/xet");
-    draft.set(Cache::Model, "HF_MODULES_CACHE", "/tmp/huggingface/modules");
+    planned.set(Cache::Model, "HF_XET_CACHE", "/tmp/huggingface/xet");
+    planned.set(Cache::Model, "HF_MODULES_CACHE", "/tmp/huggingface/modules");
     if settings.offline {
-        draft.set(Cache::Model, "HF_HUB_OFFLINE", "1");
+        planned.set(Cache::Model, "HF_HUB_OFFLINE", "1");
     }
-    let mount = draft.whole_mount(volumes, &settings.claim);
-    let mount = mount.filter(|mount| scene.user_can_enter(draft, &mount.path).is_ok());
-    let writable = mount.filter(|mount| !mount.read_only && !scene.only_reads(&settings.claim));
+    let mount = planned.whole_mount(volumes, &settings.claim);
+    let mount = mount.filter(|mount| context.check_enterable(planned, &mount.path).is_ok());
+    let writable = mount.filter(|mount| !mount.read_only && !context.only_reads(&settings.claim));
     if let Some(path) = writable.map(|mount| mount.path.join("loras"))
-        && loras_are_enabled(draft)
+        && loras_are_enabled(planned)
     {
-        draft.set(Cache::Model, "DYN_LORA_PATH", path.as_str().to_owned());
+        planned.set(Cache::Model, "DYN_LORA_PATH", path.as_str().to_owned());
     }
     Ok(())
 }
 
-fn loras_are_enabled(draft: &Draft<'_, '_>) -> bool {
-    match draft.variable("DYN_LORA_ENABLED") {
+fn loras_are_enabled(planned: &ContainerPlan<'_, '_>) -> bool {
+    match planned.variable("DYN_LORA_ENABLED") {
         Some(Value::Literal(text)) => text == "1" || text.eq_ignore_ascii_case("true"),
         _ => false,
     }
 }
 
 /// The table: which variables the container has, and what covers the hub that they name.
-fn place(scene: &Scene<'_>, volumes: &Volumes<'_>, draft: &Draft<'_, '_>) -> Result<Placement, Reason> {
-    let layout = scene.settings.model.layout;
-    let (hub_variable, home_variable) = (draft.directory("HF_HUB_CACHE"), draft.directory("HF_HOME"));
+fn index(
+    context: &PlanContext<'_>,
+    volumes: &Volumes<'_>,
+    planned: &ContainerPlan<'_, '_>,
+) -> Result<Placement, Reason> {
+    let layout = context.settings.model.layout;
+    let (hub_variable, home_variable) = (planned.directory("HF_HUB_CACHE"), planned.directory("HF_HOME"));
     match (hub_variable, home_variable) {
         (Directory::NotLiteral, _) | (Directory::Unset, Directory::NotLiteral) => Err(Reason::EnvNotLiteral),
         (Directory::At(hub), _) => {
@@ -82,57 +90,61 @@ fn place(scene: &Scene<'_>, volumes: &Volumes<'_>, draft: &Draft<'_, '_>) -> Res
                 Layout::Home => Err(Reason::EnvSetByUser),
                 Layout::Hub => Ok(hub.clone()),
             };
-            let mount_at = uncovered(scene, volumes, draft, &hub, mount_at)?;
+            let mount_at = uncovered(context, volumes, planned, &hub, mount_at)?;
             Ok(Placement { mount_at, home: None, hub: None })
         }
-        (Directory::Unset, _) if draft.has("HUGGINGFACE_HUB_CACHE") => Err(Reason::EnvSetByUser),
+        (Directory::Unset, _) if planned.has("HUGGINGFACE_HUB_CACHE") => Err(Reason::EnvSetByUser),
         (Directory::Unset, Directory::At(home)) => {
             let hub = home.join("hub");
             let mount_at = match layout {
                 Layout::Home => Ok(home),
                 Layout::Hub => Err(Reason::EnvSetByUser),
             };
-            let mount_at = uncovered(scene, volumes, draft, &hub, mount_at)?;
+            let mount_at = uncovered(context, volumes, planned, &hub, mount_at)?;
             Ok(Placement { mount_at, home: None, hub: Some(hub) })
         }
-        (Directory::Unset, Directory::Unset) => place_freely(scene, volumes, draft),
+        (Directory::Unset, Directory::Unset) => place_freely(context, volumes, planned),
     }
 }
 
 /// Where to mount for a hub that the variables name: nowhere where our claim covers it.
 fn uncovered(
-    scene: &Scene<'_>,
+    context: &PlanContext<'_>,
     volumes: &Volumes<'_>,
-    draft: &Draft<'_, '_>,
+    planned: &ContainerPlan<'_, '_>,
     hub: &Path<'_>,
     mount_at: Result<Path<'static>, Reason>,
 ) -> Result<Option<Path<'static>>, Reason> {
-    let claim = &scene.settings.model.claim;
-    match draft.cover(hub) {
+    let claim = &context.settings.model.claim;
+    match planned.cover(hub) {
         Some(mount) if mount.is_whole(volumes, claim) => {
-            scene.user_can_enter(draft, &mount.path)?;
+            context.check_enterable(planned, &mount.path)?;
             Ok(None)
         }
         Some(_) => Err(Reason::UserCache),
-        None if draft.whole_mount(volumes, claim).is_some() => Err(Reason::EnvSetByUser),
+        None if planned.whole_mount(volumes, claim).is_some() => Err(Reason::EnvSetByUser),
         None => mount_at.map(Some),
     }
 }
 
 /// The same where no variable says where the cache is.
-fn place_freely(scene: &Scene<'_>, volumes: &Volumes<'_>, draft: &Draft<'_, '_>) -> Result<Placement, Reason> {
+fn place_freely(
+    context: &PlanContext<'_>,
+    volumes: &Volumes<'_>,
+    planned: &ContainerPlan<'_, '_>,
+) -> Result<Placement, Reason> {
     const CACHES: [&str; 3] = ["/.cache/huggingface", "/.cache/huggingface/hub", "/.cache"];
-    let settings = &scene.settings.model;
-    let is_ours = |mount: &super::draft::Mounted<'_>| mount.is_whole(volumes, &settings.claim);
-    let covered_by_another = |path: &Path<'_>| draft.cover(path).is_some_and(|mount| !is_ours(mount));
-    let xdg = draft.literal_directory("XDG_CACHE_HOME");
+    let settings = &context.settings.model;
+    let is_ours = |mount: &super::container::Mounted<'_>| mount.is_whole(volumes, &settings.claim);
+    let covered_by_another = |path: &Path<'_>| planned.cover(path).is_some_and(|mount| !is_ours(mount));
+    let xdg = planned.literal_directory("XDG_CACHE_HOME");
 
-    let mut others = draft.mounts.iter().filter(|mount| !is_ours(mount));
+    let mut others = planned.mounts.iter().filter(|mount| !is_ours(mount));
     let at_a_cache = others.any(|mount| CACHES.iter().any(|end| mount.path.ends_with(end)));
     if at_a_cache || xdg.as_ref().is_some_and(covered_by_another) {
         return Err(Reason::UserCache);
     }
-    let mounted = draft.whole_mount(volumes, &settings.claim).map(|mount| mount.path.clone().into_owned());
+    let mounted = planned.whole_mount(volumes, &settings.claim).map(|mount| mount.path.clone().into_owned());
     let (at, home) = match &mounted {
         Some(at) => {
             let home = match xdg {
@@ -150,7 +162,7 @@ fn place_freely(scene: &Scene<'_>, volumes: &Volumes<'_>, draft: &Draft<'_, '_>)
         return Err(Reason::UserCache);
     }
     if let Some(mounted) = &mounted {
-        scene.user_can_enter(draft, mounted)?;
+        context.check_enterable(planned, mounted)?;
     }
     Ok(Placement { mount_at: mounted.is_none().then(|| at.clone()), home, hub: Some(hub) })
 }

@@ -6,34 +6,34 @@ use super::super::claim::{Access, Binding, Claim};
 use super::super::path::{self, Path};
 use super::super::reason::Reason;
 use super::super::settings::Policy;
-use super::draft::{Draft, Mounted};
+use super::container::{ContainerPlan, Mounted};
 use super::volumes::Volumes;
-use super::{Cache, Scene};
+use super::{Cache, PlanContext};
 
-/// A mount that we would like to add.
-pub(super) struct Wish<'w> {
+/// A mount of a claim's volume, before it is known to be possible.
+pub(super) struct MountRequest<'w> {
     pub cache: Cache,
     /// The name that the volume gets where the pod has none of the claim.
     pub volume: &'static str,
     pub claim: &'w str,
     pub path: Path<'static>,
     pub read_only: bool,
-    /// What the cache itself has against the path.
+    /// Why the cache must not be at this path, if so.
     pub objection: Option<Reason>,
 }
 
-impl Scene<'_> {
+impl PlanContext<'_> {
     /// What is known of a claim.
     fn claim(&self, name: &str) -> Option<Claim> {
         self.claims.get(name).copied()
     }
 
-    /// Whether a claim can only be read, whoever mounts it.
+    /// Whether a claim can only be read, whatever a mount says.
     pub(super) fn only_reads(&self, name: &str) -> bool {
         self.claim(name).is_some_and(|claim| claim.access == Access::ReadOnlyMany)
     }
 
-    /// Why a volume of the claim would keep the pod from starting, if so.
+    /// Refuses a claim whose volume would keep the pod from starting.
     fn refuses(&self, name: &str) -> Result<(), Reason> {
         let Some(claim) = self.claim(name) else {
             return match self.settings.missing_claim {
@@ -59,8 +59,8 @@ impl Scene<'_> {
     }
 
     /// Whether processes of the container can enter `/root`.
-    fn runs_as_root(&self, draft: &Draft<'_, '_>) -> bool {
-        let container = draft.container();
+    fn runs_as_root(&self, planned: &ContainerPlan<'_, '_>) -> bool {
+        let container = planned.container();
         let pod = self.pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
         let user_of_pod = pod.and_then(|context| context.run_as_user);
         let user = container.security_context.as_ref().and_then(|context| context.run_as_user).or(user_of_pod);
@@ -75,17 +75,17 @@ impl Scene<'_> {
     /// # Errors
     /// `path-unsafe` below `/root` for a user who cannot enter it, and where the path cannot stand in a variable or is too
     /// long.
-    pub(super) fn user_can_enter(&self, draft: &Draft<'_, '_>, path: &Path<'_>) -> Result<(), Reason> {
-        let below_root = Path::new("/root").covers(path) && !self.runs_as_root(draft);
+    pub(super) fn check_enterable(&self, planned: &ContainerPlan<'_, '_>, path: &Path<'_>) -> Result<(), Reason> {
+        let below_root = Path::new("/root").covers(path) && !self.runs_as_root(planned);
         let text = path.as_str();
         let plain = !text.contains("$(") && !text.contains("$$");
         if below_root || !plain || !path::is_short(text) { Err(Reason::PathUnsafe) } else { Ok(()) }
     }
 
     /// Whether a mount of ours would hide what the container needs.
-    pub(super) fn is_safe(&self, draft: &Draft<'_, '_>, path: &Path<'_>) -> Result<(), Reason> {
-        self.user_can_enter(draft, path)?;
-        let working_dir = draft.container().working_dir.as_deref().filter(|dir| !dir.is_empty());
+    pub(super) fn check_safe(&self, planned: &ContainerPlan<'_, '_>, path: &Path<'_>) -> Result<(), Reason> {
+        self.check_enterable(planned, path)?;
+        let working_dir = planned.container().working_dir.as_deref().filter(|dir| !dir.is_empty());
         let hides_working_dir = working_dir.is_some_and(|dir| path.covers(&Path::new(dir)));
         if path.hides_system_files() || path.as_str().contains(':') || hides_working_dir {
             return Err(Reason::PathUnsafe);
@@ -95,11 +95,11 @@ impl Scene<'_> {
 }
 
 /// Whether something else is in the way of a mount: at the path, above it and read-only, or below a read-only one.
-pub(super) fn is_taken(draft: &Draft<'_, '_>, path: &Path<'_>, read_only: bool) -> bool {
-    let devices = draft.container().volume_devices.iter().flatten();
+pub(super) fn is_taken(planned: &ContainerPlan<'_, '_>, path: &Path<'_>, read_only: bool) -> bool {
+    let devices = planned.container().volume_devices.iter().flatten();
     let mut devices = devices.map(|device| Path::new(device.device_path.as_deref().unwrap_or_default()));
     devices.any(|device| device == *path)
-        || draft.mounts.iter().any(|mount| {
+        || planned.mounts.iter().any(|mount| {
             mount.path == *path
                 || (mount.path.is_above(path) && mount.read_only)
                 || (path.is_above(&mount.path) && read_only)
@@ -111,43 +111,43 @@ pub(super) fn is_taken(draft: &Draft<'_, '_>, path: &Path<'_>, read_only: bool) 
 /// # Errors
 /// The first check that refuses: claim facts, volume name, path unsafe, path taken. Nothing was added then.
 pub(super) fn add<'p>(
-    scene: &Scene<'_>,
+    context: &PlanContext<'_>,
     volumes: &mut Volumes<'p>,
-    draft: &mut Draft<'p, '_>,
-    wish: Wish<'_>,
+    planned: &mut ContainerPlan<'p, '_>,
+    request: MountRequest<'_>,
 ) -> Result<(), Reason> {
-    let existing = volumes.of_claim(wish.claim);
-    let only_reads = scene.only_reads(wish.claim);
+    let existing = volumes.of_claim(request.claim);
+    let only_reads = context.only_reads(request.claim);
     if existing.is_none() {
-        scene.refuses(wish.claim)?;
+        context.refuses(request.claim)?;
     }
-    let devices = draft.container().volume_devices.iter().flatten();
+    let devices = planned.container().volume_devices.iter().flatten();
     let mut devices = devices.map(|device| device.name.as_deref().unwrap_or_default());
-    if devices.any(|device| volumes.is_of_claim(device, wish.claim)) {
+    if devices.any(|device| volumes.is_of_claim(device, request.claim)) {
         return Err(Reason::ClaimBlock);
     }
     let source_reads = existing.as_ref().is_some_and(|volume| volume.read_only);
-    if wish.cache == Cache::Compile && (only_reads || source_reads) {
+    if request.cache == Cache::Compile && (only_reads || source_reads) {
         return Err(Reason::ClaimReadOnly);
     }
     if existing.is_none() {
-        volumes.is_free(wish.volume)?;
+        volumes.check_name_free(request.volume)?;
     }
-    let read_only = wish.read_only || only_reads || source_reads;
-    scene.is_safe(draft, &wish.path)?;
-    if let Some(reason) = wish.objection {
+    let read_only = request.read_only || only_reads || source_reads;
+    context.check_safe(planned, &request.path)?;
+    if let Some(reason) = request.objection {
         return Err(reason);
     }
-    if is_taken(draft, &wish.path, read_only) {
+    if is_taken(planned, &request.path, read_only) {
         return Err(Reason::PathTaken);
     }
     let volume = existing.map_or_else(
         || {
-            volumes.add(wish.volume, wish.claim, only_reads);
-            Cow::Borrowed(wish.volume)
+            volumes.add(request.volume, request.claim, only_reads);
+            Cow::Borrowed(request.volume)
         },
         |volume| volume.name,
     );
-    draft.mount(wish.cache, Mounted { volume, path: wish.path, sub_path: None, read_only }, None);
+    planned.mount(request.cache, Mounted { volume, path: request.path, sub_path: None, read_only }, None);
     Ok(())
 }

@@ -36,7 +36,7 @@ pub(super) struct Volume<'p> {
 }
 
 impl<'p> Volumes<'p> {
-    pub(super) fn of(pod: &'p Pod<'p>) -> Self {
+    pub(super) fn new(pod: &'p Pod<'p>) -> Self {
         let named: HashMap<_, _> = pod.volumes().iter().map(|volume| (&*volume.name, volume)).collect();
         // Of two with one name, as only before the API server has validated the pod, the last is meant by every mount, and
         // so here.
@@ -86,7 +86,7 @@ impl<'p> Volumes<'p> {
     ///
     /// # Errors
     /// `volume-name-taken` where another volume has it.
-    pub(super) fn is_free(&self, name: &str) -> Result<(), Reason> {
+    pub(super) fn check_name_free(&self, name: &str) -> Result<(), Reason> {
         let taken = self.named.contains_key(name)
             || self.pod.templates.iter().any(|template| template == name)
             || self.added.iter().any(|added| added.name == name)

@@ -19,7 +19,7 @@ pub struct Owner<'a> {
     /// Its name.
     #[serde(borrow)]
     pub name: Option<Text<'a>>,
-    /// What tells it from others of that name, earlier and later.
+    /// What distinguishes it from earlier and later owners of that name.
     #[serde(borrow)]
     pub uid: Option<Text<'a>>,
     controller: Option<bool>,

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::Text;
-use super::borrow::keep_last;
+use super::text::keep_last;
 
 /// A volume of the pod.
 #[derive(Debug)]

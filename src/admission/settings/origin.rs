@@ -1,8 +1,9 @@
-//! Where the settings of a pod come from, for whoever asks why; no review does.
+//! Where the settings of a pod come from, for `explain`; no review asks for it.
 
+use super::super::annotation::PREFIX;
 use super::super::pod::Strings;
 use super::super::reason::Reason;
-use super::{ALL, PREFIX, Setting, Settings};
+use super::{ALL, Setting, Settings};
 
 /// The four levels; the later wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +60,9 @@ fn applies(setting: &Setting, value: &str) -> bool {
 mod tests {
     use std::borrow::Cow;
 
+    use super::super::super::annotation::PREFIX;
     use super::super::super::pod::{Entries, Text};
-    use super::{Level, PREFIX, origins};
+    use super::{Level, origins};
 
     #[test]
     fn each_setting_comes_from_the_highest_level_that_parses() {

@@ -12,7 +12,7 @@ pub struct Setting {
     /// The key in a file, with a dot between levels; none: as an annotation only.
     pub key: Option<&'static str>,
     /// What the value is.
-    pub takes: Takes,
+    pub takes: ValueType,
     /// The built-in default as it would be written; empty: none.
     pub default: &'static str,
     /// What it means, in a line.
@@ -23,7 +23,7 @@ pub struct Setting {
 
 /// What a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Takes {
+pub enum ValueType {
     /// `true` or `false`.
     Bool,
     /// The name of a claim.
@@ -42,18 +42,18 @@ pub enum Takes {
     Path,
 }
 
-impl Takes {
-    /// The same in words: `<value> is not …`.
-    pub fn words(self) -> String {
+impl ValueType {
+    /// What a value has to be, after `<value> is not`.
+    pub fn describe(self) -> String {
         match self {
-            Takes::Bool => "true or false".to_owned(),
-            Takes::Claim => "the name of a claim".to_owned(),
-            Takes::HostPort => "host:port, http://host:port or none".to_owned(),
-            Takes::List(words) => format!("a list of {}", words.join(", ")),
-            Takes::MountPath => "an absolute path outside of system folders".to_owned(),
-            Takes::Number => "a group id".to_owned(),
-            Takes::OneOf(words) => format!("one of {}", words.join(", ")),
-            Takes::Path => "an absolute path".to_owned(),
+            ValueType::Bool => "true or false".to_owned(),
+            ValueType::Claim => "the name of a claim".to_owned(),
+            ValueType::HostPort => "host:port, http://host:port or none".to_owned(),
+            ValueType::List(words) => format!("a list of {}", words.join(", ")),
+            ValueType::MountPath => "an absolute path outside of system folders".to_owned(),
+            ValueType::Number => "a group id".to_owned(),
+            ValueType::OneOf(words) => format!("one of {}", words.join(", ")),
+            ValueType::Path => "an absolute path".to_owned(),
         }
     }
 }
@@ -63,7 +63,7 @@ pub const ALL: &[Setting] = &[
     Setting {
         annotation: Some("model-claim"),
         key: Some("modelCache.claim"),
-        takes: Takes::Claim,
+        takes: ValueType::Claim,
         default: "model-cache",
         meaning: "PersistentVolumeClaim of the model cache, in the pod's namespace",
         apply: |settings, text| claim(text).map(|claim| settings.model.claim = claim),
@@ -71,7 +71,7 @@ pub const ALL: &[Setting] = &[
     Setting {
         annotation: Some("model-mount-path"),
         key: Some("modelCache.mountPath"),
-        takes: Takes::MountPath,
+        takes: ValueType::MountPath,
         default: "/home/dynamo/.cache/huggingface",
         meaning: "where the claim's root is mounted",
         apply: |settings, text| mount_path(text).map(|path| settings.model.mount_path = path),
@@ -79,7 +79,7 @@ pub const ALL: &[Setting] = &[
     Setting {
         annotation: Some("model-layout"),
         key: Some("modelCache.layout"),
-        takes: Takes::OneOf(&["home", "hub"]),
+        takes: ValueType::OneOf(&["home", "hub"]),
         default: "home",
         meaning: "home: the claim's root is HF_HOME, the hub is hub/ in it; hub: the root is the hub itself",
         apply: |settings, text| {
@@ -94,7 +94,7 @@ pub const ALL: &[Setting] = &[
     Setting {
         annotation: Some("model-read-only"),
         key: Some("modelCache.readOnly"),
-        takes: Takes::Bool,
+        takes: ValueType::Bool,
         default: "false",
         meaning: "mount the model cache read-only",
         apply: |settings, text| boolean(text).map(|value| settings.model.read_only = value),
@@ -102,7 +102,7 @@ pub const ALL: &[Setting] = &[
     Setting {
         annotation: Some("model-offline"),
         key: Some("modelCache.offline"),
-        takes: Takes::Bool,
+        takes: ValueType::Bool,
         default: "false",
         meaning: "set HF_HUB_OFFLINE=1: Hugging Face clients stay off the network",
         apply: |settings, text| boolean(text).map(|value| settings.model.offline = value),
@@ -110,7 +110,7 @@ pub const ALL: &[Setting] = &[
     Setting {
         annotation: Some("compile-claim"),
         key: Some("compileCache.claim"),
-        takes: Takes::Claim,
+        takes: ValueType::Claim,
         default: "compilation-cache",
         meaning: "PersistentVolumeClaim of the compile cache; may be the model cache's",
         apply: |settings, text| claim(text).map(|claim| settings.compile.claim = claim),
@@ -118,7 +118,7 @@ pub const ALL: &[Setting] = &[
     Setting {
         annotation: Some("compile-mount-path"),
         key: Some("compileCache.mountPath"),
-        takes: Takes::MountPath,
+        takes: ValueType::MountPath,
         default: "",
         meaning: "where its root is mounted; unset: the engine's own, such as /home/dynamo/.cache/vllm",
         apply: |settings, text| mount_path(text).map(|path| settings.compile.mount_path = Some(path)),
@@ -126,7 +126,7 @@ pub const ALL: &[Setting] = &[
     Setting {
         annotation: Some("compile-key"),
         key: Some("compileCache.key"),
-        takes: Takes::List(&["image", "gpu", "args", "none"]),
+        takes: ValueType::List(&["image", "gpu", "args", "none"]),
         default: "image,gpu,args",
         meaning: "what separates one compile cache from another; none: one shared directory",
         apply: |settings, text| key(text).map(|key| settings.compile.key = key),
@@ -134,7 +134,7 @@ pub const ALL: &[Setting] = &[
     Setting {
         annotation: Some("compile-multi-node"),
         key: Some("compileCache.multiNode"),
-        takes: Takes::Bool,
+        takes: ValueType::Bool,
         default: "false",
         meaning: "a compile cache for engines that span nodes too",
         apply: |settings, text| boolean(text).map(|value| settings.compile.multi_node = value),
@@ -142,7 +142,7 @@ pub const ALL: &[Setting] = &[
     Setting {
         annotation: Some("model-express-url"),
         key: Some("modelExpress.url"),
-        takes: Takes::HostPort,
+        takes: ValueType::HostPort,
         default: "",
         meaning: "address of the Model Express server; unset: none is injected",
         apply: |settings, text| {
@@ -153,7 +153,7 @@ pub const ALL: &[Setting] = &[
     Setting {
         annotation: Some("model-express-shared-storage"),
         key: Some("modelExpress.sharedStorage"),
-        takes: Takes::Bool,
+        takes: ValueType::Bool,
         default: "true",
         meaning: "false: the server's disk is not the model claim, weights are streamed",
         apply: |settings, text| boolean(text).map(|value| settings.express.shared_storage = value),
@@ -161,7 +161,7 @@ pub const ALL: &[Setting] = &[
     Setting {
         annotation: Some("model-express-home"),
         key: Some("modelExpress.home"),
-        takes: Takes::Path,
+        takes: ValueType::Path,
         default: "/home/dynamo",
         meaning: "home of the engine's user, where the client streams to; the container's HOME wins",
         apply: |settings, text| absolute(text).map(|path| settings.express.home = path),
@@ -169,11 +169,11 @@ pub const ALL: &[Setting] = &[
     Setting {
         annotation: Some("load-format"),
         key: Some("modelExpress.loadFormat"),
-        takes: Takes::OneOf(&["modelexpress", "mx", "none"]),
+        takes: ValueType::OneOf(&["modelexpress", "mx", "none"]),
         default: "",
         meaning: "load weights through Model Express; unset or none: the engine's own way",
         apply: |settings, text| {
-            let (format, told) = match text {
+            let (format, result) = match text {
                 "none" => (None, Ok(())),
                 _ => match LoadFormat::read(text) {
                     Ok(format) => (Some(format), Ok(())),
@@ -182,13 +182,13 @@ pub const ALL: &[Setting] = &[
                 },
             };
             settings.express.load_format = format;
-            told
+            result
         },
     },
     Setting {
         annotation: Some("missing-claim"),
         key: Some("missingClaim"),
-        takes: Takes::OneOf(&["skip", "inject"]),
+        takes: ValueType::OneOf(&["skip", "inject"]),
         default: "skip",
         meaning: "what happens when the claim is not in the namespace, or waits for a volume that does not come",
         apply: |settings, text| policy(text).map(|policy| settings.missing_claim = policy),
@@ -196,7 +196,7 @@ pub const ALL: &[Setting] = &[
     Setting {
         annotation: Some("single-node-claim"),
         key: Some("singleNodeClaim"),
-        takes: Takes::OneOf(&["skip", "inject"]),
+        takes: ValueType::OneOf(&["skip", "inject"]),
         default: "skip",
         meaning: "what happens when the claim is ReadWriteOnce",
         apply: |settings, text| policy(text).map(|policy| settings.single_node_claim = policy),
@@ -204,7 +204,7 @@ pub const ALL: &[Setting] = &[
     Setting {
         annotation: None,
         key: Some("fsGroup"),
-        takes: Takes::Number,
+        takes: ValueType::Number,
         default: "",
         meaning: "group to set, with fsGroupChangePolicy OnRootMismatch, on pods that have neither",
         apply: |settings, text| match text.parse() {
@@ -218,7 +218,7 @@ pub const ALL: &[Setting] = &[
     Setting {
         annotation: Some("skip"),
         key: None,
-        takes: Takes::List(&["model", "compile", "model-express"]),
+        takes: ValueType::List(&["model", "compile", "model-express"]),
         default: "",
         meaning: "caches to leave out",
         apply: |settings, text| skip(text).map(|skip| settings.skip = skip),

@@ -1,5 +1,6 @@
 //! Reads the values of settings, from the trimmed text of an annotation or of a file.
 
+use super::super::dns_name;
 use super::super::path::{self, Path};
 use super::super::reason::Reason;
 use super::{Key, Policy, Skip};
@@ -18,21 +19,7 @@ pub(super) fn policy(text: &str) -> Result<Policy, Reason> {
 
 /// A DNS subdomain, as Kubernetes wants the names of claims.
 pub(super) fn claim(text: &str) -> Result<String, Reason> {
-    let valid = text.len() <= 253 && text.split('.').all(is_dns_name);
-    if valid { Ok(text.to_owned()) } else { Err(Reason::AnnotationInvalid) }
-}
-
-/// A part of a host's name.
-pub(in super::super) fn is_dns_label(text: &str) -> bool {
-    text.len() <= 63 && is_dns_name(text)
-}
-
-/// A part of an object's name, of which Kubernetes bounds only the whole.
-fn is_dns_name(text: &str) -> bool {
-    let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    text.bytes().next().is_some_and(alphanumeric)
-        && text.bytes().last().is_some_and(alphanumeric)
-        && text.bytes().all(|byte| alphanumeric(byte) || byte == b'-')
+    if dns_name::is_subdomain(text) { Ok(text.to_owned()) } else { Err(Reason::AnnotationInvalid) }
 }
 
 pub(super) fn absolute(text: &str) -> Result<Path<'static>, Reason> {
@@ -84,7 +71,7 @@ pub(super) fn address(text: &str) -> Result<String, Reason> {
     let address_in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let host_is_valid = match address_in_brackets {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => host.len() <= 253 && host.to_ascii_lowercase().trim_end_matches('.').split('.').all(is_dns_label),
+        None => dns_name::is_host(host),
     };
     if port_is_valid && host_is_valid { Ok(format!("http://{host}:{port}")) } else { Err(Reason::AnnotationInvalid) }
 }

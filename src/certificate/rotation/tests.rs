@@ -6,7 +6,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::{Content, Known, Served, Step, plan};
 use crate::certificate::authority::Authority;
-use crate::certificate::bundle;
+use crate::certificate::ca_bundle;
 use crate::certificate::keyring::Keyring;
 use crate::certificate::validity::Validity;
 
@@ -324,7 +324,7 @@ fn what_is_written_to_a_secret_is_read_back_and_garbage_is_refused() {
     let spaced = with("ca.key", &key.replace(second, &format!("\n{second}"))).unwrap_err().to_string();
     assert!(!spaced.contains(&key.lines().nth(1).unwrap()[..16]), "a key is never told: {spaced}");
     let leaf = Authority::mint(now, YEAR).unwrap().sign(&["a".to_owned()], now, WEEK, None).unwrap();
-    let leaf = with("ca.crt", &bundle::write(&leaf.chain));
+    let leaf = with("ca.crt", &ca_bundle::write(&leaf.chain));
     assert!(leaf.is_err_and(|why| why.to_string().contains("no CA")));
     assert!(Keyring::read(&BTreeMap::new()).is_err_and(|why| why.to_string().contains("ca.crt: it is missing")));
     let empty = [("ca.crt".to_owned(), Vec::new()), ("other".to_owned(), b"x".to_vec())].into();

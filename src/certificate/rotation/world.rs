@@ -6,7 +6,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::{Content, Known, Served, Step, plan};
 use crate::certificate::authority::Authority;
-use crate::certificate::bundle;
+use crate::certificate::ca_bundle;
 use crate::certificate::keyring::Keyring;
 use crate::certificate::validity::Validity;
 
@@ -123,10 +123,10 @@ impl Replica {
         let withdrawn: Vec<_> = keyring.withdrawn(now, WEEK).cloned().collect();
         let under = self.served.iter().map(|(under, _)| under.certificate()).filter(|under| !keyring.holds(under));
         let needed = keyring.needed(now, WEEK).chain(under);
-        let is_over = |one: &CertificateDer<'static>| withdrawn.contains(one) || bundle::is_over(one, now);
-        let before = bundle::write(&world.bundle);
-        if let Some(amended) = bundle::amended(before.as_bytes(), needed, is_over) {
-            world.bundle = bundle::read(amended.as_bytes());
+        let is_over = |one: &CertificateDer<'static>| withdrawn.contains(one) || ca_bundle::is_over(one, now);
+        let before = ca_bundle::write(&world.bundle);
+        if let Some(amended) = ca_bundle::amended(before.as_bytes(), needed, is_over) {
+            world.bundle = ca_bundle::read(amended.as_bytes());
             world.published += 1;
         }
         self.seen = anywhere;

@@ -12,8 +12,8 @@ use kube::core::Request;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::recent::Key;
 use crate::admission::pod::Owner;
+use crate::cluster::events::dedup::Key;
 
 /// A kind whose objects own pods.
 struct Kind {
@@ -106,7 +106,7 @@ impl Named {
     /// What it is told, in short: all of it counts, so that a made-up owner with the UID of another takes nothing from that one.
     pub(super) fn key(&self, reason: &str, text: &str) -> Key {
         let uid = self.reference.uid.as_deref().unwrap_or_default();
-        super::recent::key([&format!("{}/{}", self.path, self.name), uid, reason, text])
+        super::dedup::key([&format!("{}/{}", self.path, self.name), uid, reason, text])
     }
 }
 
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn what_was_read_is_remembered_for_a_while_and_bounded() {
         let (mut confirmed, now) = (Confirmed::default(), Instant::now());
-        let key = |number: usize| super::super::recent::key([&number.to_string(), "", "", ""]);
+        let key = |number: usize| super::super::dedup::key([&number.to_string(), "", "", ""]);
         for number in 0..=MOST_REMEMBERED {
             confirmed.remember(key(number), number % 2 == 0, now);
         }

@@ -3,12 +3,14 @@
 use serde_json::Value;
 
 use super::report::Report;
-use super::shipped::{self, CANARY};
 use super::webhook::Looked;
-use crate::command::api::{Api, Error};
-use crate::command::installed::Installed;
+use crate::admission::status::Status;
+use crate::command::check::configuration;
+use crate::command::check::configuration::CANARY;
 use crate::command::object;
-use crate::command::recorded;
+use crate::inspect::api::{Api, Error};
+use crate::inspect::installation::Installed;
+use crate::inspect::pod;
 
 /// Checks that the API server reaches the webhook, and that it is of our version.
 ///
@@ -21,7 +23,7 @@ pub(super) async fn check(api: &Api, looked: &Looked<'_>, report: &mut Report) -
     let broken = report.broken(&causes.map(|(check, _)| check));
     let broken = causes.into_iter().find(|(check, _)| Some(*check) == broken).map(|(_, cause)| cause);
     // What else may not be as shipped does not keep the API server from asking for a canary.
-    let broken = if shipped::of_canary(installed).is_empty() { broken } else { Some("configuration as shipped") };
+    let broken = if configuration::of_canary(installed).is_empty() { broken } else { Some("configuration as shipped") };
     if let Some(cause) = broken {
         report.not_checked("canary", format!("it depends on the {cause}"));
         report.not_checked("version", format!("it depends on the {cause}"));
@@ -30,7 +32,7 @@ pub(super) async fn check(api: &Api, looked: &Looked<'_>, report: &mut Report) -
     let path = format!("/api/v1/namespaces/{}/pods?dryRun=All", installed.namespace);
     match api.create(&path, &pod()).await {
         Ok(pod) => {
-            called(installed, recorded::status(&pod).as_ref(), report);
+            called(installed, pod::status(&pod).as_ref(), report);
         }
         Err(Error::Refused { message, .. }) => {
             if is_ours(&message) {
@@ -46,7 +48,7 @@ pub(super) async fn check(api: &Api, looked: &Looked<'_>, report: &mut Report) -
     Ok(())
 }
 
-fn called(installed: &Installed, status: Option<&Value>, report: &mut Report) {
+fn called(installed: &Installed, status: Option<&Status<'_>>, report: &mut Report) {
     let Some(status) = status else {
         let text = format!(
             "the API server created the canary without asking the webhook, or {} answers otherwise",
@@ -57,7 +59,7 @@ fn called(installed: &Installed, status: Option<&Value>, report: &mut Report) {
         return;
     };
     report.good("canary", "the API server called the webhook for a pod, and the webhook answered");
-    let (own, theirs) = (env!("CARGO_PKG_VERSION"), status.get("version").and_then(Value::as_str).unwrap_or_default());
+    let (own, theirs) = (env!("CARGO_PKG_VERSION"), status.version());
     if own == theirs {
         report.good("version", format!("the server is of version {theirs}, and so is this tool"));
     } else {
@@ -99,7 +101,7 @@ fn pod() -> Value {
 #[cfg(test)]
 mod tests {
     use super::{hint, is_ours, pod};
-    use crate::command::check::shipped::CANARY_LABEL;
+    use crate::command::check::configuration::CANARY_LABEL;
 
     #[test]
     fn the_canary_has_the_label_that_its_entry_selects() {

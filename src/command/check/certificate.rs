@@ -9,10 +9,10 @@ use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 
 use super::report::Report;
-use super::shipped::{CANARY, entry};
 use crate::certificate::trust::Trust;
-use crate::command::api::{Api, Error};
-use crate::command::installed::{INJECTED, Installed, Publisher, bundle};
+use crate::command::check::configuration::{CANARY, entry};
+use crate::inspect::api::{Api, Error};
+use crate::inspect::installation::{INJECTED, Installed, Publisher, bundle};
 
 /// Below this many days, it is time.
 const SOON: u64 = 14;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::command::api::{Api, Error};
+use crate::inspect::api::{Api, Error};
 
 /// What was found of a Service.
 #[derive(Debug, PartialEq, Eq)]

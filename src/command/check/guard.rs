@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::report::Report;
-use crate::command::api::{Api, Error};
-use crate::command::installed::{Installed, guard};
+use crate::inspect::api::{Api, Error};
+use crate::inspect::installation::{Installed, guard};
 
 /// The name of its line.
 const CHECK: &str = "guard";
@@ -17,12 +17,12 @@ pub(super) async fn check(api: &Api, installed: &Installed, report: &mut Report)
     let [(_, binding), (_, policy)] = guard(&installed.name);
     match (api.get(&binding).await, api.get(&policy).await) {
         (Err(error), _) | (_, Err(error)) if error.is_forbidden() => report.not_checked(CHECK, error.to_string()),
-        (binding, policy) => tell(binding?.as_ref(), policy?.is_some(), &installed.name, report),
+        (binding, policy) => compare(binding?.as_ref(), policy?.is_some(), &installed.name, report),
     }
     Ok(())
 }
 
-fn tell(binding: Option<&Value>, is_policy: bool, name: &str, report: &mut Report) {
+fn compare(binding: Option<&Value>, is_policy: bool, name: &str, report: &mut Report) {
     let [(kind_of_binding, _), (kind_of_policy, _)] = guard(name);
     let half = |there: &str, missing: &str| {
         let text = format!("{there} {name}-guard is there, and no {missing} of that name: the guard does nothing");
@@ -56,7 +56,7 @@ fn tell(binding: Option<&Value>, is_policy: bool, name: &str, report: &mut Repor
 mod tests {
     use serde_json::{Value, json};
 
-    use super::tell;
+    use super::compare;
     use crate::command::check::report::Report;
 
     #[test]
@@ -76,7 +76,7 @@ mod tests {
             ),
         ] {
             let mut report = Report::default();
-            tell(binding.as_ref(), is_policy, "mine", &mut report);
+            compare(binding.as_ref(), is_policy, "mine", &mut report);
             let line = &serde_json::from_str::<Value>(&report.json()).unwrap()[0];
             assert!(line["state"] == state && line["text"].as_str().unwrap().contains(says), "{line:#}");
             assert_eq!(line["hint"].is_string(), state == "warning", "{line:#}");

@@ -4,19 +4,21 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::probe::Use;
 use super::report::Report;
-use super::{express, injected};
-use crate::admission::plan::Cache;
+use crate::admission::annotation::PREFIX;
+use crate::admission::cache::Cache;
 use crate::admission::reason::Reason;
-use crate::admission::settings::{self, PREFIX};
-use crate::admission::told::Warning;
-use crate::command::api::Api;
-use crate::command::change;
-use crate::command::installed::Webhook;
-use crate::command::opt_in::{self, NotAsked};
-use crate::command::room::Room;
-use crate::command::world::{Base, World};
+use crate::admission::settings;
+use crate::admission::warning::Warning;
+use crate::command::check::write_probe::Use;
+use crate::command::check::{model_express, pods};
+use crate::inspect::api::Api;
+use crate::inspect::installation::Webhook;
+use crate::inspect::namespace::Room;
+use crate::inspect::opt_in;
+use crate::inspect::opt_in::NotAsked;
+use crate::manifest::context::{Base, World};
+use crate::manifest::inject;
 
 /// Checks a namespace; the answer is how a worker would use its claims, as far as it would.
 ///
@@ -63,17 +65,17 @@ pub(super) async fn check(
         claims_of(name, &room.claims, &world, report)?
     };
     if asked == Asked::Perhaps {
-        injected::check(api, name, &world, report).await?;
+        pods::check(api, name, &world, report).await?;
     } else {
         report.not_checked("injected", "it depends on the label");
     }
     let address = format!("{PREFIX}model-express-url:");
     if let Some(why) = depends {
-        report.not_checked(express::CHECK, why);
+        report.not_checked(model_express::CHECK, why);
     } else if let Some(warning) = warnings.iter().find(|warning| warning.text.starts_with(&address)) {
-        report.bad(express::CHECK, &*warning.text, warning.reason.fix());
+        report.bad(model_express::CHECK, &*warning.text, warning.reason.fix());
     } else {
-        express::check(api, name, settings.express.url.as_deref(), report).await?;
+        model_express::check(api, name, settings.express.url.as_deref(), report).await?;
     }
     Ok(uses)
 }
@@ -124,7 +126,7 @@ fn claims_of(name: &str, claims: &[Value], world: &World, report: &mut Report) -
     let worker = json!({"kind": "Pod", "metadata": {"name": "worker"}, "spec": {"containers": [
         {"name": "main", "command": ["python3", "-m", "dynamo.vllm"]},
     ]}});
-    let changed = change::change(worker, world, &[], &mut BTreeSet::new())?;
+    let changed = inject::change(worker, world, &[], &mut BTreeSet::new())?;
     let containers = changed.accounts.iter().flat_map(|account| &account.containers);
     let (settings, _) = settings::resolve(&world.settings, &world.facts.namespace, None);
     let mut uses = Vec::new();
@@ -188,10 +190,10 @@ mod tests {
     use serde_json::Value;
 
     use super::{Asked, annotations, creates, label};
-    use crate::admission::plan::Cache;
+    use crate::admission::cache::Cache;
     use crate::admission::settings;
     use crate::command::check::report::Report;
-    use crate::command::installed::{ENTRY, Installed, Webhook};
+    use crate::inspect::installation::{ENTRY, Installed, Webhook};
 
     /// State, text and hint of each line.
     fn lines(report: &Report) -> (Vec<String>, Vec<String>, Vec<String>) {

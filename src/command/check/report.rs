@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::command::print_exact;
-use crate::command::screen::{visible, visible_line};
+use crate::terminal::print_exact;
+use crate::terminal::screen::{visible, visible_line};
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

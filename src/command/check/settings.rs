@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use super::report::Report;
-use crate::command::api::Api;
-use crate::command::installed::Webhook;
-use crate::command::world::Base;
+use crate::inspect::api::Api;
+use crate::inspect::installation::Webhook;
+use crate::manifest::context::Base;
 
 /// Checks the settings; the answer says itself where they are not known, and what depends on them is not checked then.
 pub(super) async fn check(api: &Api, webhook: &Webhook, config: Option<&Path>, report: &mut Report) -> Base {
     const CHECK: &str = "settings";
     const OFFER: &str = "--config FILE tells them";
     report.group("Settings");
-    let read = Base::of_cluster(api, webhook, config).await.map_err(|error| format!("{error:#}"));
+    let read = crate::inspect::settings::in_force(api, webhook, config).await.map_err(|error| format!("{error:#}"));
     let base = match read.and_then(|base| base.mistakes.clone().map_or(Ok(base), Err)) {
         Ok(base) => base,
         Err(mistakes) => {

@@ -4,9 +4,10 @@ use serde_json::Value;
 
 use super::endpoints::{self, Behind, Found};
 use super::report::Report;
-use super::{certificate, guard, others, shipped};
-use crate::command::api::{Api, Error};
-use crate::command::installed::{ENTRY, Installed, Webhook};
+use super::{certificate, guard};
+use crate::command::check::{configuration, other_webhooks};
+use crate::inspect::api::{Api, Error};
+use crate::inspect::installation::{ENTRY, Installed, Webhook};
 
 /// The page about certificates.
 const CERTIFICATES: &str = "certs/README.md";
@@ -55,11 +56,11 @@ pub(super) async fn check<'w>(
         }
         return Ok(None);
     };
-    shipped::check(installed, report);
+    configuration::check(installed, report);
     let pods = service(api, installed, report).await?;
     certificate::check(api, installed, CERTIFICATES, report).await?;
     guard::check(api, installed, report).await?;
-    others::check(api, others, report).await?;
+    other_webhooks::check(api, others, report).await?;
     Ok(Some(Looked { installed, pods }))
 }
 

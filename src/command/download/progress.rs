@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::command::job::{condition, plain, waiting};
+use crate::inspect::job_status::{condition, plain, waiting};
 
 /// How far it is.
 #[derive(Clone, Debug, PartialEq, Eq)]

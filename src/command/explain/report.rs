@@ -1,21 +1,21 @@
 //! An account of a pod, as a page.
 
-use serde_json::Value;
 use std::fmt::Write as _;
 
-use super::unseen::Unseen;
 use crate::admission::reason::Reason;
 use crate::admission::settings::Level;
-use crate::command::account::{Account, CacheAccount, ContainerAccount, InPlace};
-use crate::command::recorded::Recorded;
-use crate::command::table::aligned;
+use crate::admission::status::Status;
+use crate::command::explain::why_not_reviewed::Unseen;
+use crate::inspect::pod::Recorded;
+use crate::manifest::explanation::{Account, CacheAccount, ContainerAccount, InPlace};
+use crate::terminal::table::aligned;
 
 /// What is known of a pod only because it lives.
 pub(super) struct Live<'l> {
     /// Its namespace.
     pub(super) namespace: &'l str,
     /// Its status annotation.
-    pub(super) status: Option<Value>,
+    pub(super) status: Option<Status<'l>>,
     /// The account of the pod as it would be made anew.
     pub(super) anew: &'l Account,
     /// Where it has none: why.
@@ -38,7 +38,7 @@ pub(super) fn report(account: &Account, live: Option<&Live<'_>>) -> String {
         (None, None) => "  a Dynamo component".to_owned(),
     });
     if let Some(unseen) = live.and_then(|live| live.unseen.as_ref()) {
-        lines.push(format!("  without {}: {}.", crate::admission::settings::STATUS, unseen.why));
+        lines.push(format!("  without {}: {}.", crate::admission::annotation::STATUS, unseen.why));
         lines.extend(unseen.fix.iter().map(|fix| format!("    {fix}")));
     }
     if account.left_alone.is_none() {
@@ -74,7 +74,7 @@ fn about_container(container: &ContainerAccount, live: Option<&Live<'_>>, lines:
     for cache in &container.caches {
         match live.and_then(|live| Some((live, live.status.as_ref()?))) {
             Some((live, status)) => {
-                let then = Recorded::of(status, &container.name, cache.cache);
+                let then = Recorded::new(status, &container.name, cache.cache);
                 about_recorded(&container.name, cache, live.anew(&container.name, cache), &then, lines);
             }
             None => about_cache(cache, live.is_some(), lines),
@@ -175,7 +175,7 @@ fn outdated(account: &Account, live: &Live<'_>) -> bool {
     live.is_settled
         && caches.into_iter().any(|(container, cache)| {
             let anew = live.anew(&container.name, cache);
-            let was_in_place = Recorded::of(status, &container.name, cache.cache).in_place;
+            let was_in_place = Recorded::new(status, &container.name, cache.cache).in_place;
             if was_in_place { anew.other_claim(cache).is_some() } else { anew.in_place.is_some() }
         })
 }

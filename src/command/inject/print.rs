@@ -5,8 +5,8 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use crate::cli::InjectOutput;
-use crate::command::change::Changed;
-use crate::command::diff;
+use crate::manifest::inject::Changed;
+use crate::terminal::diff;
 use crate::yaml;
 
 /// All documents in the form that was asked for.

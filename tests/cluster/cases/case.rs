@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use dynamo_cache::admission::settings;
+use dynamo_cache::admission::{annotation, settings};
 use serde_json::{Map, Value, json};
 
 /// The claims of the settings' defaults.
@@ -143,7 +143,7 @@ fn annotations_of(config: &Value) -> Option<Map<String, Value>> {
     let text = |value: &Value| json!(value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     let mut add = |key: &str, value: &Value| {
         let setting = settings::ALL.iter().find(|setting| setting.key == Some(key))?;
-        annotations.insert(format!("{}{}", settings::PREFIX, setting.annotation?), text(value));
+        annotations.insert(format!("{}{}", annotation::PREFIX, setting.annotation?), text(value));
         Some(())
     };
     for (name, value) in config.as_object().into_iter().flatten() {

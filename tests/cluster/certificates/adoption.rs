@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamo_cache::cluster::secret::{Seen, Shared, Stored};
+use dynamo_cache::cluster::ca_secret::{Seen, Shared, Stored};
 use dynamo_cache::metrics::Metrics;
 use tokio::sync::watch;
 use tokio::task::JoinSet;

@@ -1,0 +1,204 @@
+//! Values of options, from as typed to as meant.
+
+use std::time::Duration;
+
+use crate::admission::annotation::PREFIX;
+use crate::admission::claim::Access;
+use crate::admission::settings::MAX_GROUP;
+
+/// `NAME` or `NAME=MODE`.
+pub(super) fn claim(text: &str) -> Result<(String, Access), String> {
+    let (name, access) = match text.split_once('=') {
+        None => (text, Some(Access::default())),
+        Some((name, mode)) => (name, Access::named(mode)),
+    };
+    if name.is_empty() {
+        return Err("the claim's name is missing".to_owned());
+    }
+    let access = access.ok_or("the mode is one of ReadWriteMany, ReadOnlyMany, ReadWriteOnce, ReadWriteOncePod")?;
+    Ok((name.to_owned(), access))
+}
+
+/// The name of a Service, a namespace or what is named after them.
+pub(super) fn label(text: &str) -> Result<String, String> {
+    if is_label(text) {
+        return Ok(text.to_owned());
+    }
+    Err("a name has up to 63 small letters, digits and hyphens, and no hyphen at its ends".to_owned())
+}
+
+/// A DNS name, perhaps with a star in place of its first part.
+pub(super) fn dns_name(text: &str) -> Result<String, String> {
+    let name = text.strip_prefix("*.").unwrap_or(text).to_ascii_lowercase();
+    if name.len() <= 253 && name.split('.').all(is_label) {
+        return Ok(text.to_owned());
+    }
+    Err("a DNS name is written like webhook.example.org or *.example.org".to_owned())
+}
+
+/// A size as Kubernetes writes it, with a unit: a number alone would be bytes.
+pub(super) fn size(text: &str) -> Result<String, String> {
+    let units = ["Ki", "Mi", "Gi", "Ti", "Pi", "k", "M", "G", "T", "P"];
+    let number = units.iter().find_map(|unit| text.strip_suffix(unit));
+    match number.and_then(|number| number.parse::<u64>().ok()) {
+        Some(1..) => Ok(text.to_owned()),
+        _ => Err("a size is written like 500Gi".to_owned()),
+    }
+}
+
+/// The name of an object whose kind takes more than a label.
+pub(super) fn object_name(text: &str) -> Result<String, String> {
+    if text.len() <= 253 && text.split('.').all(is_label) {
+        return Ok(text.to_owned());
+    }
+    Err("a name has small letters, digits, hyphens and dots, and begins and ends with one of the first two".to_owned())
+}
+
+/// A pod's name, alone or as `kubectl get pods -o name` prints it.
+pub(super) fn pod(text: &str) -> Result<String, String> {
+    let name = ["pod/", "pods/"].iter().find_map(|kind| text.strip_prefix(kind)).unwrap_or(text);
+    if name.contains('/') {
+        return Err("only pods are explained: NAME or pod/NAME; -f explains the workload in a file".to_owned());
+    }
+    object_name(name)
+}
+
+fn is_label(text: &str) -> bool {
+    let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(inside) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+/// `KEY=VALUE`, the key being an annotation of ours with its prefix.
+pub(super) fn annotation(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
+    if !key.starts_with(PREFIX) {
+        let name = key.rsplit('/').next().unwrap_or_default();
+        return Err(format!("only annotations that begin with {PREFIX} have an effect; write {PREFIX}{name}={value}"));
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// A JSON Pointer to a part of a document.
+pub(super) fn pointer(text: &str) -> Result<String, String> {
+    if text.starts_with('/') && !text.ends_with('/') {
+        return Ok(text.to_owned());
+    }
+    Err(format!("a JSON Pointer begins with a slash, and a key follows each: /{}", text.trim_matches('/')))
+}
+
+/// A time as `15s`, `500ms` or `7d`.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
+    let day: fn(u64) -> Duration = |days| Duration::from_secs(days.saturating_mul(24 * 60 * 60));
+    let units = [("ms", Duration::from_millis as fn(u64) -> Duration), ("s", Duration::from_secs), ("d", day)];
+    let parse = |(suffix, unit): (&str, fn(u64) -> Duration)| Some(unit(text.strip_suffix(suffix)?.parse().ok()?));
+    units.into_iter().find_map(parse).ok_or_else(|| "a time is written like 15s, 500ms or 7d".to_owned())
+}
+
+/// A time between two of something, which is more than none.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    time(text).and_then(|time| if time.is_zero() { Err("it takes some time".to_owned()) } else { Ok(time) })
+}
+
+/// A time that may be long, as `30s`, `90m` or `4h`.
+pub(super) fn long_time(text: &str) -> Result<Duration, String> {
+    let seconds = |unit: char, seconds: u64| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(seconds).map(Duration::from_secs)
+    };
+    let parsed = seconds('h', 3600).or_else(|| seconds('m', 60)).or_else(|| seconds('s', 1));
+    parsed.ok_or_else(|| "a time is written like 30s, 90m or 4h".to_owned())
+}
+
+/// The id of a user or group; none: whoever runs the pod picks one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Id(pub Option<i64>);
+
+/// A number that Kubernetes takes for an id, or `none`.
+pub(super) fn id(text: &str) -> Result<Id, String> {
+    match text.parse() {
+        _ if text == "none" => Ok(Id(None)),
+        Ok(id @ 0..=MAX_GROUP) => Ok(Id(Some(id))),
+        _ => Err("an id is a number, or none".to_owned()),
+    }
+}
+
+/// A model as the hub names it: `owner/name`, or a name alone.
+pub(super) fn model(text: &str) -> Result<String, String> {
+    let is_name = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 96
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            && part.bytes().any(|byte| byte.is_ascii_alphanumeric())
+    };
+    let parts = text.matches('/').count() + 1;
+    if parts <= 2 && text.split('/').all(is_name) {
+        return Ok(text.to_owned());
+    }
+    Err("a model is written as on the hub: owner/name, or the name alone where it has no owner, as gpt2".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Id, annotation, claim, dns_name, id, label, long_time, model, pod, pointer, time};
+    use crate::admission::claim::Access;
+
+    #[test]
+    fn a_claim_has_a_name_and_perhaps_a_mode() {
+        assert_eq!(claim("models"), Ok(("models".to_owned(), Access::ReadWriteMany)));
+        assert_eq!(claim("models=ReadWriteOnce"), Ok(("models".to_owned(), Access::ReadWriteOnce)));
+        assert!(claim("models=rwx").is_err() && claim("=ReadWriteOnce").is_err() && claim("").is_err());
+    }
+
+    #[test]
+    fn an_annotation_without_the_prefix_is_told_how_to_be_written() {
+        let expected = ("dynamo-cache.io/model-claim".to_owned(), "a=b".to_owned());
+        assert_eq!(annotation("dynamo-cache.io/model-claim=a=b"), Ok(expected));
+        assert!(annotation("model-claim=a").is_err_and(|error| error.contains("write dynamo-cache.io/model-claim=a")));
+        assert!(annotation("dynamo-cache.io/model-claim").is_err());
+    }
+
+    #[test]
+    fn names_of_services_and_of_hosts_are_what_kubernetes_and_certificates_take() {
+        assert!(
+            label("dynamo-cache").is_ok() && label("Cache").is_err() && label("a.b").is_err() && label("").is_err()
+        );
+        assert!(dns_name("webhook.Example.org").is_ok() && dns_name("*.example.org").is_ok());
+        assert!(dns_name("a..b").is_err() && dns_name("ü.org").is_err() && dns_name("a.*.b").is_err());
+    }
+
+    #[test]
+    fn a_pod_is_named_as_kubectl_names_it() {
+        for text in ["worker-0.a", "pod/worker-0.a", "pods/worker-0.a"] {
+            assert_eq!(pod(text), Ok("worker-0.a".to_owned()));
+        }
+        assert!(pod("deployment/worker").is_err_and(|error| error.contains("only pods")));
+        assert!(pod("pod/").is_err() && pod("").is_err() && pod("../nodes").is_err() && pod("a?b").is_err());
+    }
+
+    #[test]
+    fn a_time_has_a_unit() {
+        let seconds = |seconds| Ok(std::time::Duration::from_secs(seconds));
+        assert_eq!((time("15s"), time("7d"), time("2000ms")), (seconds(15), seconds(604_800), seconds(2)));
+        assert!(time("15").is_err() && time("s").is_err() && time("1h").is_err());
+    }
+
+    #[test]
+    fn a_pointer_begins_with_a_slash() {
+        assert!(pointer("/spec/template").is_ok() && pointer("/a~1b").is_ok());
+        assert!(pointer("spec/template").is_err_and(|error| error.ends_with(" /spec/template")));
+        assert!(pointer("").is_err() && pointer("/").is_err());
+    }
+
+    #[test]
+    fn a_long_time_an_id_and_a_model_are_what_they_look_like() {
+        assert_eq!(long_time("90m"), Ok(Duration::from_secs(5400)));
+        assert!(long_time("90").is_err() && long_time("-1h").is_err());
+        assert_eq!((id("none"), id("0")), (Ok(Id(None)), Ok(Id(Some(0)))));
+        assert!(id("root").is_err() && id("-1").is_err());
+        assert!(model("Qwen/Qwen3-0.6B").is_ok() && model("gpt2").is_ok());
+        assert!(model("a/b/c").is_err_and(|error| error.contains("owner/name, or the name alone")));
+        assert!(model("/b").is_err() && model("https://x").is_err() && model("").is_err() && model("a b").is_err());
+    }
+}

@@ -1,0 +1,132 @@
+//! A Job in a cluster as it stands: its newest pod, and what keeps that from running.
+
+use serde_json::Value;
+
+use crate::inspect::api::{Api, Error};
+
+/// A Job that is there.
+pub(crate) struct Job {
+    /// Its object.
+    pub(crate) object: Value,
+    /// Its newest pod, where it has any.
+    pub(crate) pod: Option<Value>,
+    /// The newest warning about its pod while that does not run, else about itself while there is none.
+    pub(crate) warning: Option<String>,
+}
+
+impl Job {
+    /// Looks at a Job; none where it is gone. Warnings that may not be read are none.
+    ///
+    /// # Errors
+    /// The API server refuses, or was not reached.
+    pub(crate) async fn look(api: &Api, namespace: &str, name: &str) -> Result<Option<Job>, Error> {
+        let Some(object) = api.get(&format!("/apis/batch/v1/namespaces/{namespace}/jobs/{name}")).await? else {
+            return Ok(None);
+        };
+        let selected = format!("labelSelector=batch.kubernetes.io/job-name%3D{name}");
+        let mut pods = api.select(&format!("/api/v1/namespaces/{namespace}/pods"), &selected).await?;
+        pods.sort_by_key(|pod| text(pod, "/metadata/creationTimestamp").to_owned());
+        let pod = pods.pop();
+        let about = match &pod {
+            None => Some(name),
+            Some(pod) => Some(text(pod, "/metadata/name")).filter(|_| text(pod, "/status/phase") == "Pending"),
+        };
+        let mut warning = None;
+        if let Some(about) = about {
+            let selected = format!("fieldSelector=involvedObject.name%3D{about},type%3DWarning");
+            let events = format!("/api/v1/namespaces/{namespace}/events");
+            let events = api.select(&events, &selected).await.unwrap_or_default();
+            // Other warnings tell of what does not keep it from running.
+            let events = events.iter().filter(|event| text(event, "/reason").starts_with("Failed"));
+            let newest = events.max_by_key(|event| text(event, "/lastTimestamp"));
+            warning = newest.map(|event| text(event, "/message").to_owned());
+        }
+        Ok(Some(Job { object, pod, warning }))
+    }
+}
+
+fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// What a pod has said, without colours and whatever else a terminal would take for a command.
+pub(crate) fn plain(said: &str) -> String {
+    let (mut plain, mut rest) = (String::new(), said.chars());
+    while let Some(next) = rest.next() {
+        match next {
+            '\u{1b}' => {
+                if rest.next() == Some('[') {
+                    // Up to the letter that says what to do.
+                    let _ = rest.find(|end| ('@'..='~').contains(end));
+                }
+            }
+            '\n' | '\t' => plain.push(next),
+            next if next.is_control() => {}
+            next => plain.push(next),
+        }
+    }
+    plain
+}
+
+/// The message of a condition that is true.
+pub(crate) fn condition(object: &Value, kind: &str) -> Option<String> {
+    let conditions = object.pointer("/status/conditions")?.as_array()?;
+    let condition = conditions.iter().find(|condition| condition["type"] == kind && condition["status"] == "True")?;
+    Some(condition.get("message").and_then(Value::as_str).unwrap_or_default().to_owned())
+}
+
+/// What a Job waits for that has no pod, or one that is pending; `warning` is the newest about it.
+pub(crate) fn waiting(pod: Option<&Value>, warning: Option<&str>) -> String {
+    let Some(pod) = pod else {
+        return warning.map_or_else(|| "waiting for its pod".to_owned(), |warning| format!("no pod: {warning}"));
+    };
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    let unscheduled = conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == "PodScheduled" && condition["status"] == "False");
+    if let Some(message) = unscheduled.and_then(|condition| condition.get("message")?.as_str()) {
+        return format!("waiting for a node: {message}");
+    }
+    // Containers that come before the others keep them waiting.
+    let pointers = ["/status/initContainerStatuses/0/state", "/status/containerStatuses/0/state"];
+    let mut states = pointers.into_iter().filter_map(|pointer| pod.pointer(pointer));
+    let state = states.find(|state| state.get("terminated").is_none()).and_then(|state| state.get("waiting"));
+    let part = |key: &str| state.and_then(|state| state.get(key)?.as_str()).unwrap_or_default();
+    match (part("reason"), part("message")) {
+        ("", _) => "waiting for a node".to_owned(),
+        ("ContainerCreating" | "PodInitializing", _) => match warning {
+            None => "starting its container".to_owned(),
+            Some(warning) => format!("starting its container: {warning}"),
+        },
+        (reason, "") => reason.to_owned(),
+        (reason, message) => format!("{reason}: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{plain, waiting};
+
+    #[test]
+    fn what_a_pod_says_does_not_command_a_terminal() {
+        assert_eq!(plain("\u{1b}[90mHint\u{1b}[0m: a\tb\r\n\u{1b}]0;title\u{7}"), "Hint: a\tb\n0;title");
+        assert_eq!(plain("\u{1b}[1"), "");
+    }
+
+    #[test]
+    fn what_keeps_a_pod_from_running_is_told_in_the_words_of_the_cluster() {
+        assert_eq!(waiting(None, None), "waiting for its pod");
+        assert_eq!(waiting(None, Some("forbidden: quota")), "no pod: forbidden: quota");
+        let unbound = json!({"status": {"conditions": [{"type": "PodScheduled", "status": "False", "message": "unbound claims"}]}});
+        assert_eq!(waiting(Some(&unbound), None), "waiting for a node: unbound claims");
+        let of = |state| json!({"status": {"containerStatuses": [{"state": {"waiting": state}}]}});
+        let creating = of(json!({"reason": "ContainerCreating"}));
+        assert_eq!(waiting(Some(&creating), None), "starting its container");
+        assert_eq!(waiting(Some(&creating), Some("mount failed")), "starting its container: mount failed");
+        let pulling = of(json!({"reason": "ErrImagePull", "message": "no such image"}));
+        assert_eq!(waiting(Some(&pulling), Some("pull failed")), "ErrImagePull: no such image");
+    }
+}

@@ -1,0 +1,10 @@
+//! Objects in files, without a cluster: read, find their pod templates, decide, change, explain.
+
+pub(crate) mod input;
+pub(crate) mod pod_templates;
+pub(crate) mod inject;
+pub(crate) mod context;
+pub(crate) mod uninject;
+pub(crate) mod explanation;
+pub(crate) mod report;
+pub(crate) mod facts;

@@ -1,0 +1,149 @@
+//! What a cluster knows, or by files would know: the namespace's annotations, which claims exist.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::Value;
+
+use crate::admission::claim::{BINDING_TIMEOUT, BindingMode, Claim, Claims, Wait};
+use crate::cli::Known;
+use crate::manifest::input::Input;
+
+/// What a cluster knows of the pods' namespace.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Facts {
+    /// The namespace's annotations.
+    pub(crate) namespace: Vec<(String, String)>,
+    /// The claims that exist; none: all that are asked for.
+    pub(crate) claims: Option<Claims>,
+}
+
+impl Facts {
+    /// Reads the files that options name.
+    ///
+    /// # Errors
+    /// Which file cannot be read, and where in it.
+    pub(crate) fn gather(known: &Known) -> anyhow::Result<Facts> {
+        let mut namespace = known.namespace_file.as_deref().map(annotations).transpose()?.unwrap_or_default();
+        for (key, value) in &known.namespace_annotation {
+            namespace.retain(|(known, _)| known != key);
+            namespace.push((key.clone(), value.clone()));
+        }
+        let mut found = known.claims.as_deref().map(claims).transpose()?;
+        for (name, access) in &known.claim {
+            let claim = Claim { access: *access, ..Claim::default() };
+            found.get_or_insert_with(Claims::new).insert(name.clone(), claim);
+        }
+        Ok(Facts { namespace, claims: found })
+    }
+
+    /// What a namespace's object tells, where there is one, and the objects of its claims. Without the StorageClasses every
+    /// claim that waits for its volume gets one in time.
+    pub(crate) fn of_objects(namespace: Option<&Value>, claims: &[Value], classes: Option<&StorageClasses>) -> Facts {
+        let named = claims.iter().filter_map(|object| {
+            Some((object.pointer("/metadata/name")?.as_str()?.to_owned(), claim(object, classes)))
+        });
+        Facts { claims: Some(named.collect()), ..Facts::of_namespace(namespace) }
+    }
+
+    /// What a namespace's object tells, where there is one.
+    pub(crate) fn of_namespace(namespace: Option<&Value>) -> Facts {
+        let annotations = namespace.and_then(|object| object.pointer("/metadata/annotations")?.as_object());
+        let annotations = annotations.into_iter().flatten();
+        let annotations = annotations.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+        Facts { namespace: annotations.collect(), claims: None }
+    }
+}
+
+/// The StorageClasses of a cluster, and when each binds the claims that name it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StorageClasses(BTreeMap<String, BindingMode>);
+
+impl StorageClasses {
+    /// Those among these objects, read from the API or from a file.
+    pub(crate) fn from_objects<'o>(objects: impl IntoIterator<Item = &'o Value>) -> StorageClasses {
+        let class = |object: &Value| {
+            let mode = BindingMode::named(object.get("volumeBindingMode").and_then(Value::as_str));
+            Some((object.pointer("/metadata/name")?.as_str()?.to_owned(), mode))
+        };
+        StorageClasses(objects.into_iter().filter_map(class).collect())
+    }
+}
+
+/// The annotations of the namespace in a file.
+fn annotations(file: &Path) -> anyhow::Result<Vec<(String, String)>> {
+    let input = Input::read(file)?;
+    let documents = input.documents()?;
+    let [document] = documents.as_slice() else {
+        anyhow::bail!("{}: one Namespace is expected, not {} documents", input.name, documents.len());
+    };
+    if kind(&document.value) != "Namespace" {
+        return Err(input.wrong([format!("{}: a Namespace is expected", document.at)]));
+    }
+    let annotations = document.value.pointer("/metadata/annotations").and_then(Value::as_object);
+    let text = |(key, value): (&String, &Value)| match value.as_str() {
+        Some(value) => Ok((key.clone(), value.to_owned())),
+        None => Err(input.wrong([format!("{}: the value of annotation {key} must be text, in quotes", document.at)])),
+    };
+    annotations.into_iter().flatten().map(text).collect()
+}
+
+/// The claims in a file, which may hold StorageClasses beside them.
+fn claims(file: &Path) -> anyhow::Result<Claims> {
+    let input = Input::read(file)?;
+    let documents = input.documents()?;
+    let (mut claims, mut classes, mut namespaces) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for document in &documents {
+        let whole = &document.value;
+        let items = whole.get("items").and_then(Value::as_array).filter(|_| kind(whole).ends_with("List"));
+        for object in items.map_or(std::slice::from_ref(whole), Vec::as_slice) {
+            // Items of a typed list, such as a PersistentVolumeClaimList, do not repeat their kind.
+            let kind = if kind(object).is_empty() { kind(whole).trim_end_matches("List") } else { kind(object) };
+            let name = object.pointer("/metadata/name").and_then(Value::as_str);
+            match (kind, name) {
+                ("PersistentVolumeClaim", Some(name)) => claims.push((name, object)),
+                ("StorageClass", Some(_)) => classes.push(object),
+                _ => {
+                    let what = "only PersistentVolumeClaims and StorageClasses are expected";
+                    return Err(input.wrong([format!("{}: {what}", document.at)]));
+                }
+            }
+            let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
+            namespaces.extend(namespace.map(str::to_owned));
+        }
+    }
+    if namespaces.len() > 1 {
+        let namespaces = namespaces.into_iter().collect::<Vec<_>>().join(", ");
+        anyhow::bail!(
+            "{}: claims of several namespaces ({namespaces}); give those of the pods' own: kubectl get pvc -n NAMESPACE -o yaml",
+            input.name
+        );
+    }
+    let classes = (!classes.is_empty()).then(|| StorageClasses::from_objects(classes));
+    Ok(claims.into_iter().map(|(name, object)| (name.to_owned(), claim(object, classes.as_ref()))).collect())
+}
+
+fn claim(object: &Value, classes: Option<&StorageClasses>) -> Claim {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    let modes = object.pointer("/spec/accessModes").and_then(Value::as_array);
+    let modes = modes.into_iter().flatten().filter_map(Value::as_str);
+    let deleted = text("/metadata/deletionTimestamp").is_some();
+    let mut claim = Claim::new(deleted, text("/status/phase"), text("/spec/volumeMode"), modes);
+    let waited = text("/metadata/creationTimestamp").filter(|_| text("/status/phase") == Some("Pending")).and_then(age);
+    if let (Some(classes), Some(class), Some(waited)) = (classes, text("/spec/storageClassName"), waited) {
+        claim.binding = Wait { class, waited }.binding(BINDING_TIMEOUT, |class| classes.0.get(class).copied());
+    }
+    claim
+}
+
+/// The time since a time that is past.
+fn age(created: &str) -> Option<Duration> {
+    let created = created.parse::<Timestamp>().ok()?;
+    Duration::try_from(Timestamp::now().duration_since(created)).ok()
+}
+
+fn kind(object: &Value) -> &str {
+    object.get("kind").and_then(Value::as_str).unwrap_or_default()
+}

@@ -1,0 +1,58 @@
+//! Run the webhook: start, wait for a signal, drain, stop.
+
+use std::num::NonZero;
+use std::{io, thread};
+
+use anyhow::{Context as _, bail};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::sleep;
+use tracing::info;
+
+use crate::cli::Serve;
+use crate::log;
+use crate::signal::Signals;
+
+mod watches;
+mod certificate_source;
+mod certificates;
+mod tasks;
+mod options;
+mod startup;
+pub mod file_limit;
+
+pub(crate) use startup::Running;
+
+pub(crate) fn run(options: &Serve) -> anyhow::Result<()> {
+    log::start(options.log_format).context("failed to start logging")?;
+    runtime().context("failed to start threads")?.block_on(live(options))
+}
+
+/// Threads for all tasks: as many as we have processors, by our cgroup's measure. A second one lets usual reviews pass
+/// while a large one is read; more than eight would only wait.
+pub(crate) fn runtime() -> io::Result<Runtime> {
+    let processors = thread::available_parallelism().map_or(2, NonZero::get);
+    Builder::new_multi_thread().worker_threads(processors.clamp(2, 8)).enable_all().build()
+}
+
+async fn live(options: &Serve) -> anyhow::Result<()> {
+    let mut signals = Signals::listen().context("failed to listen for signals")?;
+    let mut running = Running::start(options).await?;
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        part = running.ended() => bail!("{part} ended by itself"),
+    };
+    let drain = options.times.drain;
+    running.drain();
+    info!(signal, ?drain, "stopping; answering until the cluster sends its calls elsewhere");
+    tokio::select! {
+        () = sleep(drain) => {}
+        part = running.ended() => bail!("{part} ended by itself"),
+        signal = signals.next() => bail!("aborted by a second signal, {signal}"),
+    }
+    tokio::select! {
+        stopped = running.stop() => stopped?,
+        signal = signals.next() => bail!("aborted by a second signal, {signal}"),
+    }
+    info!("stopped");
+    Ok(())
+}
