@@ -363,7 +363,7 @@ fn role_of_type(component_type: Option<&str>) -> ContainerRole {
 
 fn assign<'p>(
     candidate: &Candidate<'p>,
-    rule: SelectionRule,
+    selection: SelectionRule,
     annotated: Option<&str>,
     role_of_pod: ContainerRole,
 ) -> SelectedContainer<'p> {
@@ -380,5 +380,5 @@ fn assign<'p>(
             (role, annotated.or_else(|| of_image().map(DetectedEngine::Engine)).unwrap_or(DetectedEngine::Unknown))
         }
     };
-    SelectedContainer { index, container, command_line, rule, role, engine }
+    SelectedContainer { index, container, command_line, rule: selection, role, engine }
 }

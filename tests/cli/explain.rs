@@ -16,7 +16,7 @@ fn cases() -> BTreeMap<&'static str, PathBuf> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(format!("{ROOT}/tests/cases")).unwrap() {
         let folder = entry.unwrap().path();
-        let expected = fs::read_to_string(folder.join("told.yaml")).unwrap();
+        let expected = fs::read_to_string(folder.join("report.yaml")).unwrap();
         let has = |reason: &Reason| expected.lines().any(|line| line == format!("- {reason}"));
         found.extend(Reason::ALL.into_iter().filter(has).map(|reason| (reason.code(), folder.clone())));
     }

@@ -129,7 +129,7 @@ impl Case {
     /// Holds an answer against the expectations.
     pub(crate) fn agrees(&self, after: &Value, report: &Value) -> Result<(), String> {
         self.agrees_on_the_pod(after)?;
-        same("told.yaml", &document(&self.folder.join("told.yaml")).unwrap_or_default(), report)
+        same("report.yaml", &document(&self.folder.join("report.yaml")).unwrap_or_default(), report)
     }
 
     /// Holds a pod against the one expected.
@@ -142,7 +142,7 @@ impl Case {
 
     /// The reason codes that the case expects.
     pub(crate) fn reasons(&self) -> Vec<String> {
-        let report = document(&self.folder.join("told.yaml")).unwrap_or_default();
+        let report = document(&self.folder.join("report.yaml")).unwrap_or_default();
         let reasons = report["reasons"].as_array().into_iter().flatten();
         reasons.map(|reason| reason.as_str().unwrap().to_owned()).collect()
     }
@@ -160,7 +160,7 @@ impl Case {
         if self.agrees_on_the_pod(after).is_err() {
             fs::write(self.folder.join("expected.yaml"), text).unwrap();
         }
-        fs::write(self.folder.join("told.yaml"), yaml::write(report)).unwrap();
+        fs::write(self.folder.join("report.yaml"), yaml::write(report)).unwrap();
     }
 }
 
