@@ -238,7 +238,7 @@ fn objects_without_components_are_untouched_and_reported() {
     let text = POD.replace("dynamo.vllm", "http.server");
     let run = inject(&[], &text);
     assert_eq!(run.output, text);
-    assert!(run.errors.contains("left alone: the pod is no Dynamo component [not-a-component]"), "{}", run.errors);
+    assert!(run.errors.contains("left alone: the pod is not a Dynamo component [not-a-component]"), "{}", run.errors);
     let run = inject(&["--pod-template", "/spec/nowhere"], "kind: Other\n");
     assert_eq!((run.code, run.output.as_str()), (Some(0), "kind: Other\n"));
     assert!(run.errors.contains("--pod-template /spec/nowhere: no document"), "{}", run.errors);
