@@ -86,7 +86,7 @@ matchExpressions:
 {{- end }}
 
 {{- /* What the value chooses, as kubectl's --selector writes it, for the program's own watch; empty: the label. */ -}}
-{{- define "dynamo-cache.chosenNamespaces" -}}
+{{- define "dynamo-cache.selectedNamespaces" -}}
 {{- $parts := list }}
 {{- range $key, $value := .Values.webhook.namespaceSelector.matchLabels }}
 {{- $parts = append $parts (printf "%s=%s" $key $value) }}
