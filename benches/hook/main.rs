@@ -1,16 +1,14 @@
 //! What a webhook adds to the creation of a pod on a real API server. `cargo bench --bench hook`.
 //!
 //! Against no webhook, and against policies of the API server itself that make the same pod. Then what creations cost
-//! that are told to come again. The webhook is installed as the promises install it: the chart, by Helm.
+//! that are told to come again. The webhook is installed as the tests install it: the chart, by Helm.
 #![allow(clippy::print_stdout, reason = "a bench prints")]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a bench that cannot go on ends")]
 
-#[allow(dead_code, reason = "the promises take other parts")]
-#[path = "../../tests/promises"]
-mod promises {
-    pub(crate) mod control_plane;
-    pub(crate) mod program;
-    pub(crate) mod stored;
+#[allow(dead_code, reason = "the tests take other parts")]
+#[path = "../../tests"]
+mod tests {
+    pub(crate) mod harness;
 }
 
 #[allow(dead_code, reason = "other benches take other parts")]
@@ -27,11 +25,11 @@ mod policy;
 mod rounds;
 mod shed;
 
-// The promises know each other from the top.
-use self::promises::{control_plane, program, stored};
+// The harness names its own parts from the top.
+use self::tests::harness;
 
-use self::control_plane::namespace::Namespace;
-use self::control_plane::{shared, webhook};
+use self::harness::control_plane::namespace::Namespace;
+use self::harness::control_plane::{shared, webhook};
 
 fn main() {
     let unknown = std::env::args().skip(1).find(|argument| argument != "--bench");

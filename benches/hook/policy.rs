@@ -6,8 +6,8 @@
 
 use serde_json::{Value, json};
 
-use crate::control_plane::ControlPlane;
-use crate::control_plane::namespace::Namespace;
+use crate::harness::control_plane::ControlPlane;
+use crate::harness::control_plane::namespace::Namespace;
 
 /// In what way a policy says what it changes.
 #[derive(Clone, Copy)]

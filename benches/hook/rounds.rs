@@ -4,11 +4,12 @@ use futures::future::join_all;
 use kube::Client;
 use serde_json::{Value, json};
 
-use crate::control_plane::namespace::Namespace;
-use crate::control_plane::{ControlPlane, wait_for};
 use crate::create::{create, worker};
+use crate::harness::control_plane::ControlPlane;
+use crate::harness::control_plane::namespace::Namespace;
+use crate::harness::pods::{claims, container, environment, mounts, status};
+use crate::harness::wait_for;
 use crate::policy::{self, Way};
-use crate::stored::{claims, container, environment, mounts, status};
 
 /// Rounds of each number in flight, and creations in a row in each of them.
 const ROUNDS: usize = 40;

@@ -8,11 +8,11 @@ use futures::future::join_all;
 use kube::Client;
 
 use crate::caller::Caller;
-use crate::control_plane::ControlPlane;
-use crate::control_plane::namespace::Namespace;
-use crate::control_plane::webhook::Webhook;
 use crate::create::{create, worker};
-use crate::stored::status;
+use crate::harness::control_plane::ControlPlane;
+use crate::harness::control_plane::namespace::Namespace;
+use crate::harness::control_plane::webhook::Webhook;
+use crate::harness::pods::status;
 
 const CREATIONS: usize = 20;
 

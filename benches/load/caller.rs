@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamo_cache::certificate::{self, bundle};
+use dynamo_cache::certificate::{self, ca_bundle};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// Longer than anything here takes.
@@ -36,7 +36,7 @@ impl Caller {
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_nodelay(true)?;
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(bundle::read(ca));
+        roots.add_parsable_certificates(ca_bundle::read(ca));
         let config = ClientConfig::builder_with_provider(certificate::provider());
         let config = config.with_safe_default_protocol_versions().unwrap();
         let mut config = config.with_root_certificates(roots).with_no_client_auth();

@@ -1,4 +1,4 @@
-//! Promises about a certificate that the kubelet brings.
+//! A certificate that the kubelet mounts and replaces.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use super::release;
 /// The release's name, and that of all that is in it.
 const RELEASE: &str = "dynamo-cache-brought";
 
-/// Connects to each replica anew, and trusts one CA only; says which certificate it is shown.
+/// Connects to each replica with a new connection that trusts one CA only, and prints the certificate that it gets.
 const CONNECTS: &str = r#"
 import hashlib, os, socket, ssl
 context = ssl.create_default_context(cadata=os.environ["AUTHORITY"])
@@ -33,12 +33,12 @@ fn replicas(namespace: &Namespace) -> Vec<(String, String, String, u64)> {
 }
 
 #[test]
-fn a_new_pair_that_the_kubelet_brings_is_served_both_times_and_no_replica_restarts() {
+fn a_certificate_that_the_kubelet_replaces_is_served_and_no_replica_restarts() {
     let (cluster, _alone) = (shared(), release::alone());
     let (home, namespace) = (Namespace::plain(), Namespace::opted_in(&[]));
     Pair::new(cluster, RELEASE, &home.name).bring();
     let chart = format!("{ROOT}/manifests/chart");
-    // A CA is believed to be known everywhere after a minute, which is shortened here; the kubelet takes its own time.
+    // A new CA is served after a minute, which is shortened here; how soon the kubelet swaps the files is not.
     let set = "certificate.mode=secret,certificate.publish=true,webhook.failurePolicy=Fail,extraArgs={--settle=5s}";
     let install = ["install", RELEASE, &chart, "--namespace", &home.name, "--wait", "--timeout=3m", "--set", set];
     cluster.helm(&install).unwrap();

@@ -1,4 +1,4 @@
-//! `dynamo-cache check` where pods run: a healthy installation, what each breakage turns, and claims that are written.
+//! `dynamo-cache check` where pods run: a healthy installation, the line of each breakage, and claims that are written.
 
 use std::collections::BTreeMap;
 
@@ -24,13 +24,13 @@ fn checked(namespace: &Namespace, check: &[&str]) -> (BTreeMap<String, String>, 
 }
 
 /// A check's text and hint.
-fn told(lines: &Value, check: &str) -> (String, String) {
+fn line_of(lines: &Value, check: &str) -> (String, String) {
     let line = lines.as_array().unwrap().iter().find(|line| line["check"] == check).unwrap();
     let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
     (text("text"), text("hint"))
 }
 
-/// A namespace with all that `check` looks for: claims, a component, and somebody who answers for Model Express.
+/// A namespace with all that `check` looks for: claims, a component, and a server that answers for Model Express.
 fn furnished() -> Namespace {
     let namespace = Namespace::opted_in(&[("model-express-url", "model-express:8001")]);
     namespace.claims(&[Volume::prepared("model-cache"), Volume::prepared("compilation-cache")]);
@@ -66,9 +66,9 @@ fn a_healthy_installation_is_all_well_and_its_claims_are_written() {
         let well = states.len() == 18 && states.values().all(|state| state == "ok");
         if well { Ok(lines) } else { Err(format!("{lines:#}")) }
     });
-    let (service, _) = told(&lines, "service");
+    let (service, _) = line_of(&lines, "service");
     assert_eq!(service, format!("Service {NAME}/{NAME} has 2 ready endpoints"));
-    let (model, _) = told(&lines, "model-write");
+    let (model, _) = line_of(&lines, "model-write");
     assert!(model.ends_with("/huggingface was written, read and removed as user 1000"), "{model}");
 
     let said =
@@ -84,7 +84,7 @@ fn a_healthy_installation_is_all_well_and_its_claims_are_written() {
 }
 
 #[test]
-fn a_claim_that_the_workers_cannot_write_is_told_with_the_pods_own_error_and_one_without_a_volume_by_the_cluster() {
+fn a_claim_that_cannot_be_written_fails_with_the_error_of_its_pod_or_of_the_cluster() {
     let _running = release::running();
     let namespace = Namespace::opted_in(&[]);
     let compile = Volume::of_root("compilation-cache");
@@ -94,7 +94,7 @@ fn a_claim_that_the_workers_cannot_write_is_told_with_the_pods_own_error_and_one
     namespace.wait_until_bound();
     let (states, lines) = checked(&namespace, &WITH_PROBE);
     assert_eq!((states["model-write"].as_str(), states["compile-write"].as_str()), ("ok", "failed"), "{lines:#}");
-    let (text, hint) = told(&lines, "compile-write");
+    let (text, hint) = line_of(&lines, "compile-write");
     assert!(text.contains("Permission denied") && text.contains("is drwxr-xr-x 0:0"), "{text}");
     assert!(hint.contains("dynamo-cache download prepares the root"), "{hint}");
 
@@ -111,7 +111,7 @@ fn a_claim_that_the_workers_cannot_write_is_told_with_the_pods_own_error_and_one
     unbound.create(&claim);
     let (states, lines) = checked(&unbound, &[&WITH_PROBE, ["--probe-timeout", "15s"].as_slice()].concat());
     assert_eq!((states["model-claim"].as_str(), states["model-write"].as_str()), ("ok", "failed"), "{lines:#}");
-    let (text, hint) = told(&lines, "model-write");
+    let (text, hint) = line_of(&lines, "model-write");
     assert!(
         text.contains("not proven within 15s: waiting for a node: ") && text.contains("PersistentVolumeClaim"),
         "{text}"
@@ -121,7 +121,7 @@ fn a_claim_that_the_workers_cannot_write_is_told_with_the_pods_own_error_and_one
     let image = ["--probe-image", "127.0.0.1:1/none-such:1", "--probe-timeout", "30s"];
     let (states, lines) = checked(&namespace, &[&["check", "--write-probe", "-o", "json"], image.as_slice()].concat());
     assert_eq!(states["model-write"], "failed", "{lines:#}");
-    let (text, hint) = told(&lines, "model-write");
+    let (text, hint) = line_of(&lines, "model-write");
     assert!(text.contains("not proven within 30s: ") && text.contains("127.0.0.1:1/none-such:1"), "{text}");
     assert!(hint.contains("--probe-image"), "{hint}");
 }
@@ -143,8 +143,8 @@ impl Healthy<'_> {
             if states == expected { Ok(lines) } else { Err(format!("{states:?} instead of {expected:?}: {lines:#}")) }
         });
         for check in not_checked {
-            let (text, _) = told(&lines, check);
-            // The version stands in the canary's answer, and who does not know the settings knows no claims.
+            let (text, _) = line_of(&lines, check);
+            // The version is in the canary's answer, and without the settings the claims are not known.
             let names = match *check {
                 "version" if !text.contains(names) => "canary",
                 "model-claim" | "compile-claim" | "model-express" => "settings",
@@ -152,7 +152,7 @@ impl Healthy<'_> {
             };
             assert_eq!(text, format!("{check}: not checked: it depends on the {names}"));
         }
-        told(&lines, failed)
+        line_of(&lines, failed)
     }
 
     fn is_back(&self) {
@@ -164,7 +164,7 @@ impl Healthy<'_> {
 }
 
 #[test]
-fn each_breakage_turns_its_own_line_and_those_that_depend_on_it_with_certificates_that_were_brought() {
+fn each_breakage_with_certificates_from_files_fails_its_line_and_its_dependents() {
     let (cluster, _alone) = (shared(), release::alone());
     let chart = format!("{ROOT}/manifests/chart");
     let pair = Pair::new(cluster, NAME, NAME);

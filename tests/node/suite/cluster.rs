@@ -13,7 +13,7 @@ use serde_json::Value;
 /// The checkout.
 pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// For a cluster of somebody's that pulls, schedules and mounts in its own time; on our node nothing takes a tenth of it.
+/// Enough for a cluster that pulls, schedules and mounts slowly; on our node nothing takes a tenth of it.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(300);
 
 /// What we write: manifests, certificates, logs to read afterwards.

@@ -1,4 +1,4 @@
-//! `dynamo-cache download` where pods run: claims that it creates and prepares, a bar that moves, and what is there then.
+//! `dynamo-cache download` where pods run: claims that it creates and prepares, its progress, and the result.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 
@@ -32,10 +32,10 @@ fn percent(line: &str) -> Option<u64> {
 }
 
 #[test]
-fn a_download_creates_and_prepares_its_claims_where_pods_are_restricted_and_a_second_one_downloads_nothing() {
+fn a_download_prepares_its_claims_for_restricted_pods_and_is_not_repeated() {
     let cluster = shared();
     let namespace = Namespace::opted_in(&[("model-offline", "true")]);
-    // Roots that nobody has prepared.
+    // Roots that are not prepared.
     namespace.volumes(&[Volume::of_root("model-cache"), Volume::of_root("compilation-cache")]);
     let hub = Hub::serve_and_hold_back(&namespace);
     namespace

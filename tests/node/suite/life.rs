@@ -1,4 +1,4 @@
-//! The proof of life: a worker that knows nothing of caches finds its model, and what others compiled.
+//! The proof of life: a worker without any setting for caches finds its model, and what others compiled.
 
 use serde_json::{Value, json};
 
@@ -35,8 +35,8 @@ fn a_worker_finds_its_model_with_the_network_gone_and_without_the_label_it_does_
     let job = namespace.kubectl(&["logs", JOB]).unwrap();
     let hub = hub.log();
 
-    // From here on nobody has it but the claim. The Service stays, with nobody behind it, so that who calls is refused
-    // after a while: at an address that no Service has, a call is dropped, and the client waits for minutes.
+    // From here on only the claim has the model. The Service stays without endpoints, so that a call is refused after a
+    // while: a call to an address that no Service has is dropped, and the client waits for minutes.
     namespace.kubectl(&["delete", "pod/hub", "--now"]).unwrap();
 
     let _running = release::running();
@@ -83,7 +83,7 @@ fn a_worker_finds_its_model_with_the_network_gone_and_without_the_label_it_does_
     ] {
         assert!(first.contains(&format!("] {line}")), "the worker did not say '{line}': {path}");
     }
-    assert!(!first.contains("] found"), "the first worker found what nobody had compiled: {path}");
+    assert!(!first.contains("] found"), "the first worker found what no worker had compiled: {path}");
     for variable in ["VLLM_CACHE_ROOT", "TRITON_CACHE_DIR"] {
         let found = format!("] found {variable} by {name}");
         assert!(second.contains(&found), "the second replica does not see what the first compiled: {path}");

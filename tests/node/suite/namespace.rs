@@ -1,4 +1,4 @@
-//! A namespace of its own for a promise.
+//! A namespace of its own for a test.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -93,7 +93,7 @@ impl Namespace {
         Ended { pod: self.read(&["pod", name]), succeeded, log }
     }
 
-    /// The log of the pods with a label, once it has so many lines that begin with this.
+    /// The log of the pods with a label, once it has this number of lines with this beginning.
     pub(crate) fn log_with(&self, label: &str, begin: &str, lines: usize) -> String {
         wait_for(&format!("{lines} times '{begin}' from pods {label} in {}", self.name), || {
             let log = self.kubectl(&["logs", "--selector", label, "--tail=-1", "--prefix"])?;

@@ -1,4 +1,4 @@
-//! Pods that a promise makes, and what became of them.
+//! Pods that a test creates, and what became of them.
 
 use serde_json::{Value, json};
 

@@ -10,7 +10,7 @@ use super::pod;
 /// What the release is called, its namespace, and all that is in it.
 pub(crate) const NAME: &str = "dynamo-cache";
 
-/// Those who use the release as it is shipped; it is installed while there are any.
+/// The tests that use the release as it is shipped; it is installed while there are any.
 struct Users {
     number: usize,
     failed: bool,
@@ -18,10 +18,10 @@ struct Users {
 
 static USERS: Mutex<Users> = Mutex::new(Users { number: 0, failed: false });
 
-/// Whoever holds this uses the release as it is shipped, beside others.
+/// The right to use the release as it is shipped, beside other tests.
 pub(crate) struct Running(());
 
-/// Whoever holds this may install the release as it likes: nobody else uses it, and it is not there yet.
+/// The right to install the release as a test likes: no other test uses it, and it is not there yet.
 pub(crate) struct Alone(#[expect(dead_code, reason = "held")] MutexGuard<'static, Users>);
 
 /// The release as it is shipped, for as long as the answer is held. A test asks for it once.

@@ -1,4 +1,4 @@
-//! What pod creations see while the webhook restarts.
+//! Pods that are created while the webhook restarts.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,18 +17,18 @@ fn pods_are_created_while_every_replica_is_replaced() {
     let before = release::pods(cluster);
 
     let over = AtomicBool::new(false);
-    let told = scope(|scope| {
+    let counts = scope(|scope| {
         let creations = scope.spawn(|| {
-            let mut told = BTreeMap::<String, usize>::new();
+            let mut counts = BTreeMap::<String, usize>::new();
             while !over.load(Ordering::Relaxed) {
                 let what = match namespace.dry_run(&pod::worker(&[])) {
                     Ok(pod) if pod::status(&pod).is_null() => "created without a word".to_owned(),
                     Ok(_) => "created with caches in mind".to_owned(),
                     Err(why) => why.lines().find(|line| line.starts_with("Error")).unwrap_or(&why).to_owned(),
                 };
-                *told.entry(what).or_default() += 1;
+                *counts.entry(what).or_default() += 1;
             }
-            told
+            counts
         });
         let deployment = format!("deployment/{NAME}");
         let restarted = [["rollout", "restart", &deployment], ["rollout", "status", &deployment]]
@@ -50,9 +50,9 @@ fn pods_are_created_while_every_replica_is_replaced() {
     });
     release::uninstall(cluster);
 
-    let all: usize = told.values().sum();
-    let lines: Vec<_> = told.iter().map(|(what, number)| format!("{number} of {all}: {what}")).collect();
+    let all: usize = counts.values().sum();
+    let lines: Vec<_> = counts.iter().map(|(what, number)| format!("{number} of {all}: {what}")).collect();
     println!("while every replica was replaced, with failurePolicy Fail:\n{}", lines.join("\n"));
-    let outcomes: Vec<_> = told.keys().map(String::as_str).collect();
-    assert_eq!(outcomes, ["created with caches in mind"], "{told:?}");
+    let outcomes: Vec<_> = counts.keys().map(String::as_str).collect();
+    assert_eq!(outcomes, ["created with caches in mind"], "{counts:?}");
 }

@@ -1,4 +1,4 @@
-//! Promises about what the kubelet makes of our mounts.
+//! The kubelet's view of the webhook's mounts.
 
 use serde_json::json;
 

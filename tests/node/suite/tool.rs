@@ -21,7 +21,7 @@ impl Cluster {
         run
     }
 
-    /// Starts dynamo-cache, for whoever reads what it says meanwhile.
+    /// Starts dynamo-cache, so that the test can read its output while it runs.
     pub(crate) fn start_dynamo_cache(&self, arguments: &[&str]) -> Child {
         let mut command = self.command(env!("CARGO_BIN_EXE_dynamo-cache"));
         command.args(arguments).env_remove("KUBERNETES_SERVICE_HOST").env_remove("NO_COLOR");

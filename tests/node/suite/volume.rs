@@ -1,4 +1,4 @@
-//! Volumes in folders of one node, for claims by their names: no cluster has to bring a provisioner for the tests.
+//! Volumes in folders of one node, for claims by their names: the tests need no provisioner.
 
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ impl<'a> Volume<'a> {
         Volume { claim, kind: Kind::HostPath, access: "ReadWriteMany", mode: "0775" }
     }
 
-    /// As a disk is when nobody has prepared it.
+    /// As a disk is before it is prepared.
     pub(crate) fn of_root(claim: &'a str) -> Self {
         Volume { claim, kind: Kind::Local, access: "ReadWriteMany", mode: "0755" }
     }

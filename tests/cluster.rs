@@ -1,0 +1,31 @@
+//! Promises about a Kubernetes cluster: they need the control plane.
+
+mod any_pod;
+mod attack;
+mod cases;
+mod cert_manager;
+mod certificates;
+mod chart;
+mod check;
+mod connections;
+mod documents;
+mod download;
+mod events;
+mod explain;
+mod failures;
+mod guard;
+mod install;
+mod kubeconfig;
+mod kubectl_plugin;
+mod malformed_objects;
+mod network_policy;
+mod pods;
+mod preview;
+mod prometheus;
+mod rights;
+mod status;
+mod tenant;
+mod try_script;
+mod uninstall;
+mod unreviewed_pods;
+mod watches;

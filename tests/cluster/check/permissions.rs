@@ -1,0 +1,142 @@
+//! `dynamo-cache check` without all permissions: a line names the missing permission, and the other lines are checked.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{CACHES, service, states};
+use crate::harness::control_plane::namespace::Namespace;
+use crate::harness::control_plane::{shared, webhook};
+use crate::harness::pods::worker;
+use crate::harness::wait_for;
+
+/// The permissions that a full check needs: verb, group and resource.
+const RIGHTS: [(&str, &str, &str); 11] = [
+    ("list", "admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+    ("get", "admissionregistration.k8s.io", "validatingadmissionpolicies"),
+    ("get", "admissionregistration.k8s.io", "validatingadmissionpolicybindings"),
+    ("get", "", "services"),
+    ("get", "apps", "deployments"),
+    ("create", "", "pods"),
+    ("get", "", "namespaces"),
+    ("list", "", "persistentvolumeclaims"),
+    ("list", "", "pods"),
+    ("list", "discovery.k8s.io", "endpointslices"),
+    ("get", "", "configmaps"),
+];
+
+/// The lines that a missing right leaves unchecked; the first of them names it.
+fn unchecked(resource: &str, verb: &str) -> &'static [&'static str] {
+    match (verb, resource) {
+        (_, "mutatingwebhookconfigurations") => &[
+            "configuration",
+            "shipped",
+            "service",
+            "certificate",
+            "guard",
+            "others",
+            "canary",
+            "version",
+            "settings",
+            "model-claim",
+            "compile-claim",
+            "model-express",
+        ],
+        (_, "validatingadmissionpolicies" | "validatingadmissionpolicybindings") => &["guard"],
+        (_, "services") => &["model-express", "service"],
+        (_, "deployments") => &["certificate"],
+        ("create", _) => &["canary", "version"],
+        (_, "namespaces") => &["label", "annotations", "model-claim", "compile-claim", "model-express"],
+        (_, "persistentvolumeclaims") => &["model-claim", "compile-claim"],
+        (_, "pods") => &["injected"],
+        (_, "endpointslices") => &["model-express"],
+        (_, "configmaps") => &["settings", "model-claim", "compile-claim", "model-express"],
+        _ => &[],
+    }
+}
+
+#[test]
+fn a_right_that_is_missing_is_named_by_its_line_and_the_others_go_on() {
+    let _webhook = webhook::running();
+    let plane = shared();
+    let namespace = Namespace::opted_in(plane, &[("model-express-url", "model-express:8001")]);
+    namespace.claims(&CACHES);
+    namespace.create(&service("model-express")).unwrap();
+    namespace.create(&worker("worker").to_string()).unwrap();
+    let name = &namespace.name;
+    let kubeconfig = plane.kubeconfig_of("default", name);
+    let check = |arguments: &[&str]| {
+        let check = ["check", "-o", "json", "--kubeconfig", &kubeconfig];
+        let said = plane.dynamo_cache(&[&check, arguments].concat());
+        assert_eq!(said.code, Some(0), "what may not be seen has not failed: {}{}", said.output, said.errors);
+        states(&said)
+    };
+    let sentence = |lines: &Value, check: &str| {
+        let line = lines.as_array().unwrap().iter().find(|line| line["check"] == check).unwrap();
+        line["text"].as_str().unwrap().to_owned()
+    };
+
+    // A person without any permission.
+    let (found, lines) = check(&["-n", name]);
+    assert_eq!(found["api-server"], "ok");
+    for (check, resource) in [
+        ("configuration", "mutatingwebhookconfigurations"),
+        ("model-claim", "persistentvolumeclaims"),
+        ("injected", "pods"),
+    ] {
+        let text = sentence(&lines, check);
+        assert!(text.contains(&format!("{check}: not checked: ")) && text.contains("cannot list resource"), "{text}");
+        assert!(text.contains(resource), "{text}");
+    }
+    let (found, lines) = check(&[]);
+    assert_eq!(found["namespaces"], "not-checked");
+    let text = sentence(&lines, "namespaces");
+    assert!(text.contains("cannot list resource \"namespaces\"") && text.ends_with("; -n names one"), "{text}");
+
+    let said = plane.dynamo_cache(&["check", "--kubeconfig", &kubeconfig]);
+    let (above, summary) = said.output.rsplit_once("\n\n").unwrap();
+    let (not_checked, all) = (above.matches("\n  – ").count(), above.matches("\n  ").count());
+    assert!(not_checked > 8 && summary == format!("{not_checked} of {all} not checked\n"), "{}", said.output);
+
+    let role = |missing: Option<usize>| {
+        let rights = RIGHTS.iter().enumerate().filter(|(index, _)| Some(*index) != missing);
+        let rules: Vec<_> = rights
+            .map(|(_, (verb, group, resource))| json!({"verbs": [verb], "apiGroups": [group], "resources": [resource]}))
+            .collect();
+        let role = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules,
+        });
+        namespace.apply(&role.to_string()).unwrap();
+    };
+    role(None);
+    let account = format!("--serviceaccount={name}:default");
+    plane.kubectl(&["create", "clusterrolebinding", name, &format!("--clusterrole={name}"), &account]).unwrap();
+    let wait_until = |expected: &BTreeMap<String, String>| {
+        wait_for("the rights to be known", || {
+            let (found, lines) = check(&["-n", name]);
+            if found == *expected { Ok(lines) } else { Err(format!("{found:?} instead of {expected:?}: {lines:#}")) }
+        })
+    };
+    let all =
+        ["api-server", "configuration", "shipped", "service", "certificate", "guard", "others", "canary", "version"];
+    let of_namespace = ["label", "annotations", "model-claim", "compile-claim", "injected", "model-express"];
+    let all = all.into_iter().chain(["settings"]).chain(of_namespace);
+    // The tests' Service leads to a loopback address.
+    let state = |check: &str| if check == "service" { "not-checked" } else { "ok" };
+    let everything: BTreeMap<_, _> = all.map(|check| (check.to_owned(), state(check).to_owned())).collect();
+    wait_until(&everything);
+
+    for (index, (verb, group, resource)) in RIGHTS.iter().enumerate() {
+        role(Some(index));
+        let unchecked = unchecked(resource, verb);
+        let mut expected = everything.clone();
+        expected.extend(unchecked.iter().map(|check| ((*check).to_owned(), "not-checked".to_owned())));
+        let lines = wait_until(&expected);
+        for first in unchecked.iter().take(1) {
+            let text = sentence(&lines, first);
+            let right = format!("cannot {verb} resource \"{resource}\" in API group \"{group}\"");
+            assert!(text.contains(&right), "{text}");
+        }
+    }
+    plane.kubectl(&["delete", "clusterrole,clusterrolebinding", name]).unwrap();
+}

@@ -1,0 +1,6 @@
+//! Promises about decisions: they need the library alone, no process, no network and no cluster.
+
+mod allocations;
+mod any_pod;
+mod cases;
+mod tenant;

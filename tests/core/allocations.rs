@@ -1,0 +1,57 @@
+//! How much memory a review allocates; the benches measure what it costs in time.
+
+use allocation_counter::measure;
+use dynamo_cache::admission::review;
+use serde_json::json;
+
+#[allow(dead_code, reason = "the benches take other parts")]
+#[path = "../../benches/samples.rs"]
+mod samples;
+
+#[test]
+fn a_review_allocates_about_as_often_however_large_its_pod_is() {
+    for sample in samples::all() {
+        let counted = measure(|| drop(samples::answer(&sample.body)));
+        assert!(counted.count_total <= 160, "{}: {counted:?}", sample.name);
+        assert_eq!(counted.count_current, 0, "{}: something is kept", sample.name);
+    }
+}
+
+#[test]
+fn a_review_never_holds_more_than_its_own_size_besides_what_a_small_one_takes() {
+    for sample in samples::all() {
+        let counted = measure(|| drop(samples::answer(&sample.body)));
+        let most = sample.body.len() + 32 * 1024;
+        assert!(counted.bytes_max <= most.try_into().unwrap(), "{}: {counted:?}", sample.name);
+    }
+}
+
+#[test]
+fn a_script_of_many_words_takes_no_more_than_it_is_long() {
+    let mut worker = samples::worker(0);
+    worker["spec"]["containers"][0]["command"] = json!(["sh", "-c", "a ".repeat(1_000_000)]);
+    let body = samples::review(&worker);
+    let counted = measure(|| drop(samples::answer(&body)));
+    let most = body.len() + 32 * 1024;
+    assert!(counted.bytes_max <= most.try_into().unwrap(), "{} bytes: {counted:?}", body.len());
+}
+
+#[test]
+fn what_is_read_of_a_dense_body_takes_no_more_than_is_reserved_for_it() {
+    let list = |name: &str, part: &str, many| format!(r#""{name}":[{}]"#, vec![part; many].join(","));
+    for many in [1_000, 5_000, 99_000] {
+        let of_pod = ["initContainers", "volumes"].map(|name| list(name, "{}", many));
+        let of_container = [("env", "{}"), ("volumeMounts", "{}"), ("volumeDevices", "{}"), ("args", r#""""#)]
+            .map(|(name, part)| format!(r#""initContainers":[{{{}}}]"#, list(name, part, many)));
+        for dense in of_pod.into_iter().chain(of_container) {
+            let body = format!(
+                r#"{{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":{{"uid":"u","namespace":"t",
+                "kind":{{"group":"","version":"v1","kind":"Pod"}},"operation":"CREATE","object":{{"spec":{{{dense}}}}}}}}}"#
+            );
+            let counted = measure(|| drop(review::Request::read(body.as_bytes()).unwrap().pod()));
+            let reserved = u64::try_from(review::memory(body.as_bytes())).unwrap();
+            let name = &dense[..40];
+            assert!(counted.bytes_max <= reserved + 32 * 1024, "{many} {name}: {counted:?}, {reserved} are reserved");
+        }
+    }
+}
