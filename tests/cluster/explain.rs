@@ -127,7 +127,7 @@ fn explain_says_why_a_pod_without_a_status_was_not_reviewed() {
     other["spec"]["containers"][0]["command"] = json!(["sleep"]);
     namespace.create(&other.to_string()).unwrap();
     without(&namespace, "other", "the webhook leaves no status on it", "[not-a-component]");
-    for (pod, sentence) in [("out", "inject: \"false\" [opted-out]"), ("other", "the pod is no Dynamo component")] {
+    for (pod, sentence) in [("out", "inject: \"false\" [opted-out]"), ("other", "the pod is not a Dynamo component")] {
         let said = namespace.dynamo_cache(&["explain", pod]).output;
         assert_eq!(said.matches(sentence).count(), 1, "{said}");
     }

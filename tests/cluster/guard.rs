@@ -44,7 +44,7 @@ fn says(namespace: &Namespace, pod: &Value, part: &str) {
 /// Waits until the guard warns, and no longer refuses: its policy and its binding each take a moment.
 fn wait_for_warnings(namespace: &Namespace) {
     let warning = "Warning: Validation failed for ValidatingAdmissionPolicy 'dynamo-cache-guard' with binding \
-                   'dynamo-cache-guard': dynamo-cache did not see pod unreviewed: it starts without caches; dynamo-cache check \
+                   'dynamo-cache-guard': dynamo-cache did not review pod unreviewed: it starts without caches; dynamo-cache check \
                    finds out why";
     says(namespace, &labelled("unreviewed"), warning);
 }
@@ -54,19 +54,19 @@ fn an_unreviewed_component_gets_a_warning_or_is_refused_and_a_reviewed_one_neith
     let mut webhook = webhook::stopped();
     let namespace = Namespace::opted_in(shared(), &[]);
     wait_for_warnings(&namespace);
-    let warning = "dynamo-cache did not see pod unreviewed: it starts without caches; dynamo-cache check finds out why";
+    let warning = "dynamo-cache did not review pod unreviewed: it starts without caches; dynamo-cache check finds out why";
     let said = namespace.create(&labelled("unreviewed").to_string()).unwrap();
     assert!(said.out.contains("created") && said.err.contains(warning), "{}{}", said.out, said.err);
     let not_seen = wait_for("the pod in the audit log", || {
         let events = shared().audit(&namespace);
-        let recorded = events.iter().find_map(|annotations| annotations.get("dynamo-cache-guard/not-seen").cloned());
+        let recorded = events.iter().find_map(|annotations| annotations.get("dynamo-cache-guard/unreviewed").cloned());
         recorded.ok_or_else(|| format!("{events:?}"))
     });
     assert_eq!(not_seen, "unreviewed");
 
     install(shared(), "Deny");
     let refusal =
-        "denied request: dynamo-cache did not see pod unreviewed-2: it is refused; dynamo-cache check finds out why";
+        "denied request: dynamo-cache did not review pod unreviewed-2: it is refused; dynamo-cache check finds out why";
     says(&namespace, &labelled("unreviewed-2"), refusal);
     assert!(namespace.create(&labelled("unreviewed-2").to_string()).is_err());
     // A namespace that asks for nothing, a pod that opts out, and one without a component label are none of its business.
@@ -167,7 +167,7 @@ fn guard_core_and_count_agree_on_every_case() {
     let said = namespace.kubectl(&["create", "--dry-run=server", "--output=name", "-f", &file]).unwrap();
     for (name, (is_unreviewed, folder)) in expected {
         assert!(said.out.lines().any(|line| line == format!("pod/{name}")), "{}: not created", folder.display());
-        let is_warned = said.err.contains(&format!("dynamo-cache did not see pod {name}: "));
+        let is_warned = said.err.contains(&format!("dynamo-cache did not review pod {name}: "));
         assert_eq!(is_warned, is_unreviewed, "{name} of {}", folder.display());
     }
 }
