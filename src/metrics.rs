@@ -221,7 +221,7 @@ impl Metrics {
                 self.live_reads.get_or_create(&LiveRead { kind, result }).inc_by(0);
             }
         }
-        for result in [ReloadResult::Accepted, ReloadResult::Refused] {
+        for result in [ReloadResult::Accepted, ReloadResult::Rejected] {
             self.settings_reloads.get_or_create(&SettingsReload { result }).inc_by(0);
         }
         for result in [PodCountResult::Completed, PodCountResult::Failed] {

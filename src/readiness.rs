@@ -132,7 +132,7 @@ impl Readiness {
             match now {
                 Ok(detail) => line(true, format_args!("{condition}: {detail}")),
                 Err(why) if *met => {
-                    line(false, format_args!("{condition}: {why}; it was met before, so this replica stays ready"))
+                    line(false, format_args!("{condition}: {why}; it was met before, so this replica stays ready"));
                 }
                 Err(why) => line(false, format_args!("{condition}: {why}")),
             }

@@ -39,14 +39,14 @@ async fn serve(options: &Serve) -> anyhow::Result<()> {
     let mut running = Running::start(options).await?;
     let signal = tokio::select! {
         signal = signals.next() => signal,
-        task = running.task_ended() => bail!("{task} task_ended unexpectedly"),
+        task = running.task_ended() => bail!("{task} ended unexpectedly"),
     };
     let delay = options.timing.shutdown_delay;
     running.start_draining();
     info!(signal, ?delay, "stopping; serving until the cluster has removed this endpoint");
     tokio::select! {
         () = sleep(delay) => {}
-        task = running.task_ended() => bail!("{task} task_ended unexpectedly"),
+        task = running.task_ended() => bail!("{task} ended unexpectedly"),
         signal = signals.next() => bail!("aborted by a second signal, {signal}"),
     }
     tokio::select! {

@@ -161,16 +161,16 @@ impl Writer {
     /// Writes events for ever, one after another. A failed event is not retried with every pod: without the permission,
     /// a thousand pods must not cause a thousand calls.
     pub async fn run(mut self) {
-        let (mut pace, mut had_mismatch) = (interval(PACE), false);
+        let (mut pace, mut had_declared_none) = (interval(PACE), false);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let event = self.events.next().await;
             pace.tick().await;
-            let has_mismatch = self.is_declared_without_side_effects();
-            if has_mismatch && !had_mismatch {
+            let declares_none = self.is_declared_without_side_effects();
+            if declares_none && !had_declared_none {
                 warn!("events are on, but the webhook configuration says sideEffects: None instead of NoneOnDryRun");
             }
-            had_mismatch = has_mismatch;
+            had_declared_none = declares_none;
             let namespace = event.owner.reference.namespace.clone().unwrap_or_default();
             let timed_out = || Err(no_answer_within(DEADLINE));
             let written = timeout(DEADLINE, self.write(&namespace, event)).await;

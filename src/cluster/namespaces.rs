@@ -27,12 +27,18 @@ const MAX_STORED: usize = 16 << 20;
 pub struct Namespaces {
     /// Requests metadata only.
     collection: Arc<Collection>,
-    /// `None` for a namespace whose annotations are not known.
-    store: Store<Option<Arc<[(String, String)]>>>,
+    store: Store<StoredNamespace>,
     read_through: ReadThrough<Arc<[(String, String)]>>,
     /// Whether a list was ever complete.
     listed: watch::Sender<bool>,
     metrics: Arc<Metrics>,
+}
+
+/// A stored namespace.
+#[derive(Clone, Debug)]
+struct StoredNamespace {
+    /// Names and values. `None` if the annotations could not be parsed.
+    annotations: Option<Arc<[(String, String)]>>,
 }
 
 /// The fields of a namespace. `fields` has the same list, so nothing else is deserialized.
@@ -66,8 +72,9 @@ fn weigh(annotations: &[(String, String)]) -> usize {
 impl Namespaces {
     /// The namespaces that a label selector selects: those for which the webhook is called.
     pub(super) fn new(client: &Client, selector: &str, budget: &Arc<Budget>, metrics: &Arc<Metrics>) -> Self {
-        let weigh = |known: &Option<Arc<[(String, String)]>>| known.as_deref().map_or(0, weigh);
-        let limits = Limits { bytes: MAX_STORED, weigh, unknown: Some(None) };
+        let weigh = |stored: &StoredNamespace| stored.annotations.as_deref().map_or(0, weigh);
+        let unknown = Some(StoredNamespace { annotations: None });
+        let limits = Limits { bytes: MAX_STORED, weigh, unknown };
         let collection = Collection::new(client, Namespace::url_path(&(), None), true, fields());
         Namespaces {
             collection: Arc::new(collection.with_labels(selector)),
@@ -86,7 +93,7 @@ impl Namespaces {
             }
             on_change(known);
         };
-        let read = |text: &[u8]| read(text).map(Some);
+        let read = |text: &[u8]| Ok(StoredNamespace { annotations: Some(read(text)?) });
         self.store.follow(&self.collection, read, Kind::Namespace, &self.metrics, on_change).await;
     }
 
@@ -105,7 +112,7 @@ impl Namespaces {
     /// The dynamo-cache annotations of a namespace, or none if they cannot be determined. They are read from the API
     /// server if the watch has not delivered the namespace, or if its annotations could not be parsed.
     pub(super) async fn annotations(&self, name: &str) -> Arc<[(String, String)]> {
-        if let Some(Some(annotations)) = self.store.get("", name) {
+        if let Some(StoredNamespace { annotations: Some(annotations) }) = self.store.get("", name) {
             return annotations;
         }
         self.read_through.get::<Namespace>(&self.collection, None, name, read).await.unwrap_or_default()

@@ -77,7 +77,7 @@ impl UnreviewedPodCounter {
             if let Some((unreviewed, at)) = self.count().await {
                 match at {
                     _ if unreviewed == last => {
-                        debug!(unreviewed, "counted the component pods without a status annotation")
+                        debug!(unreviewed, "counted the component pods without a status annotation");
                     }
                     None => info!("every component pod has a status annotation now"),
                     Some(namespace) => {

@@ -215,7 +215,7 @@ pub enum ReloadResult {
     /// The new settings apply.
     Accepted,
     /// The file is invalid; the last valid settings still apply.
-    Refused,
+    Rejected,
 }
 
 /// The result of a TLS handshake.

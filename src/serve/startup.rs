@@ -31,7 +31,7 @@ use crate::server::webhook::Webhook;
 use crate::server::{Server, Timeouts, most_open};
 
 /// The task that answers reviews.
-const WEBHOOK: &str = "the webhook's server";
+const WEBHOOK: &str = "the webhook server";
 
 /// The most connections to the webhook. An API server keeps 25 idle ones and was observed to open two hundred in a
 /// burst.
@@ -41,8 +41,7 @@ const WEBHOOK: &str = "the webhook's server";
 /// | | |
 /// |---|---|
 /// | the program without its watches | 25 |
-/// | 864 connections, including those being closed, of 44 KiB: TLS and its records 28, a head 8, a response head 8 | 37
-/// |
+/// | 864 connections, including those being closed, of 44 KiB: TLS and its records 28, a head 8, a response head 8 | 37 |
 /// | the kernel's buffers for responses that are written and not read, 46 KiB per connection as observed | 39 |
 /// | 96 responses that are not written, of 220 KiB: kernel buffers 64 and 64, the rest in TLS and HTTP | 21 |
 /// | large bodies and answers, see `server::limits` | 64 |
@@ -64,7 +63,7 @@ const ADMIN_KEEP_ALIVE: Duration = Duration::from_secs(10);
 const OTHER_FILES: usize = 128;
 
 /// The task that answers probes.
-const ADMIN: &str = "the server of probes and metrics";
+const ADMIN: &str = "the admin server";
 
 /// A running webhook.
 #[derive(Debug)]
@@ -242,7 +241,7 @@ fn report_reload(read: Result<&Config, &file::Error>, readiness: &Readiness, met
         }
         Err(error) => {
             error!(%error, "the changed settings file is invalid; the last valid settings apply");
-            metrics.record_reload(ReloadResult::Refused);
+            metrics.record_reload(ReloadResult::Rejected);
             readiness.set_settings_rejected(error.to_string().replace('\n', "; "));
         }
     }

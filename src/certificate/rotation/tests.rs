@@ -124,10 +124,10 @@ impl Replica {
 fn a_rotation_publishes_serves_removes_the_key_and_withdraws() {
     let mut replica = Replica::at_rest();
     replica.now += YEAR * 2 / 3;
-    assert_eq!(replica.act(), "serve mint ", "the leaf was due as well, issuer the old one");
+    assert_eq!(replica.act(), "serve mint ", "the leaf was due as well, under the old one");
     assert!(!replica.serves_the_newest(), "it is not published");
     replica.publish();
-    assert_eq!(replica.act(), "", "it may not be state everywhere");
+    assert_eq!(replica.act(), "", "it may not be known everywhere");
     replica.propagate();
     assert_eq!(replica.act(), "serve store ");
     assert!(replica.serves_the_newest());
@@ -235,7 +235,7 @@ fn replicas_whose_clocks_differ_by_an_hour_never_undo_each_other() {
             replica.now += HOUR / 2;
         }
     }
-    assert_eq!(written, 2, "a new CA in, which nobody publishes, and the old one out");
+    assert_eq!(written, 2, "a new CA in, which no replica publishes, and the old one out");
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn a_replica_that_starts_amid_a_rotation_serves_what_is_published() {
     replica.publish();
     (replica.served, replica.propagated) = (None, Vec::new());
     assert_eq!(replica.act(), "serve ");
-    assert!(!replica.serves_the_newest(), "the old one is the more likely to be state everywhere");
+    assert!(!replica.serves_the_newest(), "the old one is the more likely to be known everywhere");
     replica.propagate();
     assert_eq!(replica.act(), "serve store ");
     replica.served = None;

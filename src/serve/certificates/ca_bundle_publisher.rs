@@ -117,10 +117,7 @@ impl CaBundlePublisher {
             withdrawn.contains(certificate) || ca_bundle::has_expired(certificate, wall)
         };
         let amend = |entry: &Entry| {
-            let published = |certificate: &CertificateDer<'static>| PublishedCa {
-                entry: entry.name.clone(),
-                certificate: certificate.clone(),
-            };
+            let published = |certificate: &CertificateDer<'static>| PublishedCa::new(entry, certificate.clone());
             let ours = ours.iter().filter(|certificate| !self.conflict.is_paused(&published(certificate), now));
             let is_obsolete = |certificate: &CertificateDer<'static>| {
                 is_obsolete(certificate) && !self.conflict.is_contested(&published(certificate), now)
@@ -163,7 +160,7 @@ impl CaBundlePublisher {
                     "another client keeps removing our CA from caBundle; not publishing it again for an hour"
                 );
             } else {
-                warn!(writers, "somebody else found taken our CA from caBundle; we put it back");
+                warn!(writers, "another client removed our CA from caBundle; publishing it again");
             }
         }
     }
@@ -197,17 +194,13 @@ impl CaBundlePublisher {
 
 /// Every entry with every one of these CAs.
 fn expected(entries: &[Entry], ours: &[CertificateDer<'static>]) -> impl Iterator<Item = PublishedCa> {
-    entries
-        .iter()
-        .flat_map(|entry| ours.iter().map(|ours| PublishedCa { entry: entry.name.clone(), certificate: ours.clone() }))
+    entries.iter().flat_map(|entry| ours.iter().map(|ours| PublishedCa::new(entry, ours.clone())))
 }
 
 /// Every entry with every CA that it has.
 fn present(entries: &[Entry]) -> impl Iterator<Item = PublishedCa> {
     entries.iter().flat_map(|entry| {
-        ca_bundle::read(&entry.bundle)
-            .into_iter()
-            .map(|certificate| PublishedCa { entry: entry.name.clone(), certificate })
+        ca_bundle::read(&entry.bundle).into_iter().map(|certificate| PublishedCa::new(entry, certificate))
     })
 }
 

@@ -24,7 +24,7 @@ pub(in crate::serve) struct FromFiles {
     /// A new certificate that the API servers may not trust yet.
     next: Option<Identity>,
     /// The logged reason why it is not served yet.
-    held_reason: Option<String>,
+    withheld_reason: Option<String>,
     /// `None` without `--service`.
     publisher: Option<CaBundlePublisher>,
     serving: ServingCertificate,
@@ -40,7 +40,7 @@ impl FromFiles {
     ) -> Self {
         record_expiration(&first, &serving);
         serving.serve(first.identity);
-        FromFiles { files, authorities: first.authorities, next: None, held_reason: None, publisher, serving }
+        FromFiles { files, authorities: first.authorities, next: None, withheld_reason: None, publisher, serving }
     }
 
     /// Reloads the files for ever.
@@ -80,19 +80,19 @@ impl FromFiles {
             match self.next.as_ref().map(|next| may_serve(publisher, next, &self.serving)) {
                 None | Some(Ok(false)) => {}
                 Some(Ok(true)) => {
-                    self.held_reason = None;
+                    self.withheld_reason = None;
                     if let Some(next) = self.next.take() {
                         self.serving.serve(next);
                     }
                 }
-                Some(Err(why)) => report_held(&mut self.held_reason, &why, &self.serving),
+                Some(Err(why)) => report_withheld(&mut self.withheld_reason, &why, &self.serving),
             }
             publisher.check_trust(&self.serving).await;
-            let when = publisher.retry_times(checked);
+            let times = publisher.retry_times(checked);
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = publisher.changed() => {}
-                () = sleep_until_first(when, checked) => {}
+                () = sleep_until_first(times, checked) => {}
             }
         }
     }
@@ -105,12 +105,12 @@ fn record_expiration(loaded: &Loaded, serving: &ServingCertificate) {
 }
 
 /// Reports why a new certificate is not served.
-fn report_held(held_reason: &mut Option<String>, why: &str, serving: &ServingCertificate) {
+fn report_withheld(withheld_reason: &mut Option<String>, why: &str, serving: &ServingCertificate) {
     let why = format!("the files have a new certificate, which waits: {why}; the last one is served");
-    if held_reason.as_ref() != Some(&why) {
+    if withheld_reason.as_ref() != Some(&why) {
         warn!("{why}");
         serving.readiness.set_unmet(Condition::Certificate, why.clone());
-        *held_reason = Some(why);
+        *withheld_reason = Some(why);
     }
 }
 
@@ -125,12 +125,12 @@ fn may_serve(publisher: &mut CaBundlePublisher, next: &Identity, serving: &Servi
     let verify = |cas: &[CertificateDer<'static>], identity: &Identity| {
         Trust::new(cas.to_vec()).verify(&identity.chain, &host, now)
     };
-    let free = publisher.has_no_callers()
+    let can_lose_nothing = publisher.has_no_callers()
         || serving.identity.as_ref().is_none_or(|current| verify(&everywhere, current).is_err());
-    if free || verify(&propagated, next).is_ok() {
+    if can_lose_nothing || verify(&propagated, next).is_ok() {
         return Ok(true);
     }
     verify(&everywhere, next)
         .map(|()| false)
-        .map_err(|why| format!("the API server does not trust it by caBundle: {why}"))
+        .map_err(|why| format!("the API server does not trust it with the published caBundle: {why}"))
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
+use crate::cluster::webhook_configuration::Entry;
+
 /// The number of removals within `WINDOW` after which we stop.
 const MAX_REMOVALS: usize = 5;
 
@@ -25,6 +27,13 @@ pub(super) struct PublishedCa {
     pub(super) entry: String,
     /// The CA in DER.
     pub(super) certificate: CertificateDer<'static>,
+}
+
+impl PublishedCa {
+    /// A CA in this entry.
+    pub(super) fn new(entry: &Entry, certificate: CertificateDer<'static>) -> Self {
+        PublishedCa { entry: entry.name.clone(), certificate }
+    }
 }
 
 /// The CAs of ours that were published and removed, and those that we withdrew.
@@ -129,13 +138,13 @@ mod tests {
             assert!(conflict.observe(wanted(), nothing.clone(), now));
             assert!(!conflict.observe(wanted(), nothing.clone(), now), "it is removed once");
             assert_eq!(conflict.is_paused(&ca("a"), now), time > 1, "the first time it is published again at once");
-            assert!(!conflict.is_paused(&ca("b"), now), "another is no part of it");
+            assert!(!conflict.is_paused(&ca("b"), now), "another entry is not affected");
         }
         assert!(conflict.gave_up_at(now) && !conflict.is_paused(&ca("a"), now + GIVE_UP_FOR));
         assert!(!conflict.observe(wanted(), there.clone(), now));
-        assert!(!conflict.gave_up_at(now), "somebody found put it back");
+        assert!(!conflict.gave_up_at(now), "another client has restored it");
         assert!(conflict.observe(wanted(), nothing, now + GIVE_UP_FOR + WINDOW));
-        assert!(!conflict.is_paused(&ca("a"), now + GIVE_UP_FOR + WINDOW), "what was long ago does not count");
+        assert!(!conflict.is_paused(&ca("a"), now + GIVE_UP_FOR + WINDOW), "an old removal does not count");
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl SelfManaged {
             if failure.is_none() && state != ObservedSecret::Unknown {
                 self.secret_last_read = SystemTime::now();
             }
-            let (content, stored) = match &state {
+            let (secret, stored) = match &state {
                 ObservedSecret::Unknown => (SecretState::Unknown, None),
                 ObservedSecret::Present(stored) if stored.foreign_type().is_none() => {
                     (self.parse(stored), Some(stored))
@@ -112,9 +112,9 @@ impl SelfManaged {
                 ObservedSecret::Absent | ObservedSecret::Present(_) => (SecretState::Absent, None),
             };
             self.report_unusable(&state);
-            self.act(&content, stored).await;
+            self.act(&secret, stored).await;
             self.report_problems(failure.as_deref());
-            let (cas, withdrawn) = self.cas_to_publish(&content);
+            let (cas, withdrawn) = self.cas_to_publish(&secret);
             self.publisher.publish(&cas, &withdrawn, &self.serving).await;
             self.publisher.check_trust(&self.serving).await;
             let [a, b, c, d] = self.publisher.retry_times(checked);
@@ -199,22 +199,22 @@ impl SelfManaged {
     }
 
     /// Plans the next steps and takes them.
-    async fn act(&mut self, content: &SecretState, stored: Option<&StoredSecret>) {
+    async fn act(&mut self, secret: &SecretState, stored: Option<&StoredSecret>) {
         let now = SystemTime::now();
         let published = self.publisher.observe();
-        let published_ref = published.as_ref();
+        let published = published.as_ref();
         let served = self.issuer.as_ref().zip(self.serving.identity.as_ref());
         let served = served.map(|(issuer, identity)| Served { issuer, validity: identity.validity });
         let state = State {
             now,
-            secret: content,
+            secret,
             last_known: &self.last_known,
             secret_last_read: self.secret_last_read,
             leaf_lifetime: self.lifetimes.leaf,
             served,
-            published: published_ref.map(|published| &*published.everywhere),
-            propagated: published_ref.map(|published| &*published.propagated).unwrap_or_default(),
-            anywhere: published_ref.map(|published| &*published.anywhere).unwrap_or_default(),
+            published: published.map(|published| &*published.everywhere),
+            propagated: published.map(|published| &*published.propagated).unwrap_or_default(),
+            anywhere: published.map(|published| &*published.anywhere).unwrap_or_default(),
         };
         for step in plan(&state) {
             match step {
@@ -272,8 +272,8 @@ impl SelfManaged {
 
     /// The CAs to publish, which are those of the Secret and the one that signed the certificate, and the CAs that no
     /// replica needs any more.
-    fn cas_to_publish(&self, content: &SecretState) -> (Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>) {
-        let keyring = match content {
+    fn cas_to_publish(&self, secret: &SecretState) -> (Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>) {
+        let keyring = match secret {
             SecretState::Stored(keyring) => keyring,
             _ => &self.last_known,
         };
@@ -281,7 +281,7 @@ impl SelfManaged {
         let issuer = self.issuer.iter().map(Authority::certificate).filter(|issuer| !keyring.contains(issuer));
         let needed = keyring.needed(now, leaf).chain(issuer).cloned().collect();
         // A remembered keyring may be outdated, so nothing is withdrawn by it.
-        let withdrawn = match content {
+        let withdrawn = match secret {
             SecretState::Stored(keyring) => keyring.withdrawn(now, leaf).cloned().collect(),
             _ => Vec::new(),
         };

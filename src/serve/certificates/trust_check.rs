@@ -149,6 +149,6 @@ fn find_distrust(entries: &[Entry], identity: &Identity, host: &str) -> Option<S
     let now = SystemTime::now();
     entries.iter().find_map(|Entry { name, bundle, .. }| {
         let why = Trust::from_bundle(bundle).verify(&identity.chain, host, now).err()?;
-        Some(format!("by the caBundle of {name}: {why}"))
+        Some(format!("with the caBundle of {name}: {why}"))
     })
 }
