@@ -47,7 +47,7 @@ pub enum Error {
 /// # Errors
 /// Another subscriber is installed already, or the thread cannot be started.
 pub fn start(format: LogFormat) -> Result<(), Error> {
-    let (filter, invalid) = filter();
+    let (filter, invalid) = read_filter();
     let lines = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(|| Line(&QUEUE));
     // A closed standard error must not end the process: tracing-subscriber would report the error on the same standard
     // error, and panic.
@@ -59,7 +59,7 @@ pub fn start(format: LogFormat) -> Result<(), Error> {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).finish().with(filter).try_init()?,
     }
     // Standard error is locked for each write only, so the lock of a write that blocks is held by no other thread.
-    thread::Builder::new().name("log".to_owned()).spawn(|| QUEUE.write_to(io::stderr(), report))?;
+    thread::Builder::new().name("log".to_owned()).spawn(|| QUEUE.write_to(io::stderr(), report_dropped))?;
     STARTED.store(true, Ordering::Release);
     if let Some(error) = invalid {
         warn!(%error, "RUST_LOG is invalid and ignored; an example is info,dynamo_cache=debug");
@@ -97,7 +97,7 @@ impl Drop for Flush {
     }
 }
 
-fn report(lines: u64) {
+fn report_dropped(lines: u64) {
     warn!(lines, "log lines were dropped: standard error was not read fast enough");
 }
 
@@ -105,7 +105,7 @@ fn report(lines: u64) {
 ///
 /// By default kube's own lines about failed calls are off: `cluster` logs each failure once, and counts it.
 #[expect(clippy::disallowed_methods, reason = "the conventional variable of tracing programs")]
-fn filter() -> (Targets, Option<ParseError>) {
+fn read_filter() -> (Targets, Option<ParseError>) {
     let value = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty()).map(|value| value.parse());
     let default = || Targets::new().with_default(LevelFilter::INFO).with_target("kube_client", LevelFilter::OFF);
     match value {

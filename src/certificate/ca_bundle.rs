@@ -44,13 +44,14 @@ pub fn amend<'c>(
     is_obsolete: impl Fn(&CertificateDer<'static>) -> bool,
 ) -> Option<String> {
     let found = read(published);
-    let mut wanted: Vec<_> = found.iter().filter(|certificate| !is_obsolete(certificate)).collect();
+    let mut amended: Vec<_> = found.iter().filter(|certificate| !is_obsolete(certificate)).collect();
     for certificate in ours {
-        if !wanted.contains(&certificate) {
-            wanted.push(certificate);
+        if !amended.contains(&certificate) {
+            amended.push(certificate);
         }
     }
-    (wanted.len() != found.len() || !wanted.iter().eq(found.iter().collect::<Vec<_>>().iter())).then(|| write(wanted))
+    (amended.len() != found.len() || !amended.iter().eq(found.iter().collect::<Vec<_>>().iter()))
+        .then(|| write(amended))
 }
 
 #[cfg(test)]

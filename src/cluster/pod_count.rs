@@ -141,7 +141,7 @@ impl UnreviewedPodCounter {
             let mut parameters = collection.parameters().fields(NOT_ENDED).limit(self.page);
             loop {
                 let page = collection.page(&parameters, |projected| {
-                    let pod = Object::read(&projected.text, projected.truncated, |text| {
+                    let pod = Object::parse(&projected.text, projected.truncated, |text| {
                         let pod: Pod<'_> = serde_json::from_slice(text)?;
                         Ok(is_unreviewed(&pod))
                     });

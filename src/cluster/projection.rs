@@ -62,10 +62,10 @@ pub(super) struct Projected {
 
 /// The document is not JSON.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is not JSON: byte {found:#04x} instead of {wanted}")]
+#[error("it is not JSON: byte {found:#04x} instead of {expected}")]
 pub(super) struct Malformed {
     found: u8,
-    wanted: &'static str,
+    expected: &'static str,
 }
 
 /// An extractor for a sequence of documents, fed with bytes as they arrive.
@@ -78,15 +78,15 @@ pub(super) struct Projection<'f> {
     /// The name of the current member as written, without quotes. A name that is too long is stored with one byte more
     /// than the limit.
     name: Vec<u8>,
-    kept: Vec<u8>,
+    output: Vec<u8>,
     truncated: bool,
     /// The text of the document before the current element.
-    around: Option<(Vec<u8>, bool)>,
+    outer: Option<(Vec<u8>, bool)>,
 }
 
 #[derive(Debug)]
 struct Container<'f> {
-    wanted: Wanted<'f>,
+    contents: Contents<'f>,
     /// Whether a comma has to precede the next value.
     has_some: bool,
     /// Whether it is an element of a `Fields::Each`.
@@ -94,7 +94,7 @@ struct Container<'f> {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Wanted<'f> {
+enum Contents<'f> {
     Each(&'f Fields),
     Members(&'f [(&'static str, Fields)]),
     /// The prefix of names, and the remaining bytes.
@@ -133,9 +133,9 @@ struct Whole {
 }
 
 /// How to treat the next value.
-enum Want<'f> {
+enum Treatment<'f> {
     Fields(&'f Fields),
-    Nothing,
+    Skip,
     Text(usize),
 }
 
@@ -147,9 +147,9 @@ impl<'f> Projection<'f> {
             open: Vec::new(),
             next: Next::Value { may_end: false },
             name: Vec::new(),
-            kept: Vec::new(),
+            output: Vec::new(),
             truncated: false,
-            around: None,
+            outer: None,
         }
     }
 
@@ -188,12 +188,12 @@ impl<'f> Projection<'f> {
                     self.next = Next::Name { escaped: false };
                     None
                 }
-                (Next::Member { .. }, _) => return Err(Malformed { found: byte, wanted: "a name" }),
+                (Next::Member { .. }, _) => return Err(Malformed { found: byte, expected: "a name" }),
                 (Next::Colon, b':') => {
                     self.next = Next::Value { may_end: false };
                     None
                 }
-                (Next::Colon, _) => return Err(Malformed { found: byte, wanted: "a colon" }),
+                (Next::Colon, _) => return Err(Malformed { found: byte, expected: "a colon" }),
                 (_, _) => self.after_value(byte)?,
             };
             *input = rest;
@@ -222,40 +222,42 @@ impl<'f> Projection<'f> {
             b',' => self.next = Next::Value { may_end: false },
             b'}' if is_object => return Ok(self.close()),
             b']' if !is_object => return Ok(self.close()),
-            _ => return Err(Malformed { found: byte, wanted: "a comma or an end" }),
+            _ => return Err(Malformed { found: byte, expected: "a comma or an end" }),
         }
         Ok(None)
     }
 
     /// Starts a value. Returns false if its first byte was not consumed.
     fn begin_value(&mut self, byte: u8) -> Result<bool, Malformed> {
-        let (want, is_element) = self.wanted();
-        let wanted = match (&want, byte) {
-            (Want::Fields(Fields::Each(fields)), b'[') => {
+        let (treatment, is_element) = self.next_treatment();
+        let contents = match (&treatment, byte) {
+            (Treatment::Fields(Fields::Each(fields)), b'[') => {
                 // Each element becomes a part; the array itself leaves no output.
-                self.open.push(Container { wanted: Wanted::Each(fields), has_some: false, is_element: false });
+                self.open.push(Container { contents: Contents::Each(fields), has_some: false, is_element: false });
                 self.next = Next::Value { may_end: true };
                 return Ok(true);
             }
-            (Want::Fields(Fields::Object(members)), b'{') => Wanted::Members(members),
-            (Want::Fields(Fields::Strings(prefix, most)), b'{') => Wanted::Strings(prefix, *most),
-            (Want::Fields(Fields::Texts(most)), b'[') => Wanted::Texts(*most),
+            (Treatment::Fields(Fields::Object(members)), b'{') => Contents::Members(members),
+            (Treatment::Fields(Fields::Strings(prefix, most)), b'{') => Contents::Strings(prefix, *most),
+            (Treatment::Fields(Fields::Texts(most)), b'[') => Contents::Texts(*most),
             _ => {
-                let most = match (want, byte) {
-                    (Want::Fields(Fields::Text(most)), b'"') | (Want::Fields(Fields::Any(most)), _) => Some(*most),
-                    (Want::Text(most), b'"') => Some(most),
+                let most = match (treatment, byte) {
+                    (Treatment::Fields(Fields::Text(most)), b'"') | (Treatment::Fields(Fields::Any(most)), _) => {
+                        Some(*most)
+                    }
+                    (Treatment::Text(most), b'"') => Some(most),
                     _ => None,
                 };
                 self.begin_whole(byte, most, is_element)?;
                 return Ok(false);
             }
         };
-        self.begin_kept(is_element);
-        self.kept.push(byte);
+        self.begin_output(is_element);
+        self.output.push(byte);
         if let Some(container) = self.open.last_mut() {
             container.has_some = true;
         }
-        let container = Container { wanted, has_some: false, is_element };
+        let container = Container { contents, has_some: false, is_element };
         self.next = if container.is_object() { Next::Member { may_end: true } } else { Next::Value { may_end: true } };
         self.open.push(container);
         Ok(true)
@@ -265,33 +267,33 @@ impl<'f> Projection<'f> {
         let scan = match byte {
             b'"' | b'{' | b'[' => Scan::new(byte),
             b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => Scan::Scalar,
-            _ => return Err(Malformed { found: byte, wanted: "a value" }),
+            _ => return Err(Malformed { found: byte, expected: "a value" }),
         };
-        let keeps = most.map(|most| (self.begin_kept(is_element), most));
+        let keeps = most.map(|most| (self.begin_output(is_element), most));
         self.next = Next::Whole(Whole { scan, keeps, is_element: is_element && keeps.is_some() });
         Ok(())
     }
 
     /// How to treat the next value, and whether it is an element of a `Fields::Each`.
-    fn wanted(&mut self) -> (Want<'f>, bool) {
-        let Some(container) = self.open.last() else { return (Want::Fields(self.fields), false) };
-        match container.wanted {
-            Wanted::Each(fields) => (Want::Fields(fields), true),
-            Wanted::Members(members) => {
+    fn next_treatment(&mut self) -> (Treatment<'f>, bool) {
+        let Some(container) = self.open.last() else { return (Treatment::Fields(self.fields), false) };
+        match container.contents {
+            Contents::Each(fields) => (Treatment::Fields(fields), true),
+            Contents::Members(members) => {
                 let name = self.name();
-                let member = members.iter().find(|(wanted, _)| name.as_deref() == Some(*wanted));
-                (member.map_or(Want::Nothing, |(_, fields)| Want::Fields(fields)), false)
+                let member = members.iter().find(|(member, _)| name.as_deref() == Some(*member));
+                (member.map_or(Treatment::Skip, |(_, fields)| Treatment::Fields(fields)), false)
             }
-            Wanted::Strings(prefix, left) => {
+            Contents::Strings(prefix, left) => {
                 if !self.name().is_some_and(|name| name.starts_with(prefix)) {
-                    return (Want::Nothing, false);
+                    return (Treatment::Skip, false);
                 }
                 let left = left.checked_sub(self.name.len()).filter(|_| self.name.len() <= MAX_NAME);
                 // A name beyond the limit counts as truncated, like a value.
                 self.truncated |= left.is_none();
-                (left.map_or(Want::Nothing, Want::Text), false)
+                (left.map_or(Treatment::Skip, Treatment::Text), false)
             }
-            Wanted::Texts(left) => (Want::Text(left), false),
+            Contents::Texts(left) => (Treatment::Text(left), false),
         }
     }
 
@@ -305,20 +307,20 @@ impl<'f> Projection<'f> {
     }
 
     /// Writes the comma and the name that precede a value. Returns where they start in the output.
-    fn begin_kept(&mut self, is_element: bool) -> usize {
+    fn begin_output(&mut self, is_element: bool) -> usize {
         if is_element {
-            self.around = Some((std::mem::take(&mut self.kept), std::mem::take(&mut self.truncated)));
+            self.outer = Some((std::mem::take(&mut self.output), std::mem::take(&mut self.truncated)));
             return 0;
         }
-        let start = self.kept.len();
+        let start = self.output.len();
         let Some(container) = self.open.last() else { return start };
         if container.has_some {
-            self.kept.push(b',');
+            self.output.push(b',');
         }
         if container.is_object() {
-            self.kept.push(b'"');
-            self.kept.extend_from_slice(&self.name);
-            self.kept.extend_from_slice(b"\":");
+            self.output.push(b'"');
+            self.output.extend_from_slice(&self.name);
+            self.output.extend_from_slice(b"\":");
         }
         start
     }
@@ -331,9 +333,9 @@ impl<'f> Projection<'f> {
         whole.keeps = whole.keeps.and_then(|(start, left)| {
             let left = left.checked_sub(bytes.len());
             if left.is_some() {
-                self.kept.extend_from_slice(bytes);
+                self.output.extend_from_slice(bytes);
             } else {
-                self.kept.truncate(start);
+                self.output.truncate(start);
                 self.truncated = true;
             }
             Some((start, left?))
@@ -344,7 +346,7 @@ impl<'f> Projection<'f> {
         }
         if let (Some((_, left)), Some(container)) = (whole.keeps, self.open.last_mut()) {
             container.has_some = true;
-            if let Wanted::Strings(_, all) | Wanted::Texts(all) = &mut container.wanted {
+            if let Contents::Strings(_, all) | Contents::Texts(all) = &mut container.contents {
                 *all = left;
             }
         }
@@ -354,10 +356,10 @@ impl<'f> Projection<'f> {
     /// Ends the innermost container.
     fn close(&mut self) -> Option<Part> {
         let container = self.open.pop()?;
-        match container.wanted {
-            Wanted::Each(_) => {}
-            Wanted::Members(_) | Wanted::Strings(..) => self.kept.push(b'}'),
-            Wanted::Texts(_) => self.kept.push(b']'),
+        match container.contents {
+            Contents::Each(_) => {}
+            Contents::Members(_) | Contents::Strings(..) => self.output.push(b'}'),
+            Contents::Texts(_) => self.output.push(b']'),
         }
         self.end_value(container.is_element)
     }
@@ -365,12 +367,12 @@ impl<'f> Projection<'f> {
     fn end_value(&mut self, is_element: bool) -> Option<Part> {
         self.next = Next::AfterValue;
         let take = |projection: &mut Self| Projected {
-            text: std::mem::take(&mut projection.kept),
+            text: std::mem::take(&mut projection.output),
             truncated: std::mem::take(&mut projection.truncated),
         };
         if is_element {
             let element = take(self);
-            (self.kept, self.truncated) = self.around.take().unwrap_or_default();
+            (self.output, self.truncated) = self.outer.take().unwrap_or_default();
             return Some(Part::Element(element));
         }
         if self.open.is_empty() {
@@ -383,7 +385,7 @@ impl<'f> Projection<'f> {
 
 impl Container<'_> {
     fn is_object(&self) -> bool {
-        matches!(self.wanted, Wanted::Members(_) | Wanted::Strings(..))
+        matches!(self.contents, Contents::Members(_) | Contents::Strings(..))
     }
 }
 

@@ -121,7 +121,7 @@ impl<V: Clone + Send + Sync + 'static> ReadThrough<V> {
         let (path, wanted) = (K::url_path(&(), namespace), name.to_owned());
         let fetch = || async move {
             let Some(projected) = collection.get(&path, &wanted).await? else { return Ok(None) };
-            let value = Object::read(&projected.text, projected.truncated, read).value;
+            let value = Object::parse(&projected.text, projected.truncated, read).value;
             value.map(Some).map_err(|why| {
                 metrics.record_skipped_object(kind, SkipReason::Unreadable);
                 why.into()

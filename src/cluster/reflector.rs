@@ -60,7 +60,7 @@ impl From<Unreadable> for kube::Error {
 
 impl<V> Object<V> {
     /// Parses the extracted fields of an object.
-    pub(super) fn read(text: &[u8], truncated: bool, read: impl Fn(&[u8]) -> Result<V, serde_json::Error>) -> Self {
+    pub(super) fn parse(text: &[u8], truncated: bool, read: impl Fn(&[u8]) -> Result<V, serde_json::Error>) -> Self {
         let identity = parse_identity(text);
         Object {
             namespace: identity.namespace.unwrap_or_default().into_owned(),
@@ -102,8 +102,8 @@ async fn list_and_watch<V>(
     loop {
         let on_event = |kind: EventKind, text: &[u8], truncated: bool| {
             change(match kind {
-                EventKind::Applied => Change::Applied(Object::read(text, truncated, read)),
-                EventKind::Deleted => Change::Deleted(Object::read(text, false, |_| Ok(()))),
+                EventKind::Applied => Change::Applied(Object::parse(text, truncated, read)),
+                EventKind::Deleted => Change::Deleted(Object::parse(text, false, |_| Ok(()))),
             });
         };
         match collection.watch(&mut version, on_event).await {
@@ -122,7 +122,7 @@ async fn list<V>(
     let mut parameters = ListParams { limit: Some(PAGE_SIZE), ..collection.parameters() };
     loop {
         let item = |kept: &super::projection::Projected| {
-            change(Change::Applied(Object::read(&kept.text, kept.truncated, read)));
+            change(Change::Applied(Object::parse(&kept.text, kept.truncated, read)));
         };
         let page = collection.page(&parameters, item).await?;
         match page.next.filter(|token| !token.is_empty()) {

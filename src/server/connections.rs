@@ -21,7 +21,7 @@ use crate::metrics::{EvictedPhase, Listener, Metrics};
 mod eviction;
 
 pub(super) use eviction::{Budget, Phase};
-use eviction::{Candidate, first_of, victim};
+use eviction::{Candidate, choose_among, choose_victim};
 
 /// The task of an evicted connection closes it, once that task is scheduled. Until then an eighth more connections than
 /// the limit may be open, so that new ones can be accepted.
@@ -123,12 +123,12 @@ impl Connections {
             }
         };
         let mut open = self.lock();
-        let (id, client) = (open.next, network(address));
+        let (id, client) = (open.next, client_network(address));
         open.next += 1;
         let peers = Arc::clone(open.clients.entry(client).or_default());
         peers.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection {
-            phase: AtomicU8::new(number(Phase::Handshake)),
+            phase: AtomicU8::new(phase_number(Phase::Handshake)),
             since: AtomicU64::new(self.now()),
             unproductive: AtomicUsize::new(0),
             has_unread: AtomicBool::new(false),
@@ -144,14 +144,14 @@ impl Connections {
 
     /// Evicts the connection with the least claim. Returns whether there was one.
     fn evict(&self) -> bool {
-        self.evict_chosen(|open| victim(open, self.limit, self.now()))
+        self.evict_chosen(|open| choose_victim(open, self.limit, self.now()))
     }
 
     /// Evicts the connection whose response has been unread for longest. Returns whether there was one.
     fn evict_unread(&self) -> bool {
         self.evict_chosen(|open| {
             let unread = open.iter().filter(|candidate| candidate.has_unread && candidate.phase != Phase::Review);
-            first_of(unread, self.limit)
+            choose_among(unread, self.limit)
         })
     }
 
@@ -183,7 +183,7 @@ impl Connections {
         let mut open = self.lock();
         let mut candidates: Vec<_> = open.connections.iter().filter_map(|(&id, one)| one.candidate(id)).collect();
         while let Some(chosen) = choose(&candidates) {
-            let phase = number(chosen.phase);
+            let phase = phase_number(chosen.phase);
             let evicted = open.connections.get(&chosen.id).is_some_and(|connection| {
                 let exchanged = connection.phase.compare_exchange(phase, EVICTED, Ordering::Relaxed, Ordering::Relaxed);
                 exchanged.is_ok().then(|| connection.close(chosen.phase)).is_some()
@@ -235,7 +235,7 @@ fn micros(time: Duration) -> u64 {
 impl Connection {
     fn candidate(&self, id: u64) -> Option<Candidate> {
         let since = self.since.load(Ordering::Relaxed);
-        let phase = phase(self.phase.load(Ordering::Relaxed))?;
+        let phase = phase_from_number(self.phase.load(Ordering::Relaxed))?;
         let buffered = [&self.buffered[0], &self.buffered[1]].map(|bytes| bytes.load(Ordering::Relaxed));
         let has_unread = self.has_unread.load(Ordering::Relaxed);
         Some(Candidate { id, phase, since, peers: self.client.load(Ordering::Relaxed), has_unread, buffered })
@@ -252,13 +252,13 @@ impl Connection {
 impl Handle {
     /// The phase of the connection, or `None` once it is evicted.
     pub(super) fn phase(&self) -> Option<Phase> {
-        phase(self.connection.phase.load(Ordering::Relaxed))
+        phase_from_number(self.connection.phase.load(Ordering::Relaxed))
     }
 
     /// Changes the phase, unless the connection is evicted.
     pub(super) fn enter(&self, phase: Phase) {
         self.connection.since.store(self.connections.now(), Ordering::Relaxed);
-        let changed = |current: u8| (current != EVICTED).then(|| number(phase));
+        let changed = |current: u8| (current != EVICTED).then(|| phase_number(phase));
         // An error means that the connection is evicted.
         let _ = self.connection.phase.fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed);
     }
@@ -341,14 +341,14 @@ pub(crate) fn most_open(limit: usize) -> usize {
 }
 
 /// What counts as one client: an IPv4 address, or an IPv6 network of 64 bits, in which a host may use any address.
-fn network(address: IpAddr) -> IpAddr {
+fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
         address @ IpAddr::V4(_) => address,
     }
 }
 
-fn number(phase: Phase) -> u8 {
+fn phase_number(phase: Phase) -> u8 {
     match phase {
         Phase::Handshake => 0,
         Phase::Head => 1,
@@ -359,7 +359,7 @@ fn number(phase: Phase) -> u8 {
     }
 }
 
-fn phase(number: u8) -> Option<Phase> {
+fn phase_from_number(number: u8) -> Option<Phase> {
     [Phase::Handshake, Phase::Head, Phase::Body, Phase::Review, Phase::Response, Phase::Idle]
         .get(usize::from(number))
         .copied()

@@ -142,7 +142,7 @@ impl Limits {
             Err(_) => Err(Refusal::Slow),
         };
         let read = match read {
-            Ok(whole) => self.admit(whole).await,
+            Ok(buffered) => self.admit(buffered).await,
             refused => refused,
         };
         if matches!(read, Err(Refusal::Overloaded | Refusal::TooLarge)) && !expects_continue(&head.headers) {
@@ -172,7 +172,7 @@ impl Limits {
             BufferedBody { body: none, large: None, small: None, counted: 0, metrics, review: None, connection };
         let announced = body.size_hint().exact().map(|size| usize::try_from(size).unwrap_or(usize::MAX));
         self.grow(&mut buffered, announced.unwrap_or_default()).await?;
-        let mut whole = BytesMut::new();
+        let mut bytes = BytesMut::new();
         while let Some(frame) = body.frame().await {
             // Any frame without data is a trailer, which has no use here.
             let Ok(data) = frame.map_err(Refusal::Broken)?.into_data() else { continue };
@@ -180,13 +180,13 @@ impl Limits {
                 buffered.body = data;
                 return Ok(buffered);
             }
-            self.grow(&mut buffered, whole.len() + data.len()).await?;
-            if whole.is_empty() {
-                whole.reserve(announced.unwrap_or_default());
+            self.grow(&mut buffered, bytes.len() + data.len()).await?;
+            if bytes.is_empty() {
+                bytes.reserve(announced.unwrap_or_default());
             }
-            whole.extend_from_slice(&data);
+            bytes.extend_from_slice(&data);
         }
-        buffered.body = whole.freeze();
+        buffered.body = bytes.freeze();
         Ok(buffered)
     }
 

@@ -53,12 +53,13 @@ impl ReviewLog {
             let given = metadata.name.as_deref().filter(|name| !name.is_empty());
             given.or(metadata.generate_name.as_deref())
         });
-        let (uid, namespace, name) = (short(&review.uid), short(&review.namespace), short(name.unwrap_or_default()));
+        let (uid, namespace, name) =
+            (truncate_name(&review.uid), truncate_name(&review.namespace), truncate_name(name.unwrap_or_default()));
         let (decision, dry_run) = (outcome.decision(), review.dry_run);
         // The text format quotes it and escapes line breaks: any tenant may have written it, and nothing has validated
         // it.
         let owner = pod.controller().map(ToString::to_string);
-        let owner = owner.as_deref().map(short);
+        let owner = owner.as_deref().map(truncate_name);
         let reasons = outcome.reasons().into_iter().map(Reason::code).collect::<Vec<_>>();
         let reasons = reasons.join(",");
         if let Some(not_logged) = share {
@@ -74,7 +75,7 @@ impl ReviewLog {
     /// Logs a pod that was too large to be reviewed.
     pub(super) fn log_too_large(&self, review: &review::Request<'_>, error: &review::Error) {
         if let Some(not_logged) = self.too_large.pass() {
-            let (uid, namespace) = (short(&review.uid), short(&review.namespace));
+            let (uid, namespace) = (truncate_name(&review.uid), truncate_name(&review.namespace));
             warn!(uid, namespace, %error, not_logged, "a pod was too large to review");
         }
     }
@@ -86,7 +87,7 @@ impl ReviewLog {
 }
 
 /// Cuts a name to the length that Kubernetes allows. Nothing has validated it yet, and log lines have to stay short.
-fn short(name: &str) -> &str {
+fn truncate_name(name: &str) -> &str {
     name.char_indices().nth(253).map_or(name, |(end, _)| &name[..end])
 }
 

@@ -130,20 +130,20 @@ mod tests {
     #[test]
     fn a_ca_that_is_removed_repeatedly_is_given_up_for_a_while() {
         let (mut conflict, now) = (OwnershipConflict::default(), Instant::now());
-        let (wanted, there, nothing) = (|| [ca("a")].into_iter(), HashSet::from([ca("a")]), HashSet::new());
-        assert!(!conflict.observe(wanted(), nothing.clone(), now), "it was never there");
+        let (expected, found, none) = (|| [ca("a")].into_iter(), HashSet::from([ca("a")]), HashSet::new());
+        assert!(!conflict.observe(expected(), none.clone(), now), "it was never found");
         for time in 1..=MAX_REMOVALS {
-            assert!(!conflict.observe(wanted(), there.clone(), now));
+            assert!(!conflict.observe(expected(), found.clone(), now));
             assert!(!conflict.gave_up_at(now));
-            assert!(conflict.observe(wanted(), nothing.clone(), now));
-            assert!(!conflict.observe(wanted(), nothing.clone(), now), "it is removed once");
+            assert!(conflict.observe(expected(), none.clone(), now));
+            assert!(!conflict.observe(expected(), none.clone(), now), "it is removed once");
             assert_eq!(conflict.is_paused(&ca("a"), now), time > 1, "the first time it is published again at once");
             assert!(!conflict.is_paused(&ca("b"), now), "another entry is not affected");
         }
         assert!(conflict.gave_up_at(now) && !conflict.is_paused(&ca("a"), now + GIVE_UP_FOR));
-        assert!(!conflict.observe(wanted(), there.clone(), now));
+        assert!(!conflict.observe(expected(), found.clone(), now));
         assert!(!conflict.gave_up_at(now), "another client has restored it");
-        assert!(conflict.observe(wanted(), nothing, now + GIVE_UP_FOR + WINDOW));
+        assert!(conflict.observe(expected(), none, now + GIVE_UP_FOR + WINDOW));
         assert!(!conflict.is_paused(&ca("a"), now + GIVE_UP_FOR + WINDOW), "an old removal does not count");
     }
 

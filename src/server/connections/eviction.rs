@@ -66,29 +66,29 @@ impl Candidate {
 
 /// The connection to evict, or `None` if every request is being reviewed. `limit` is the most connections of the
 /// listener.
-pub(super) fn victim(open: &[Candidate], limit: usize, now: u64) -> Option<Candidate> {
+pub(super) fn choose_victim(open: &[Candidate], limit: usize, now: u64) -> Option<Candidate> {
     let in_phase = |phase| open.iter().filter(move |candidate| candidate.phase == phase);
     let overdue = |phase| in_phase(phase).filter(|candidate| now.saturating_sub(candidate.since) >= OVERDUE);
     UNFINISHED
         .into_iter()
-        .find_map(|phase| first_of(overdue(phase), limit))
+        .find_map(|phase| choose_among(overdue(phase), limit))
         .or_else(|| {
             let crowded = UNFINISHED.into_iter().find(|phase| in_phase(*phase).count() > limit / SHARE);
-            first_of(in_phase(crowded?), limit)
+            choose_among(in_phase(crowded?), limit)
         })
-        .or_else(|| first_of(in_phase(Phase::Idle), limit))
-        .or_else(|| UNFINISHED.into_iter().find_map(|phase| first_of(in_phase(phase), limit)))
+        .or_else(|| choose_among(in_phase(Phase::Idle), limit))
+        .or_else(|| UNFINISHED.into_iter().find_map(|phase| choose_among(in_phase(phase), limit)))
 }
 
 /// The candidate to evict: of the client with the most connections if one exceeds its fair share, and the oldest.
-pub(super) fn first_of<'c>(candidates: impl Iterator<Item = &'c Candidate>, limit: usize) -> Option<Candidate> {
+pub(super) fn choose_among<'c>(candidates: impl Iterator<Item = &'c Candidate>, limit: usize) -> Option<Candidate> {
     let excess = |candidate: &Candidate| if candidate.peers > limit / FAIR { candidate.peers } else { 0 };
     candidates.max_by_key(|candidate| (excess(candidate), std::cmp::Reverse(candidate.since))).copied()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Candidate, OVERDUE, Phase, victim};
+    use super::{Candidate, OVERDUE, Phase, choose_victim};
 
     const LIMIT: usize = 96;
     const NOW: u64 = 10 * OVERDUE;
@@ -112,31 +112,31 @@ mod tests {
         let mut open: Vec<_> = order.into_iter().flat_map(|phase| some(2, phase, OVERDUE + 9, 1)).collect();
         open.extend(some(5, Phase::Review, 2 * OVERDUE, 1));
         for phase in order.into_iter().flat_map(|phase| [phase; 2]) {
-            let evicted = victim(&open, LIMIT, NOW).unwrap();
+            let evicted = choose_victim(&open, LIMIT, NOW).unwrap();
             assert_eq!(evicted.phase, phase);
             let oldest = open.iter().filter(|one| one.phase == phase).map(|one| one.since).min();
             assert_eq!(Some(evicted.since), oldest, "{phase:?}");
             open.retain(|one| (one.phase, one.since) != (phase, evicted.since));
         }
-        assert!(victim(&open, LIMIT, NOW).is_none(), "a request that is being reviewed is never evicted");
+        assert!(choose_victim(&open, LIMIT, NOW).is_none(), "a request that is being reviewed is never evicted");
     }
 
     #[test]
     fn a_handshake_of_a_moment_ago_outlives_idle_connections_up_to_its_share() {
         let idle = some(LIMIT - 16, Phase::Idle, 5 * OVERDUE, 1);
         let open = [idle.clone(), some(16, Phase::Handshake, 20, 1)].concat();
-        assert_eq!(victim(&open, LIMIT, NOW).unwrap().phase, Phase::Idle);
+        assert_eq!(choose_victim(&open, LIMIT, NOW).unwrap().phase, Phase::Idle);
         let open = [idle, some(17, Phase::Handshake, 20, 1)].concat();
-        let evicted = victim(&open, LIMIT, NOW).unwrap();
+        let evicted = choose_victim(&open, LIMIT, NOW).unwrap();
         assert_eq!((evicted.phase, evicted.id), (Phase::Handshake, 0));
     }
 
     #[test]
     fn the_client_with_the_most_connections_loses_one_of_its_own_first() {
         let (many, few) = (some(60, Phase::Handshake, 10, 60), some(10, Phase::Handshake, 2000, 10));
-        assert_eq!(victim(&[few.clone(), many.clone()].concat(), LIMIT, NOW).unwrap().peers, 60);
+        assert_eq!(choose_victim(&[few.clone(), many.clone()].concat(), LIMIT, NOW).unwrap().peers, 60);
         // Below a third, having more connections does not matter.
         let fewer = some(20, Phase::Handshake, 100, 30);
-        assert_eq!(victim(&[few, fewer].concat(), LIMIT, NOW).unwrap().peers, 10);
+        assert_eq!(choose_victim(&[few, fewer].concat(), LIMIT, NOW).unwrap().peers, 10);
     }
 }

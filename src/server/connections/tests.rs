@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Connections, Phase, Slot, most_open, network};
+use super::{Connections, Phase, Slot, client_network, most_open};
 use crate::metrics::{Listener, Metrics};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -67,7 +67,7 @@ async fn the_oldest_unread_responses_beyond_the_limit_are_given_up() {
 #[test]
 fn a_host_with_a_network_of_addresses_is_one_client() {
     let v6 = |text: &str| IpAddr::V6(text.parse::<Ipv6Addr>().unwrap());
-    assert_eq!(network(v6("2001:db8::1")), network(v6("2001:db8::ffff:1")));
-    assert_ne!(network(v6("2001:db8::1")), network(v6("2001:db8:0:1::1")));
-    assert_eq!(network(v6("::ffff:127.0.0.1")), HERE);
+    assert_eq!(client_network(v6("2001:db8::1")), client_network(v6("2001:db8::ffff:1")));
+    assert_ne!(client_network(v6("2001:db8::1")), client_network(v6("2001:db8:0:1::1")));
+    assert_eq!(client_network(v6("::ffff:127.0.0.1")), HERE);
 }
