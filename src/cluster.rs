@@ -96,7 +96,7 @@ pub enum Facts {
     /// Facts from files and options, without a cluster.
     Static {
         /// The annotations of every namespace.
-        namespace: Arc<[(String, String)]>,
+        annotations: Arc<[(String, String)]>,
         /// The claims of every namespace. `None` means that every claim exists.
         claims: Option<Claims>,
     },
@@ -133,7 +133,7 @@ impl Facts {
     /// The dynamo-cache annotations of a namespace. Empty if the namespace is not known.
     pub async fn annotations(&self, name: &str) -> Arc<[(String, String)]> {
         match self {
-            Facts::Static { namespace, .. } => Arc::clone(namespace),
+            Facts::Static { annotations, .. } => Arc::clone(annotations),
             Facts::Watched { namespaces, .. } if is_namespace_name(name) => namespaces.annotations(name).await,
             Facts::Watched { .. } => Arc::default(),
         }

@@ -68,7 +68,7 @@ pub struct State<'k> {
     /// The keyring that was last read from the Secret.
     pub last_known: &'k Keyring,
     /// When the watch last worked, whether the Secret existed or not. It is `now` unless the watch fails.
-    pub secret_last_read: SystemTime,
+    pub secret_last_observed: SystemTime,
     /// The lifetime of a leaf.
     pub leaf_lifetime: Duration,
     /// The leaf that this replica serves, if any.
@@ -183,7 +183,7 @@ fn next_leaf(state: &State<'_>, keyring: &Keyring) -> Option<Step> {
             oldest.or_else(|| signing().next())?
         }
     };
-    let without_secret = state.now.duration_since(state.secret_last_read).unwrap_or_default();
+    let without_secret = state.now.duration_since(state.secret_last_observed).unwrap_or_default();
     if without_secret > state.leaf_lifetime * LIFETIMES_WITHOUT_SECRET {
         // Other replicas may be about to withdraw the CA, and this one would not know.
         return None;

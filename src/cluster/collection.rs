@@ -197,7 +197,7 @@ impl Collection {
     /// Reads one object at a path. Returns `None` if it does not exist.
     ///
     /// # Errors
-    /// The API server rejected the request, could not be reached, or sent invalid JSON. No single item fails the list.
+    /// The API server rejected the request, could not be reached, or sent invalid JSON.
     pub(super) async fn get(&self, path: &str, name: &str) -> Result<Option<Projected>, Error> {
         let (request, parameters) = (Request::new(path), GetParams::default());
         let request =

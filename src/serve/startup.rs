@@ -112,7 +112,7 @@ impl Running {
                 (facts, events)
             }
             FactSource::Static(facts) => {
-                (Facts::Static { namespace: facts.namespace.into(), claims: facts.claims }, None)
+                (Facts::Static { annotations: facts.namespace.into(), claims: facts.claims }, None)
             }
         };
         let has_cluster = events.is_some();

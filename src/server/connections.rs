@@ -1,8 +1,7 @@
 //! The open connections of a listener, and their limit. At the limit, the connection with the least claim is closed for
 //! a new one.
 //!
-//! Why not `tower`'s concurrency limit: it makes new connections wait behind idle ones, and knows neither phases nor
-//! clients.
+//! Why not a plain semaphore, as in the limits of `tower`: at the limit, new connections would wait behind idle ones.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -31,7 +31,7 @@ struct Replica {
     behind: Duration,
     is_cut_off: bool,
     last_known: Keyring,
-    secret_last_read: SystemTime,
+    secret_last_observed: SystemTime,
     served: Option<(Authority, Validity)>,
     /// The bundle at its last turn: every API server knows it by now.
     propagated: Vec<CertificateDer<'static>>,
@@ -44,9 +44,15 @@ impl Simulation {
     }
 
     fn start(&mut self, behind: Duration) {
-        let (last_known, secret_last_read) = (Keyring::default(), self.now);
-        let replica =
-            Replica { behind, is_cut_off: false, last_known, secret_last_read, served: None, propagated: Vec::new() };
+        let (last_known, secret_last_observed) = (Keyring::default(), self.now);
+        let replica = Replica {
+            behind,
+            is_cut_off: false,
+            last_known,
+            secret_last_observed,
+            served: None,
+            propagated: Vec::new(),
+        };
         self.replicas.push(replica);
     }
 
@@ -88,7 +94,7 @@ impl Replica {
         let (content, anywhere) = if self.is_cut_off {
             (SecretState::Unknown, self.propagated.clone())
         } else {
-            self.secret_last_read = now;
+            self.secret_last_observed = now;
             let content = simulation.secret.clone().map_or(SecretState::Empty, SecretState::Stored);
             if let SecretState::Stored(keyring) = &content {
                 self.last_known = keyring.clone();
@@ -100,7 +106,7 @@ impl Replica {
             now,
             secret: &content,
             last_known: &self.last_known,
-            secret_last_read: self.secret_last_read,
+            secret_last_observed: self.secret_last_observed,
             leaf_lifetime: WEEK,
             served,
             published: Some(&anywhere),

@@ -46,12 +46,12 @@ impl Replica {
         let served = self.served.as_ref().map(|(issuer, validity)| Served { issuer, validity: *validity });
         let (last_known, published, propagated) = (&self.last_known, self.published.as_deref(), &self.propagated[..]);
         let (now, anywhere) = (self.now, published.unwrap_or_default());
-        let (secret, secret_last_read, leaf_lifetime) = (&secret, now, WEEK);
+        let (secret, secret_last_observed, leaf_lifetime) = (&secret, now, WEEK);
         plan(&State {
             now,
             secret,
             last_known,
-            secret_last_read,
+            secret_last_observed,
             leaf_lifetime,
             served,
             published,
@@ -175,12 +175,13 @@ fn a_replica_cut_off_from_the_secret_issues_leaves_for_three_lifetimes() {
         let now = begun + HOUR * hours;
         let (secret, last_known) = (&SecretState::Unknown, &at_rest.last_known);
         let of = served.as_ref().map(|(issuer, validity)| Served { issuer, validity: *validity });
-        let (secret_last_read, leaf_lifetime, published, propagated, anywhere) = (begun, WEEK, None, &[][..], &[][..]);
+        let (secret_last_observed, leaf_lifetime, published, propagated, anywhere) =
+            (begun, WEEK, None, &[][..], &[][..]);
         let state = State {
             now,
             secret,
             last_known,
-            secret_last_read,
+            secret_last_observed,
             leaf_lifetime,
             served: of,
             published,

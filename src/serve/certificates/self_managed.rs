@@ -52,7 +52,7 @@ pub(in crate::serve) struct SelfManaged {
     /// The parse error of the Secret that was logged.
     unreadable: Option<Unreadable>,
     /// When the watch last worked, whether the Secret existed or not.
-    secret_last_read: SystemTime,
+    secret_last_observed: SystemTime,
     /// The logged reason why the Secret cannot be used.
     unusable: Option<String>,
     /// The error of the last write of the Secret.
@@ -84,7 +84,7 @@ impl SelfManaged {
             serving,
             last_known,
             unreadable: None,
-            secret_last_read: SystemTime::now(),
+            secret_last_observed: SystemTime::now(),
             unusable: None,
             write_error: None,
             issuer: None,
@@ -102,7 +102,7 @@ impl SelfManaged {
             let state = observed.borrow_and_update().clone();
             let failure = watch_error.borrow_and_update().clone();
             if failure.is_none() && state != ObservedSecret::Unknown {
-                self.secret_last_read = SystemTime::now();
+                self.secret_last_observed = SystemTime::now();
             }
             let (secret, stored) = match &state {
                 ObservedSecret::Unknown => (SecretState::Unknown, None),
@@ -209,7 +209,7 @@ impl SelfManaged {
             now,
             secret,
             last_known: &self.last_known,
-            secret_last_read: self.secret_last_read,
+            secret_last_observed: self.secret_last_observed,
             leaf_lifetime: self.lifetimes.leaf,
             served,
             published: published.map(|published| &*published.everywhere),

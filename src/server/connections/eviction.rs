@@ -33,14 +33,13 @@ const UNFINISHED: [Phase; 4] = [Phase::Handshake, Phase::Head, Phase::Body, Phas
 /// chart's `timeoutSeconds` is 3, so the API server has given up by then.
 const OVERDUE: u64 = 3_000_000;
 
-/// Each unfinished phase may have a sixth of all connections before an idle one is evicted for it. Otherwise a client
-/// that fills the server with idle connections and opens one more each millisecond would leave a single slot for all
+/// Each unfinished phase may grow to a sixth of all connections at the expense of idle ones. Otherwise a client that fills the server with idle connections and opens one more each millisecond would leave a single slot for all
 /// handshakes, each of which evicts the previous one.
 const SHARE: usize = 6;
 
 /// Clients with at most a third of all connections are treated alike, since an API server was observed to open two
 /// hundred. A client with more loses its own connections first, so a pod that opens thousands evicts none of an API
-/// server's.
+/// server's, which has another address.
 const FAIR: usize = 3;
 
 /// A snapshot of a connection.
