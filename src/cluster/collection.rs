@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::ErrorKind;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -14,13 +13,17 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use kube::api::{GetParams, ListParams, WatchParams};
 use kube::client::Body;
-use kube::core::{Request, Status, request};
+use kube::core::{Request, Status};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
 
-use super::projection::{Fields, Malformed, Part, Projected, Projection};
-use crate::failure::root_cause;
+use super::projection::{Fields, Part, Projected, Projection};
+
+mod error;
+
+pub(super) use error::Error;
+use error::is_end;
 
 /// The API server has to send the next byte of a response within this time, its own limit for a whole request
 /// (`--request-timeout`).
@@ -54,25 +57,6 @@ pub(super) struct Collection {
     event: Fields,
     /// Seconds by which the API server's clock is ahead of ours, by its last response.
     clock_ahead: AtomicI64,
-}
-
-/// A failed request, or a response that ends early.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
-    #[error(transparent)]
-    Kube(#[from] kube::Error),
-    #[error("the response ends early")]
-    Truncated,
-    #[error("the API server sent nothing for too long")]
-    Timeout(#[from] tokio::time::error::Elapsed),
-    #[error("the response cannot be parsed: {0}")]
-    Malformed(#[from] Malformed),
-    #[error("the response cannot be parsed: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("failed to write the request: {0}")]
-    Request(#[from] request::Error),
-    #[error("the list has no resourceVersion")]
-    Unversioned,
 }
 
 /// The metadata of a page of a list.
@@ -363,47 +347,4 @@ impl Response {
             }
         }
     }
-}
-
-impl Error {
-    /// The root cause, in the words of the API server if it answered.
-    pub(super) fn root_cause(&self) -> String {
-        match self {
-            Error::Kube(error) => root_cause(error),
-            error => error.to_string(),
-        }
-    }
-
-    /// Whether the requested version is gone: 410.
-    pub(super) fn is_gone(&self) -> bool {
-        matches!(self, Error::Kube(kube::Error::Api(status)) if status.code == 410)
-    }
-}
-
-/// For callers whose errors are `kube::Error`.
-impl From<Error> for kube::Error {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Kube(error) => error,
-            error => kube::Error::Service(Box::new(error)),
-        }
-    }
-}
-
-/// Whether a connection ended in the middle of a response, as those of watches do at the API server or at a proxy.
-/// Nothing is lost, so it is not an error.
-fn is_end(error: &kube::Error) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        let is_eof = |error: &std::io::Error| error.kind() == ErrorKind::UnexpectedEof;
-        let is_incomplete = |error: &hyper::Error| error.is_incomplete_message();
-        if error.downcast_ref().is_some_and(is_eof) || error.downcast_ref().is_some_and(is_incomplete) {
-            return true;
-        }
-        if error.source().is_none() && error.to_string().contains("unexpected EOF during chunk") {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
