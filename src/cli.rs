@@ -89,128 +89,131 @@ Examples:
     --cert-file tls.crt --key-file tls.key
   dynamo-cache serve --config config.yaml --service dynamo-cache  # in a pod
 
-RUST_LOG chooses what is logged, for example RUST_LOG=debug. SIGTERM drains and stops, a second one aborts.")]
+RUST_LOG selects what is logged, for example RUST_LOG=debug. SIGTERM drains and stops, a second one aborts.")]
 pub struct Serve {
-    /// The settings file; the built-in settings apply without it.
+    /// The settings file; without it the built-in settings apply.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where the API server calls: POST /mutate, over TLS.
+    /// The address that the API server calls: POST /mutate, over TLS.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:10250")]
     pub listen: SocketAddr,
-    /// Where probes and metrics are served: /livez, /readyz, /metrics, over plain HTTP.
+    /// The address for probes and metrics: /livez, /readyz, /metrics, over plain HTTP.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub admin_listen: SocketAddr,
-    /// The certificate to show, the leaf first, in PEM.
+    /// The serving certificate in PEM, the leaf first.
     #[arg(long, value_name = "FILE", requires = "key_file")]
     pub cert_file: Option<PathBuf>,
-    /// Its key, in PEM.
+    /// The key of the certificate, in PEM.
     #[arg(long, value_name = "FILE", requires = "cert_file")]
     pub key_file: Option<PathBuf>,
-    /// The CAs to publish in caBundle, in PEM; without it somebody else does, cert-manager for one.
+    /// The CAs to publish in caBundle, in PEM; without it another tool publishes them, such as cert-manager.
     #[arg(long, value_name = "FILE", requires = "cert_file", requires = "service")]
     pub ca_file: Option<PathBuf>,
-    /// The CAs of clients, in PEM: a handshake without a certificate that one of them has signed fails.
+    /// The CAs of clients, in PEM. A TLS handshake then requires a client certificate signed by one of them.
     #[arg(long, value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
-    /// Who calls us, and by which name.
+    /// The Service of the webhook.
     #[command(flatten)]
-    pub called: Called,
-    /// How to reach the cluster from outside; inside a pod its ServiceAccount is used.
+    pub service: ServiceOptions,
+    /// The kubeconfig of the cluster; without it the pod's ServiceAccount is used.
     #[arg(long, value_name = "FILE", conflicts_with = "known")]
     pub kubeconfig: Option<PathBuf>,
-    /// Run without a cluster: a certificate minted for localhost and 127.0.0.1; the options below say what a cluster
-    /// would know, and every claim is taken as present where they do not.
+    /// Run without a cluster, with a certificate issued for localhost and 127.0.0.1. The options below replace the
+    /// facts of a cluster; without them every claim counts as present.
     #[arg(long, conflicts_with_all = ["kubeconfig", "cert_file", "service"])]
     pub standalone: bool,
-    /// Where --standalone writes the certificate of its CA, in PEM.
+    /// The file to which --standalone writes its CA certificate, in PEM.
     #[arg(long, value_name = "FILE", requires = "standalone")]
     pub write_ca: Option<PathBuf>,
-    /// What the cluster would know, for --standalone.
+    /// Facts for --standalone.
     #[command(flatten)]
     pub known: Known,
-    /// The namespaces whose annotations are known and whose pods are counted, as a label selector: those of the webhook
-    /// configuration.
+    /// The label selector of the namespaces whose annotations are watched and whose pods are counted; it has to match
+    /// the webhook configuration.
     #[arg(long, value_name = "SELECTOR", default_value = "dynamo-cache.io/inject=enabled")]
     pub namespace_selector: String,
-    /// Leave out the metric of component pods that the webhook did not see; counting them takes the right to list pods.
+    /// Do not count the component pods without a status annotation; counting them requires permission to list pods.
     #[arg(long)]
     pub no_pod_count: bool,
-    /// How log lines are written.
+    /// The format of log lines.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
-    /// How long each thing may take, and how much comes at once.
+    /// Timeouts, intervals and lifetimes.
     #[command(flatten)]
-    pub times: Times,
+    pub timing: Timing,
 }
 
-/// How the API server calls us.
+/// The Service by which the API server calls the webhook.
 #[derive(Clone, Debug, Args)]
-pub struct Called {
-    /// The Service by which the API server calls. Its caBundle is then looked after, and without --cert-file the
-    /// certificate is made here, by a CA that all replicas share in a Secret.
+pub struct ServiceOptions {
+    /// The Service by which the API server calls. The webhook then maintains its caBundle; unless --cert-file is given
+    /// it also issues its own certificate, from a CA that the replicas share in a Secret.
     #[arg(long, value_name = "NAME", value_parser = parse::label)]
     pub service: Option<String>,
-    /// Its namespace; without it the pod's own, or the kubeconfig's.
+    /// The namespace of the Service; without it that of the pod or of the kubeconfig.
     #[arg(long, value_name = "NAME", requires = "service", value_parser = parse::label)]
     pub namespace: Option<String>,
-    /// The `MutatingWebhookConfiguration` that names the Service; without it the one of the Service's name.
+    /// The MutatingWebhookConfiguration that references the Service; without it the one of the same name.
     #[arg(long, value_name = "NAME", requires = "service", value_parser = parse::object_name)]
     pub webhook_configuration: Option<String>,
-    /// The Secret of the CA; without it the Service's name and -ca.
+    /// The Secret of the CA; without it the name of the Service and -ca.
     #[arg(long, value_name = "NAME", requires = "service", conflicts_with = "cert_file", value_parser = parse::object_name)]
     pub secret: Option<String>,
-    /// One more name in the certificate that is made; may be given several times.
+    /// An additional DNS name in the issued certificate; may be given several times.
     #[arg(long, value_name = "NAME", requires = "service", conflicts_with = "cert_file", value_parser = parse::dns_name)]
     pub dns_name: Vec<String>,
-    /// The domain of the cluster, for the long name of the Service.
+    /// The DNS domain of the cluster, for the long name of the Service.
     #[arg(long, value_name = "NAME", default_value = "cluster.local", value_parser = parse::dns_name)]
     pub cluster_domain: String,
 }
 
-/// Times, and one number, that tests shorten, hidden: what stands here is right for every cluster.
+/// Timeouts, intervals and lifetimes that tests shorten. They are hidden, because the defaults suit every cluster.
 #[derive(Clone, Copy, Debug, Args)]
-pub struct Times {
-    /// How long a CA is good; its successor comes in at two thirds.
+pub struct Timing {
+    /// The lifetime of a CA; its successor is issued after two thirds of it.
     #[arg(long, value_name = "TIME", hide = true, default_value = "365d", value_parser = parse::time)]
-    pub authority_lifetime: Duration,
-    /// How long a claim may be Pending before its StorageClass is asked whether it ever gets a volume.
+    pub ca_lifetime: Duration,
+    /// How long a claim may be Pending before its StorageClass decides whether it will ever get a volume.
     #[arg(long, value_name = "TIME", hide = true, default_value = "600s", value_parser = parse::time)]
     pub binding_timeout: Duration,
-    /// Between two looks at the wall clock for whatever is due by it.
+    /// The interval at which the clock is checked for certificates that are due for renewal.
     #[arg(long, value_name = "TIME", hide = true, default_value = "60s", value_parser = parse::interval)]
-    pub check: Duration,
-    /// Between two counts of the pods without our status; in the middle, for replicas drift apart.
+    pub renewal_check_interval: Duration,
+    /// The average interval between two counts of the pods without a status annotation; it varies, so that replicas
+    /// spread out.
     #[arg(long, value_name = "TIME", hide = true, default_value = "300s", value_parser = parse::interval)]
-    pub count: Duration,
-    /// Pods in one page of a count. We hold one at a time, but the API server holds the page.
+    pub pod_count_interval: Duration,
+    /// The number of pods per page of a count. The webhook holds one pod at a time, but the API server holds a page.
     #[arg(long, value_name = "NUMBER", hide = true, default_value = "50", value_parser = clap::value_parser!(u32).range(1..))]
-    pub count_page: u32,
-    /// From the first signal to the end of accepting: a cluster needs about 15 s, without this, to send its calls
-    /// elsewhere, and whoever tries something out on this machine none.
+    pub pod_count_page_size: u32,
+    /// The time from the first signal until the webhook stops accepting connections. A cluster needs about 15 s to send
+    /// its calls elsewhere; --standalone does not wait.
     #[arg(long, value_name = "TIME", hide = true, default_value = "15s", default_value_if("standalone", "true", "0s"), value_parser = parse::time)]
-    pub drain: Duration,
-    /// From there to the last answer, of the webhook and then of the probes: twice this and `drain` stay below the 30 s
-    /// that a kubelet waits.
+    pub shutdown_delay: Duration,
+    /// The time to complete requests in flight after that, first of the webhook and then of the admin server. Twice
+    /// this and --shutdown-delay stay below the 30 s that a kubelet waits.
     #[arg(long, value_name = "TIME", hide = true, default_value = "7s", value_parser = parse::time)]
-    pub finish: Duration,
-    /// Between two requests of a connection; the API server keeps idle ones for 90 s and loses a call where we are first.
+    pub drain_timeout: Duration,
+    /// The time between two requests on a connection. The API server keeps idle connections for 90 s, and loses a call
+    /// if the webhook closes one first.
     #[arg(long, value_name = "TIME", hide = true, default_value = "120s", value_parser = parse::time)]
-    pub idle: Duration,
-    /// How long a leaf is good; the next is made at two thirds.
+    pub keep_alive_timeout: Duration,
+    /// The lifetime of the serving certificate; its successor is issued after two thirds of it.
     #[arg(long, value_name = "TIME", hide = true, default_value = "7d", value_parser = parse::time)]
     pub leaf_lifetime: Duration,
-    /// Between two readings of the settings file, and of a certificate's files.
+    /// The interval at which the settings file and the certificate files are reloaded.
     #[arg(long, value_name = "TIME", hide = true, default_value = "5s", value_parser = parse::interval)]
-    pub reread: Duration,
-    /// From a CA that is seen published to the first leaf of it: every API server learns of it by a watch of its own.
+    pub reload_interval: Duration,
+    /// The time from the publication of a CA to its first certificate: every API server learns of the CA by a watch of
+    /// its own.
     #[arg(long, value_name = "TIME", hide = true, default_value = "60s", value_parser = parse::time)]
-    pub settle: Duration,
-    /// For a TLS handshake, for the first byte after it, and for the head of a request.
+    pub propagation_delay: Duration,
+    /// The time for a TLS handshake, for the first byte after it, and for the head of a request.
     #[arg(long, value_name = "TIME", hide = true, default_value = "10s", value_parser = parse::time)]
-    pub silent: Duration,
+    pub handshake_timeout: Duration,
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// One JSON object a line.

@@ -1,4 +1,5 @@
-//! The cluster: the client, the facts that decide, and what is counted there and told to it beside the answers.
+//! The webhook's view of the cluster: the client, the facts that decisions depend on, events, and the count of
+//! unreviewed pods.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,47 +30,47 @@ mod store;
 mod watch_one;
 pub mod webhook_configuration;
 
-/// By which name the API server knows that we wrote a field.
-const MANAGER: &str = "dynamo-cache";
+/// The field manager of every write.
+const FIELD_MANAGER: &str = "dynamo-cache";
 
-/// Where the kubelet tells a container which API server is its own.
-const IN_A_POD: &str = "KUBERNETES_SERVICE_HOST";
+/// The environment variable by which a kubelet gives a container the address of the API server.
+const API_SERVER_HOST: &str = "KUBERNETES_SERVICE_HOST";
 
-/// After so long without a word from the API server a connection is dead. A watch lasts 290 s and may be silent all the
-/// while; a first listing that is never answered would else be waited for, for ever.
-const SILENCE: Duration = Duration::from_secs(300);
+/// A connection on which the API server sends nothing for this long is dead. A watch lasts 290 s and may be silent for
+/// all of it; without a limit, a first list that is never answered would block for ever.
+const READ_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Why there is no client.
+/// A client that cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The client cannot be built.
-    #[error("failed to make a client of the cluster")]
+    #[error("failed to create a Kubernetes client")]
     Client(#[source] kube::Error),
-    /// We are in a pod without its `ServiceAccount`.
+    /// This pod has no usable `ServiceAccount`.
     #[error("failed to read the ServiceAccount of this pod")]
     InCluster(#[source] InClusterError),
-    /// The kubeconfig is of no use.
+    /// The kubeconfig cannot be used.
     #[error("failed to read the kubeconfig {}", path.display())]
     Kubeconfig {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         source: KubeconfigError,
     },
-    /// We are in no pod, and were given no kubeconfig.
-    #[error("no cluster: this is no pod ({IN_A_POD} is not set), and no --kubeconfig was given")]
+    /// This process is not in a pod, and has no kubeconfig.
+    #[error("no cluster: this is not a pod ({API_SERVER_HOST} is not set), and --kubeconfig is missing")]
     NoCluster,
 }
 
-#[expect(clippy::disallowed_methods, reason = "how the kubelet tells; no option could")]
-fn in_a_pod() -> bool {
-    std::env::var_os(IN_A_POD).is_some()
+#[expect(clippy::disallowed_methods, reason = "the kubelet sets this variable, and no option replaces it")]
+fn is_in_a_pod() -> bool {
+    std::env::var_os(API_SERVER_HOST).is_some()
 }
 
-/// Makes a client from a kubeconfig, or inside a pod from its `ServiceAccount`. It does not call the cluster.
+/// Creates a client from a kubeconfig, or from the `ServiceAccount` of this pod. It does not call the cluster.
 ///
 /// # Errors
-/// There is neither, or it is of no use.
+/// There is neither, or it cannot be used.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Error> {
     let mut config = match kubeconfig {
         Some(path) => {
@@ -79,27 +80,27 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, Error> {
                 .await
                 .map_err(wrong)?
         }
-        None if !in_a_pod() => return Err(Error::NoCluster),
+        None if !is_in_a_pod() => return Err(Error::NoCluster),
         None => Config::incluster().map_err(Error::InCluster)?,
     };
-    config.read_timeout = Some(SILENCE);
+    config.read_timeout = Some(READ_TIMEOUT);
     config.reset_reader_on_write = true;
-    // Whoever asks knows when to ask again, and tells meanwhile why there is no answer.
+    // Each caller has its own schedule of retries, and reports the error in the meantime.
     config.default_retry = false;
     Client::try_from(config).map_err(Error::Client)
 }
 
-/// What is known of the cluster.
+/// The facts about the cluster that a decision depends on.
 #[derive(Clone, Debug)]
 pub enum Facts {
-    /// There is none, and this is what we were told instead.
-    Told {
+    /// Facts from files and options, without a cluster.
+    Static {
         /// The annotations of every namespace.
-        namespace: Arc<[(String, String)]>,
-        /// The claims of every namespace; none: all that are asked for.
+        annotations: Arc<[(String, String)]>,
+        /// The claims of every namespace. `None` means that every claim exists.
         claims: Option<Claims>,
     },
-    /// What its watches have seen, and bounded reads of what they have not.
+    /// Facts from watches, with bounded reads of objects that no watch has delivered yet.
     Watched {
         /// The annotations of namespaces.
         namespaces: Arc<namespaces::Namespaces>,
@@ -109,51 +110,54 @@ pub enum Facts {
 }
 
 impl Facts {
-    /// Facts of a cluster, which become known as `follow` of either is run; a label selector says of which namespaces.
-    /// A claim that waits for its volume for longer than `binding_timeout` may be one that gets none.
-    pub fn of(client: &Client, selector: &str, binding_timeout: Duration, metrics: &Arc<Metrics>) -> Self {
+    /// Facts of a cluster. They stay empty until `follow` of namespaces and of claims runs. `selector` is the label
+    /// selector of the namespaces that opted in. A claim that has been pending for longer than `binding_timeout` may be
+    /// one that never gets a volume.
+    pub fn new(client: &Client, selector: &str, binding_timeout: Duration, metrics: &Arc<Metrics>) -> Self {
         let budget = read_through::Budget::new();
         Facts::Watched {
-            namespaces: Arc::new(namespaces::Namespaces::of(client, selector, &budget, metrics)),
-            claims: Arc::new(claims::Claims::of(client, binding_timeout, &budget, metrics)),
+            namespaces: Arc::new(namespaces::Namespaces::new(client, selector, &budget, metrics)),
+            claims: Arc::new(claims::Claims::new(client, binding_timeout, &budget, metrics)),
         }
     }
 
-    /// Whether a namespace is known to be there: the number of those is the cluster's, not that of whoever asks. Without a
-    /// cluster every one is.
+    /// Whether a namespace is known to exist. The number of such namespaces is bounded by the cluster, not by the
+    /// caller. Without a cluster every namespace exists.
     pub fn has_namespace(&self, name: &str) -> bool {
         match self {
-            Facts::Told { .. } => true,
-            Facts::Watched { namespaces, .. } => namespaces.has(name),
+            Facts::Static { .. } => true,
+            Facts::Watched { namespaces, .. } => namespaces.contains(name),
         }
     }
 
-    /// Our annotations on a namespace; none where it is not known.
-    pub async fn namespace(&self, name: &str) -> Arc<[(String, String)]> {
+    /// The dynamo-cache annotations of a namespace. Empty if the namespace is not known.
+    pub async fn annotations(&self, name: &str) -> Arc<[(String, String)]> {
         match self {
-            Facts::Told { namespace, .. } => Arc::clone(namespace),
-            Facts::Watched { namespaces, .. } if is_namespace(name) => namespaces.annotations(name).await,
+            Facts::Static { annotations, .. } => Arc::clone(annotations),
+            Facts::Watched { namespaces, .. } if is_namespace_name(name) => namespaces.annotations(name).await,
             Facts::Watched { .. } => Arc::default(),
         }
     }
 
-    /// Those of the named claims that are in the namespace.
+    /// The claims of these names that exist in the namespace.
     pub async fn claims(&self, namespace: &str, names: Vec<&str>) -> Claims {
         let found = match self {
-            Facts::Told { claims: Some(claims), .. } => return claims.clone(),
-            Facts::Told { claims: None, .. } => names.into_iter().map(|name| (name, Some(Claim::default()))).collect(),
-            Facts::Watched { .. } if !is_namespace(namespace) => return Claims::new(),
+            Facts::Static { claims: Some(claims), .. } => return claims.clone(),
+            Facts::Static { claims: None, .. } => {
+                names.into_iter().map(|name| (name, Some(Claim::default()))).collect()
+            }
+            Facts::Watched { .. } if !is_namespace_name(namespace) => return Claims::new(),
             Facts::Watched { claims, .. } => {
-                join_all(names.into_iter().map(async |name| (name, claims.find(namespace, name).await))).await
+                join_all(names.into_iter().map(async |name| (name, claims.get(namespace, name).await))).await
             }
         };
         found.into_iter().filter_map(|(name, claim)| Some((name.to_owned(), claim?))).collect()
     }
 }
 
-/// Whether a namespace may be called so: a DNS label. It becomes a part of a path at the API server, and a review need
-/// not come from there.
-fn is_namespace(name: &str) -> bool {
+/// Whether a name is valid for a namespace: a DNS label. The name becomes part of a request path, and a review may not
+/// come from the API server.
+fn is_namespace_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 63
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')

@@ -1,10 +1,9 @@
-//! Failures in words: the one cause that matters, and an answer that did not come.
+//! Error messages: the root cause of an error, and the wording of a timeout.
 
 use std::error::Error;
 use std::time::Duration;
 
-/// The cause at the bottom of an error, in the API server's own words where it answered. The layers above it say the same in
-/// more words.
+/// The root cause of an error, in the API server's own words if it answered. The outer errors repeat it in more words.
 pub fn root_cause(error: &(dyn Error + 'static)) -> String {
     if let Some(kube::Error::Api(status)) = error.downcast_ref() {
         return status.message.clone();
@@ -12,7 +11,7 @@ pub fn root_cause(error: &(dyn Error + 'static)) -> String {
     error.source().map_or_else(|| error.to_string(), root_cause)
 }
 
-/// Why there is no answer, where a deadline has passed.
+/// The message for a deadline that has passed.
 pub fn no_answer_within(deadline: Duration) -> String {
     format!("no answer within {} s", deadline.as_secs_f32())
 }
@@ -26,7 +25,7 @@ mod tests {
     use super::{no_answer_within, root_cause};
 
     #[test]
-    fn the_api_servers_words_and_the_lowest_cause_are_taken() {
+    fn the_root_cause_is_the_lowest_or_the_api_servers_message() {
         let refused = kube::Error::Api(Box::new(Status::failure("pods is forbidden", "Forbidden")));
         assert_eq!(root_cause(&refused), "pods is forbidden");
         let above = kube::Error::Service(Box::new(refused));

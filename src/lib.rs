@@ -1,50 +1,53 @@
-//! A mutating admission webhook that gives every NVIDIA Dynamo pod its caches, and the tool around it.
+//! A mutating admission webhook that gives every NVIDIA Dynamo pod its caches, and a command-line tool for it.
 //!
-//! The journey of a review, and the modules in its order:
+//! The path of a review, with the modules in its order:
 //!
 //! ```text
-//!             TLS accept      HTTP              decode       which part    which rules    what changes   as JSON Patch   answer
-//! API server ──────▶ server ──▶ server/route ──▶ review ──▶ component ──▶ settings ──▶ plan ──────▶ patch ──────▶ review ──▶ API server
-//!                      ▲              ▲                                       ▲            ▲
-//!                certificate   cluster/{namespaces,claims}                config       engine (the table)
-//! a person ─▶ cli ─▶ command/inject ───────────────────────▶ the same core ─────────────────────────────▶ YAML, patch or diff
+//!             TLS accept      HTTP               decode       classify      which rules    what changes   as JSON Patch   answer
+//! API server ──────▶ server ──▶ server/webhook ──▶ review ──▶ component ──▶ settings ──▶ plan ──────▶ patch ──────▶ review ──▶ API server
+//!                      ▲              ▲                                        ▲            ▲
+//!                certificate   cluster/{namespaces,claims}                  config       engine (the table)
+//! a person ─▶ cli ─▶ command/inject ─▶ manifest ─────────────▶ the same core ─────────────────────────────▶ YAML, patch or diff
 //! ```
+//!
+//! Gather, decide, act: a shell gathers facts, the core decides, a shell acts. The core gets everything as arguments, and uses no
+//! clock, network, file, task or environment.
 
-/// Serve HTTP/1.1 over TLS until told to stop, then drain.
+/// The HTTP servers: `POST /mutate` over TLS, and probes and metrics on the admin listener.
 pub mod server;
-/// Our TLS identity: read it or mint it, and know when it ends.
+/// The serving certificate: loaded from files or issued here, and when it is due for renewal.
 pub mod certificate;
-/// The cluster: the client, the facts that decide, and what is counted there and told to it beside the answers.
+/// The webhook's view of the cluster: watched, typed and bounded.
 pub mod cluster;
-/// What happens to a pod: the pure core.
+/// The pure core: what a pod gets, and why.
 pub use dynamo_cache_admission as admission;
-/// The file a person writes becomes a Config that cannot be wrong.
+/// The settings file, parsed in full into a `Config` that is valid by construction.
 pub mod config;
-/// Files that are read whole, and never more than they should hold.
+/// Reads small files completely, up to a limit.
 pub mod small_file;
 /// YAML as Kubernetes reads it.
 pub mod yaml;
-/// What a person may type.
+/// The command line, as types.
 pub mod cli;
-/// The running webhook: who starts and stops whom.
+/// The running webhook: starts, owns and stops its tasks.
 pub mod serve;
-/// Objects in files: read, decided, changed and explained without a cluster.
+/// Objects in files, without a cluster: parsed, decided, changed and explained.
 mod manifest;
-/// The cluster as the tool sees it.
+/// The tool's view of the cluster: untyped, and read once.
 mod inspect;
-/// What a person sees.
+/// Standard output and standard error for people.
 pub mod terminal;
-/// What each command does.
+/// The commands.
 pub mod command;
-/// Whether the webhook is ready, and why not.
+/// Which conditions of readiness are met.
 pub mod readiness;
-/// What is counted, and the page that shows it.
+/// The metrics, and the page that Prometheus scrapes.
 pub mod metrics;
 /// Log lines, as text or JSON.
 pub mod log;
-/// Failures in words.
+/// Root causes and timeouts as messages.
 pub mod failure;
-/// How often something may happen.
+/// Token buckets.
 pub mod rate;
-/// SIGTERM and SIGINT, as something to wait for.
+/// SIGTERM and SIGINT as futures.
 pub mod signal;

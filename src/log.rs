@@ -1,5 +1,5 @@
-//! Log lines on standard error, as text for people or as one JSON object a line. They pass a bounded queue with a writer of its
-//! own, so a reader that stops holds up the log and nothing else.
+//! Log lines on standard error, as text or as one JSON object per line. A bounded queue and a writer thread of its own
+//! keep a slow reader from blocking anything but the log.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -21,34 +21,36 @@ mod throttle;
 use queue::{Line, Queue};
 pub use throttle::Throttle;
 
-/// How long the end of the process waits for lines that are not written yet: a reader that has stopped does not hold it up.
+/// How long the process waits at its end for lines that are not written yet. A reader that has stopped does not delay
+/// it further.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// The lines that wait to be written.
+/// The lines that are not written yet.
 static QUEUE: LazyLock<Queue> = LazyLock::new(Queue::default);
 
-/// Whether lines pass the queue.
+/// Whether the writer thread runs.
 static STARTED: AtomicBool = AtomicBool::new(false);
 
-/// Why there is no log.
+/// A log that cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Something else writes lines already.
-    #[error("something else writes the log already")]
+    /// Another subscriber is installed already.
+    #[error("another log is installed already")]
     Taken(#[from] TryInitError),
-    /// The system gives us no thread.
-    #[error("failed to start the writer of the log")]
+    /// The system cannot start a thread.
+    #[error("failed to start the log writer")]
     Writer(#[from] io::Error),
 }
 
-/// Writes log lines from now on, in a thread of its own that lasts as long as the process.
+/// Starts the log, with a writer thread that lasts as long as the process.
 ///
 /// # Errors
-/// Something else writes them already, or there is no thread to be had.
+/// Another subscriber is installed already, or the thread cannot be started.
 pub fn start(format: LogFormat) -> Result<(), Error> {
-    let (filter, refused) = filter();
+    let (filter, invalid) = read_filter();
     let lines = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(|| Line(&QUEUE));
-    // A reader that has gone away must not end us: the library would tell on the same standard error, and panic.
+    // A closed standard error must not end the process: tracing-subscriber would report the error on the same standard
+    // error, and panic.
     let lines = lines.log_internal_errors(false);
     match format {
         LogFormat::Json => {
@@ -56,34 +58,34 @@ pub fn start(format: LogFormat) -> Result<(), Error> {
         }
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).finish().with(filter).try_init()?,
     }
-    // Standard error is taken for each write anew: the lock of it, held by a write that blocks, is held by no one else.
-    thread::Builder::new().name("log".to_owned()).spawn(|| QUEUE.write_to(io::stderr(), report))?;
+    // Standard error is locked for each write only, so the lock of a write that blocks is held by no other thread.
+    thread::Builder::new().name("log".to_owned()).spawn(|| QUEUE.write_to(io::stderr(), report_dropped))?;
     STARTED.store(true, Ordering::Release);
-    if let Some(error) = refused {
-        warn!(%error, "RUST_LOG is ignored; it is written like info,dynamo_cache=debug");
+    if let Some(error) = invalid {
+        warn!(%error, "RUST_LOG is invalid and ignored; an example is info,dynamo_cache=debug");
     }
-    // A panic is a line like any other.
+    // A panic is logged like any other line.
     panic::set_hook(Box::new(|panic| error!("{panic}")));
     Ok(())
 }
 
-/// Prints text to standard error, past the filter and without a time: by the queue where there is a log, since a direct
-/// write waits for the reader.
+/// Prints text to standard error without filter or timestamp. It uses the queue if the log runs, because a direct write
+/// blocks on a slow reader.
 pub fn print(text: &dyn Display) {
     if STARTED.load(Ordering::Acquire) {
         QUEUE.push(format!("{text}\n").as_bytes());
     } else {
-        // No other way is left to report that it failed.
+        // A failure cannot be reported anywhere else.
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 }
 
-/// How many lines were dropped since the process started.
+/// The number of lines that were dropped since the process started.
 pub fn dropped() -> u64 {
     QUEUE.dropped()
 }
 
-/// Dropped at the end of `main`, it waits until the lines of the log are written, for a second at most.
+/// A guard for the end of `main`: dropping it waits until all lines are written, for a second at most.
 #[derive(Debug)]
 pub struct Flush;
 
@@ -95,20 +97,20 @@ impl Drop for Flush {
     }
 }
 
-fn report(lines: u64) {
-    warn!(lines, "lines of the log were dropped: nothing read standard error, or not fast enough");
+fn report_dropped(lines: u64) {
+    warn!(lines, "log lines were dropped: standard error was not read fast enough");
 }
 
-/// What is logged: what `RUST_LOG` says, else `info`, and what is wrong with `RUST_LOG` where it cannot be read.
+/// The filter of `RUST_LOG`, else `info`, with the parse error if `RUST_LOG` is invalid.
 ///
-/// kube's own words about a failing call are left out by default: `cluster` says the same once, and counts it.
-#[expect(clippy::disallowed_methods, reason = "how every program of this library is told")]
-fn filter() -> (Targets, Option<ParseError>) {
-    let told = std::env::var("RUST_LOG").ok().filter(|told| !told.is_empty()).map(|told| told.parse());
-    let usual = || Targets::new().with_default(LevelFilter::INFO).with_target("kube_client", LevelFilter::OFF);
-    match told {
-        None => (usual(), None),
-        Some(Ok(told)) => (told, None),
-        Some(Err(error)) => (usual(), Some(error)),
+/// By default kube's own lines about failed calls are off: `cluster` logs each failure once, and counts it.
+#[expect(clippy::disallowed_methods, reason = "the conventional variable of tracing programs")]
+fn read_filter() -> (Targets, Option<ParseError>) {
+    let value = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty()).map(|value| value.parse());
+    let default = || Targets::new().with_default(LevelFilter::INFO).with_target("kube_client", LevelFilter::OFF);
+    match value {
+        None => (default(), None),
+        Some(Ok(targets)) => (targets, None),
+        Some(Err(error)) => (default(), Some(error)),
     }
 }

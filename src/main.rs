@@ -1,4 +1,4 @@
-//! Parse the command line, run, exit code.
+//! The binary: parses the command line, runs the command and returns its exit code.
 
 use std::process::ExitCode;
 
@@ -7,7 +7,7 @@ use dynamo_cache::signal::Stopped;
 use dynamo_cache::{command, log, terminal};
 
 fn main() -> ExitCode {
-    // However this ends, the last lines are written.
+    // Log lines are flushed however `main` returns.
     let _flush = log::Flush;
     let arguments: Vec<_> = std::env::args_os().collect();
     let cli = Cli::read(&arguments).unwrap_or_else(|error| error.exit());

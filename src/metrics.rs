@@ -1,4 +1,4 @@
-//! What is counted, and the page that shows it; labels are types, never text that came from outside.
+//! The metrics, and the page that Prometheus scrapes. Labels are types, so no text from a request can become a label.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,55 +20,58 @@ mod labels;
 pub mod unreviewed;
 mod process;
 
-use labels::{
-    Answer, Event, Evicted, Failure, Handshake, LeftOut, LiveRead, PodCount, Renewal, Review, SettingsFile, Shed,
-    SkippedObject, WatchError,
+pub use labels::{
+    CertificateFailure, CertificateKind, EventResult, EvictedPhase, HandshakeResult, Kind, Limit, Listener,
+    LiveReadResult, PodCountResult, ReloadResult, SkipReason,
 };
-pub use labels::{Bound, Counting, Eviction, Kind, Listener, Read, Reading, Renewed, Shake, Skip, Told, Trouble};
-use unreviewed::Missed;
+use labels::{
+    Event, Evicted, Failure, Handshake, HttpResponse, LiveRead, PodCount, Renewal, Review, SettingsReload, Shed,
+    Skipped, SkippedObject, WatchError,
+};
+use unreviewed::UnreviewedPods;
 
-/// What a reader of `OpenMetrics` asks for.
+/// The media type that a scraper names in `Accept` to get `OpenMetrics`.
 const OPEN_METRICS: &str = "application/openmetrics-text";
 
-/// The media type of the page in that form.
+/// The media type of an `OpenMetrics` page.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Bounds of the buckets of a review's duration in seconds: from the 50 µs that one costs to the second by which the
-/// API server has all but lost its patience.
+/// Bucket bounds of a review's duration in seconds: from the 50 µs that a review takes to 1 s, well below the
+/// `timeoutSeconds` of 3 in the chart.
 const SECONDS: [f64; 13] = [50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.3, 1.0];
 
-/// Everything that is counted.
+/// All metrics, and the registry that encodes them.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     reviews: Family<Review, Counter>,
-    left_out: Family<LeftOut, Counter>,
-    answers: Family<Answer, Counter>,
+    skipped: Family<Skipped, Counter>,
+    http_responses: Family<HttpResponse, Counter>,
     duration: Histogram,
     shed: Family<Shed, Counter>,
     evicted: Family<Evicted, Counter>,
     live_reads: Family<LiveRead, Counter>,
     watch_errors: Family<WatchError, Counter>,
     objects_skipped: Family<SkippedObject, Counter>,
-    settings_file: Family<SettingsFile, Counter>,
-    certificate_ends: Gauge,
-    authority_ends: Gauge,
+    settings_reloads: Family<SettingsReload, Counter>,
+    certificate_expiration: Gauge,
+    ca_expiration: Gauge,
     renewals: Family<Renewal, Counter>,
     failures: Family<Failure, Counter>,
-    /// How often somebody else has taken what we had published.
+    /// How often another client removed a CA that this replica had published.
     pub bundle_conflicts: Counter,
-    /// Whether we are ready: 1 or 0, as `/readyz` says it.
+    /// 1 while `/readyz` reports ready, else 0.
     pub ready: Gauge,
-    /// Whether the API server trusts what we serve, where it calls us at all: 1 or 0.
+    /// 1 while the API server trusts the serving certificate, or no configuration references the Service; else 0.
     pub trusted: Gauge,
     handshakes: Family<Handshake, Counter>,
-    /// How many component pods have no status of ours.
-    pub missed: Arc<Missed>,
+    /// The number of component pods without a status annotation.
+    pub unreviewed_pods: Arc<UnreviewedPods>,
     pod_counts: Family<PodCount, Counter>,
     events: Family<Event, Counter>,
-    /// Bytes of the bodies that are held at this moment.
+    /// Bytes of the request bodies and responses that are buffered now.
     pub bytes_in_flight: Gauge,
-    /// Connections that are open at this moment, those of the handshake included.
+    /// Open connections to the webhook, including those in the TLS handshake.
     pub connections: Gauge,
 }
 
@@ -77,17 +80,17 @@ impl Default for Metrics {
         let mut metrics = Metrics {
             registry: Registry::default(),
             reviews: Family::default(),
-            left_out: Family::default(),
-            answers: Family::default(),
+            skipped: Family::default(),
+            http_responses: Family::default(),
             duration: Histogram::new(SECONDS),
             shed: Family::default(),
             evicted: Family::default(),
             live_reads: Family::default(),
             watch_errors: Family::default(),
             objects_skipped: Family::default(),
-            settings_file: Family::default(),
-            certificate_ends: Gauge::default(),
-            authority_ends: Gauge::default(),
+            settings_reloads: Family::default(),
+            certificate_expiration: Gauge::default(),
+            ca_expiration: Gauge::default(),
             renewals: Family::default(),
             failures: Family::default(),
             bundle_conflicts: Counter::default(),
@@ -96,7 +99,7 @@ impl Default for Metrics {
             bytes_in_flight: Gauge::default(),
             connections: Gauge::default(),
             handshakes: Family::default(),
-            missed: Arc::default(),
+            unreviewed_pods: Arc::default(),
             pod_counts: Family::default(),
             events: Family::default(),
         };
@@ -109,48 +112,61 @@ impl Default for Metrics {
 impl Metrics {
     fn register(&mut self) {
         let ours = self.registry.sub_registry_with_prefix("dynamo_cache");
-        ours.register("reviews", "Reviews answered, by decision; dry runs apart", self.reviews.clone());
-        let help = "Pods of which something was left out, by reason; dry runs are not counted";
-        ours.register("left_out", help, self.left_out.clone());
-        ours.register("answers", "HTTP answers of the webhook, by status", self.answers.clone());
-        let help = "From the head of a request to its answer, the reading of its body included";
+        ours.register("reviews", "Reviews answered, by decision and by dry run", self.reviews.clone());
+        let help = "Pods for which something was skipped, by reason; dry runs are not counted";
+        ours.register("skipped", help, self.skipped.clone());
+        ours.register("http_responses", "HTTP responses of the webhook, by status code", self.http_responses.clone());
+        let help = "Time from the head of a request to its response, including the reading of its body";
         ours.register_with_unit("review_duration", help, Unit::Seconds, self.duration.clone());
-        ours.register("shed", "Reviews that were turned away for overload, by the bound", self.shed.clone());
-        let help = "Connections closed for others, by listener and by what they were doing";
+        ours.register("shed", "Reviews rejected for overload, by the limit that was reached", self.shed.clone());
+        let help = "Connections closed to make room for others, by listener and phase";
         ours.register("connections_evicted", help, self.evicted.clone());
-        let help = "Bytes of the request bodies, and of large answers, that are held at this moment";
+        let help = "Bytes of the buffered request bodies and large responses";
         ours.register("in_flight_bytes", help, self.bytes_in_flight.clone());
-        ours.register("connections", "Connections to the webhook that are open", self.connections.clone());
+        ours.register("connections", "Open connections to the webhook", self.connections.clone());
         ours.register("handshakes", "TLS handshakes, by result", self.handshakes.clone());
-        let help = "Reads of what a watch did not have yet, by kind and result";
+        let help = "Reads of objects that no watch had delivered yet, by kind and result";
         ours.register("live_reads", help, self.live_reads.clone());
-        ours.register("watch_errors", "Errors of the watches, by kind", self.watch_errors.clone());
-        let help = "Objects whose facts are not known, by kind and reason";
+        ours.register("watch_errors", "Watch errors, by kind", self.watch_errors.clone());
+        let help = "Objects whose facts are not stored, by kind and reason";
         ours.register("objects_skipped", help, self.objects_skipped.clone());
-        let help = "Readings of a settings file whose content was new, by result";
-        ours.register("settings_file", help, self.settings_file.clone());
-        let help = "When the served certificate ends, in Unix time";
-        ours.register_with_unit("certificate_end", help, Unit::Seconds, self.certificate_ends.clone());
-        let help = "When the last CA of those that we publish ends, in Unix time; 0: we publish none";
-        ours.register_with_unit("authority_end", help, Unit::Seconds, self.authority_ends.clone());
-        let help = "Certificates that came in place of others or of none, by what they are";
+        let help = "Reloads of a changed settings file, by result";
+        ours.register("settings_reloads", help, self.settings_reloads.clone());
+        let help = "When the serving certificate expires, in Unix time";
+        ours.register_with_unit(
+            "certificate_expiration_timestamp",
+            help,
+            Unit::Seconds,
+            self.certificate_expiration.clone(),
+        );
+        let help = "When the last published CA expires, in Unix time; 0 if the webhook publishes none";
+        ours.register_with_unit("ca_expiration_timestamp", help, Unit::Seconds, self.ca_expiration.clone());
+        let help = "Certificates issued or loaded, by kind";
         ours.register("certificate_renewals", help, self.renewals.clone());
-        ours.register("certificate_failures", "Failures that are tried again, by reason", self.failures.clone());
-        let help = "How often somebody else took what we had published in caBundle";
+        ours.register(
+            "certificate_failures",
+            "Failed steps of certificate management, by reason; each is retried",
+            self.failures.clone(),
+        );
+        let help = "How often another client removed a published CA from caBundle";
         ours.register("bundle_conflicts", help, self.bundle_conflicts.clone());
-        ours.register("ready", "1: /readyz says that we are ready; 0: it does not", self.ready.clone());
-        let help = "1: a call with the published caBundle reaches us, or no caBundle is known; 0: it does not";
+        ours.register("ready", "1 while /readyz reports ready, else 0", self.ready.clone());
+        let help = "1 if a call with the published caBundle succeeds or no caBundle is known, else 0";
         ours.register("trusted", help, self.trusted.clone());
-        ours.register_collector(Box::new(Arc::clone(&self.missed)));
-        ours.register("pod_counts", "Counts of the pods without our status, by result", self.pod_counts.clone());
+        ours.register_collector(Box::new(Arc::clone(&self.unreviewed_pods)));
+        ours.register(
+            "pod_counts",
+            "Counts of the pods without a status annotation, by result",
+            self.pod_counts.clone(),
+        );
         ours.register("events", "Events on the owners of pods, by result", self.events.clone());
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        ours.register("build", "What is running", version);
+        ours.register("build", "The running version", version);
         ours.register_collector(Box::new(process::Log));
         self.registry.register_collector(Box::new(process::Process));
     }
 
-    /// A counter that appears only with its first event hides that event from `rate`.
+    /// `rate` does not see the first event of a counter that appears with that event, so every counter starts at zero.
     fn start_at_zero(&self) {
         for decision in ["patched", "untouched"] {
             for dry_run in [false, true] {
@@ -158,13 +174,19 @@ impl Metrics {
             }
         }
         for reason in Reason::ALL {
-            self.left_out.get_or_create(&LeftOut { reason: reason.code() }).inc_by(0);
+            self.skipped.get_or_create(&Skipped { reason: reason.code() }).inc_by(0);
         }
-        for bound in [Bound::Bytes, Bound::Reviews] {
-            self.shed.get_or_create(&Shed { bound }).inc_by(0);
+        for limit in [Limit::Bytes, Limit::Reviews] {
+            self.shed.get_or_create(&Shed { limit }).inc_by(0);
         }
         for listener in [Listener::Admin, Listener::Webhook] {
-            for phase in [Eviction::Answer, Eviction::Body, Eviction::Head, Eviction::Idle, Eviction::Silent] {
+            for phase in [
+                EvictedPhase::Response,
+                EvictedPhase::Body,
+                EvictedPhase::Head,
+                EvictedPhase::Idle,
+                EvictedPhase::Handshake,
+            ] {
                 self.evicted.get_or_create(&Evicted { listener, phase }).inc_by(0);
             }
         }
@@ -172,159 +194,177 @@ impl Metrics {
             self.watch_errors.get_or_create(&WatchError { kind }).inc_by(0);
         }
         for kind in [Kind::Claim, Kind::Namespace, Kind::Pod] {
-            for reason in [Skip::Full, Skip::Unreadable] {
+            for reason in [SkipReason::Full, SkipReason::Unreadable] {
                 self.objects_skipped.get_or_create(&SkippedObject { kind, reason }).inc_by(0);
             }
         }
-        for what in [Renewed::Authority, Renewed::Leaf] {
-            self.renewals.get_or_create(&Renewal { what }).inc_by(0);
+        for certificate in [CertificateKind::Ca, CertificateKind::Leaf] {
+            self.renewals.get_or_create(&Renewal { certificate }).inc_by(0);
         }
-        for reason in [Trouble::Files, Trouble::Mint, Trouble::Probe, Trouble::Publish, Trouble::Secret] {
+        for reason in [
+            CertificateFailure::Files,
+            CertificateFailure::Issue,
+            CertificateFailure::SelfCall,
+            CertificateFailure::Publish,
+            CertificateFailure::Secret,
+        ] {
             self.failures.get_or_create(&Failure { reason }).inc_by(0);
         }
         for kind in [Kind::Claim, Kind::Namespace] {
-            for result in [Read::Absent, Read::Failed, Read::Found, Read::Late, Read::Refused] {
+            for result in [
+                LiveReadResult::Absent,
+                LiveReadResult::Failed,
+                LiveReadResult::Found,
+                LiveReadResult::Timeout,
+                LiveReadResult::Throttled,
+            ] {
                 self.live_reads.get_or_create(&LiveRead { kind, result }).inc_by(0);
             }
         }
-        for result in [Reading::Accepted, Reading::Refused] {
-            self.settings_file.get_or_create(&SettingsFile { result }).inc_by(0);
+        for result in [ReloadResult::Accepted, ReloadResult::Rejected] {
+            self.settings_reloads.get_or_create(&SettingsReload { result }).inc_by(0);
         }
-        for result in [Counting::Done, Counting::Failed] {
+        for result in [PodCountResult::Completed, PodCountResult::Failed] {
             self.pod_counts.get_or_create(&PodCount { result }).inc_by(0);
         }
-        for result in [Told::Created, Told::Dropped, Told::Failed, Told::Known, Told::Unconfirmed] {
+        for result in [
+            EventResult::Created,
+            EventResult::Dropped,
+            EventResult::Failed,
+            EventResult::Duplicate,
+            EventResult::Unverified,
+        ] {
             self.events.get_or_create(&Event { result }).inc_by(0);
         }
-        for result in [Shake::Done, Shake::Failed, Shake::Late] {
+        for result in [HandshakeResult::Completed, HandshakeResult::Failed, HandshakeResult::Timeout] {
             self.handshakes.get_or_create(&Handshake { result }).inc_by(0);
         }
     }
 
-    /// Counts a decision. A dry run stands apart, and its reasons are not counted: nothing came of it.
-    pub fn decided(&self, outcome: Option<&Outcome<'_>>, dry_run: bool) {
+    /// Counts a decision. Dry runs have a label of their own, and their reasons are not counted because no pod results.
+    pub fn record_review(&self, outcome: Option<&Outcome<'_>>, dry_run: bool) {
         let decision = outcome.map_or("untouched", Outcome::decision);
         self.reviews.get_or_create(&Review { decision, dry_run }).inc();
         for reason in outcome.filter(|_| !dry_run).map(Outcome::reasons).unwrap_or_default() {
-            self.left_out.get_or_create(&LeftOut { reason: reason.code() }).inc();
+            self.skipped.get_or_create(&Skipped { reason: reason.code() }).inc();
         }
     }
 
-    /// Counts an answer of the webhook.
-    pub fn answered(&self, status: StatusCode, took: Duration) {
-        self.answers.get_or_create(&Answer { status: status.as_u16().into() }).inc();
+    /// Counts an HTTP response of the webhook, and its duration.
+    pub fn record_response(&self, status: StatusCode, took: Duration) {
+        self.http_responses.get_or_create(&HttpResponse { code: status.as_u16().into() }).inc();
         self.duration.observe(took.as_secs_f64());
     }
 
-    /// Counts a review that was turned away.
-    pub fn shed(&self, bound: Bound) {
-        self.shed.get_or_create(&Shed { bound }).inc();
+    /// Counts a review that was rejected for overload.
+    pub fn record_shed(&self, limit: Limit) {
+        self.shed.get_or_create(&Shed { limit }).inc();
     }
 
-    /// Counts a connection that was closed for another.
-    pub fn evicted(&self, listener: Listener, phase: Eviction) {
+    /// Counts a connection that was closed to make room for another.
+    pub fn record_eviction(&self, listener: Listener, phase: EvictedPhase) {
         self.evicted.get_or_create(&Evicted { listener, phase }).inc();
     }
 
-    /// Counts a TLS handshake that came to an end.
-    pub fn shook_hands(&self, result: Shake) {
+    /// Counts a TLS handshake by its result.
+    pub fn record_handshake(&self, result: HandshakeResult) {
         self.handshakes.get_or_create(&Handshake { result }).inc();
     }
 
-    /// Counts a count of the pods without our status; the number itself stands in `missed`.
-    pub fn counted_pods(&self, result: Counting) {
+    /// Counts a count of the pods without a status annotation. `unreviewed_pods` has the number itself.
+    pub fn record_pod_count(&self, result: PodCountResult) {
         self.pod_counts.get_or_create(&PodCount { result }).inc();
     }
 
-    /// Counts what became of an event.
-    pub fn told(&self, result: Told) {
+    /// Counts an event by its result.
+    pub fn record_event(&self, result: EventResult) {
         self.events.get_or_create(&Event { result }).inc();
     }
 
-    /// Counts a live read.
-    pub fn read_live(&self, kind: Kind, result: Read) {
+    /// Counts a live read by its result.
+    pub fn record_live_read(&self, kind: Kind, result: LiveReadResult) {
         self.live_reads.get_or_create(&LiveRead { kind, result }).inc();
     }
 
-    /// Counts a settings file whose content was new.
-    pub fn read_settings(&self, result: Reading) {
-        self.settings_file.get_or_create(&SettingsFile { result }).inc();
+    /// Counts a reload of a settings file whose content changed.
+    pub fn record_reload(&self, result: ReloadResult) {
+        self.settings_reloads.get_or_create(&SettingsReload { result }).inc();
     }
 
     /// Counts an error of a watch.
-    pub fn watch_failed(&self, kind: Kind) {
+    pub fn record_watch_error(&self, kind: Kind) {
         self.watch_errors.get_or_create(&WatchError { kind }).inc();
     }
 
-    /// Counts an object whose facts are not known.
-    pub fn skipped(&self, kind: Kind, reason: Skip) {
+    /// Counts an object whose facts are not stored.
+    pub fn record_skipped_object(&self, kind: Kind, reason: SkipReason) {
         self.objects_skipped.get_or_create(&SkippedObject { kind, reason }).inc();
     }
 
-    /// Counts a certificate that came in place of another or of none, and remembers when it ends.
-    pub fn renewed(&self, what: Renewed, ends: SystemTime) {
-        self.renewals.get_or_create(&Renewal { what }).inc();
-        self.ends(what, ends);
+    /// Counts a certificate that replaces another or is the first, and sets its expiration.
+    pub fn record_renewal(&self, certificate: CertificateKind, expiration: SystemTime) {
+        self.renewals.get_or_create(&Renewal { certificate }).inc();
+        self.set_expiration(certificate, expiration);
     }
 
-    /// Remembers when a certificate ends.
-    pub fn ends(&self, what: Renewed, when: SystemTime) {
-        let since_epoch = when.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let gauge = match what {
-            Renewed::Authority => &self.authority_ends,
-            Renewed::Leaf => &self.certificate_ends,
+    /// Sets the expiration of a certificate.
+    pub fn set_expiration(&self, certificate: CertificateKind, expiration: SystemTime) {
+        let since_epoch = expiration.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let gauge = match certificate {
+            CertificateKind::Ca => &self.ca_expiration,
+            CertificateKind::Leaf => &self.certificate_expiration,
         };
         gauge.set(i64::try_from(since_epoch.as_secs()).unwrap_or(i64::MAX));
     }
 
-    /// Counts what failed about our certificate.
-    pub fn certificate_failed(&self, reason: Trouble) {
+    /// Counts a failed step of certificate management.
+    pub fn record_certificate_failure(&self, reason: CertificateFailure) {
         self.failures.get_or_create(&Failure { reason }).inc();
     }
 
-    /// The page in a form.
-    pub fn page_in(&self, form: Form) -> String {
-        match form {
-            Form::Classic => text_format::of(&self.page()),
-            Form::OpenMetrics => self.page(),
+    /// Encodes all metrics in a format.
+    pub fn page_as(&self, format: Format) -> String {
+        match format {
+            Format::Classic => text_format::from_open_metrics(&self.page()),
+            Format::OpenMetrics => self.page(),
         }
     }
 
-    /// The page, in the text form of `OpenMetrics`.
+    /// Encodes all metrics as `OpenMetrics` text.
     pub fn page(&self) -> String {
         let mut page = String::new();
-        // Writing to a string does not fail, and no metric of ours refuses to be written.
+        // Writing to a string does not fail, and every metric of ours can be encoded.
         let _ = text::encode(&mut page, &self.registry);
         page
     }
 }
 
-/// How the page is written.
+/// A text format of the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// The text form of Prometheus that is older than `OpenMetrics`.
+pub enum Format {
+    /// The older text format of Prometheus.
     Classic,
-    /// The text form of `OpenMetrics`.
+    /// The text format of `OpenMetrics`.
     OpenMetrics,
 }
 
-impl Form {
-    /// `OpenMetrics` for who names it in an `Accept` header, else the older one.
-    pub fn accepted<'a>(accepted: impl IntoIterator<Item = &'a str>) -> Form {
+impl Format {
+    /// `OpenMetrics` if an `Accept` header names it, else the older format.
+    pub fn negotiate<'a>(accepted: impl IntoIterator<Item = &'a str>) -> Format {
         let mut ranges = accepted.into_iter().flat_map(|list| list.split(','));
-        if ranges.any(asks_for_open_metrics) { Form::OpenMetrics } else { Form::Classic }
+        if ranges.any(asks_for_open_metrics) { Format::OpenMetrics } else { Format::Classic }
     }
 
-    /// Its media type.
+    /// The media type, for `Content-Type`.
     pub fn content_type(self) -> &'static str {
         match self {
-            Form::Classic => text_format::CONTENT_TYPE,
-            Form::OpenMetrics => CONTENT_TYPE,
+            Format::Classic => text_format::CONTENT_TYPE,
+            Format::OpenMetrics => CONTENT_TYPE,
         }
     }
 }
 
-/// Whether a range of media types names `OpenMetrics`; a weight of zero says that it is not wanted.
+/// Whether a media range names `OpenMetrics` with a weight above zero.
 fn asks_for_open_metrics(range: &str) -> bool {
     let mut parts = range.split(';').map(str::trim);
     let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(OPEN_METRICS));
@@ -334,10 +374,10 @@ fn asks_for_open_metrics(range: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{CONTENT_TYPE, Form, Metrics, text_format};
+    use super::{CONTENT_TYPE, Format, Metrics, text_format};
 
     #[test]
-    fn open_metrics_is_for_who_names_it() {
+    fn open_metrics_is_served_only_to_scrapers_that_name_it() {
         let metrics = Metrics::default();
         let prometheus = "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
                           application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
@@ -351,8 +391,8 @@ mod tests {
             (vec!["application/openmetrics-texts,;;,"], text_format::CONTENT_TYPE),
             (vec![], text_format::CONTENT_TYPE),
         ] {
-            let form = Form::accepted(accepted.iter().copied());
-            let (served, page) = (form.content_type(), metrics.page_in(form));
+            let format = Format::negotiate(accepted.iter().copied());
+            let (served, page) = (format.content_type(), metrics.page_as(format));
             assert_eq!(served, media_type, "{accepted:?}");
             assert_eq!(page.ends_with("# EOF\n"), media_type == CONTENT_TYPE, "{page}");
         }

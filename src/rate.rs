@@ -1,51 +1,51 @@
-//! How often something may happen: token buckets, one for all or one for each namespace.
+//! Token buckets, one for all callers or one for each namespace.
 //!
-//! Why not `governor`: its buckets by key are a map that grows with its keys, and it does not count what it refused.
+//! Why not `governor`: its keyed buckets are a map that grows with the keys, and it does not count rejections.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Most namespaces with a bucket of their own; more share one. Each takes a hundred bytes.
-const MOST_NAMESPACES: usize = 1024;
+/// The most namespaces with a bucket of their own; further ones share a bucket. Each takes 100 bytes.
+const MAX_NAMESPACES: usize = 1024;
 
-/// How often.
+/// A rate.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
-    /// So many at once.
+    /// The size of the bucket.
     pub burst: u32,
-    /// Then one more after each such time.
+    /// The time after which a token returns.
     pub every: Duration,
 }
 
-/// Tokens, which are taken at once and come back one after another.
+/// A token bucket.
 #[derive(Clone, Debug)]
 pub struct Bucket {
-    /// When the bucket is full again. A bucket is described by that alone.
+    /// When the bucket will be full again, which is all of its state.
     full_at: Instant,
-    refused: u64,
+    rejected: u64,
 }
 
 impl Bucket {
     /// A full bucket.
     pub fn full(now: Instant) -> Self {
-        Bucket { full_at: now, refused: 0 }
+        Bucket { full_at: now, rejected: 0 }
     }
 
-    /// Takes a token where there is one; how many takers were refused since the last one got his.
+    /// Takes a token. Returns `None` if there is none, else how many calls were rejected since the last token.
     pub fn take(&mut self, rate: Rate, now: Instant) -> Option<u64> {
         let full_at = self.full_at.max(now) + rate.every;
         if full_at > now + rate.every * rate.burst {
-            self.refused += 1;
+            self.rejected += 1;
             return None;
         }
         self.full_at = full_at;
-        Some(std::mem::take(&mut self.refused))
+        Some(std::mem::take(&mut self.rejected))
     }
 }
 
-/// A bucket for each namespace.
+/// A token bucket for each namespace.
 #[derive(Debug)]
 pub struct ByNamespace {
     rate: Rate,
@@ -59,16 +59,16 @@ impl ByNamespace {
         ByNamespace { rate, buckets: HashMap::new(), shared: Bucket::full(Instant::now()) }
     }
 
-    /// Takes a token of a namespace; none: of the bucket that is for all that have none of their own.
+    /// Takes a token of a namespace. `None` uses the shared bucket.
     pub fn take(&mut self, namespace: Option<&str>, now: Instant) -> Option<u64> {
         let Some(namespace) = namespace else { return self.shared.take(self.rate, now) };
         if let Some(bucket) = self.buckets.get_mut(namespace) {
             return bucket.take(self.rate, now);
         }
-        if self.buckets.len() >= MOST_NAMESPACES {
-            // One that is full again is as good as a new one.
+        if self.buckets.len() >= MAX_NAMESPACES {
+            // A bucket that is full again is equal to a new one.
             self.buckets.retain(|_, bucket| bucket.full_at > now);
-            if self.buckets.len() >= MOST_NAMESPACES {
+            if self.buckets.len() >= MAX_NAMESPACES {
                 return self.shared.take(self.rate, now);
             }
         }
@@ -82,12 +82,12 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{Bucket, ByNamespace, MOST_NAMESPACES, Rate};
+    use super::{Bucket, ByNamespace, MAX_NAMESPACES, Rate};
 
     const RATE: Rate = Rate { burst: 3, every: Duration::from_secs(1) };
 
     #[test]
-    fn a_bucket_gives_a_burst_and_then_one_after_another_and_counts_the_refused() {
+    fn a_bucket_allows_a_burst_then_a_rate_and_counts_rejections() {
         let start = Instant::now();
         let mut bucket = Bucket::full(start);
         let taken: Vec<_> = (0..5).map(|_| bucket.take(RATE, start)).collect();
@@ -96,19 +96,19 @@ mod tests {
         assert_eq!(bucket.take(RATE, start + RATE.every), None);
         let later = start + RATE.every * 100;
         let taken = (0..100).filter_map(|_| bucket.take(RATE, later)).count();
-        assert_eq!(taken, 3, "no more is saved than a burst");
+        assert_eq!(taken, 3, "tokens beyond a burst are not saved");
     }
 
     #[test]
-    fn a_namespace_takes_no_token_of_another_and_no_more_are_kept_than_fit() {
+    fn namespaces_have_separate_buckets_up_to_a_limit() {
         let now = Instant::now();
         let mut buckets = ByNamespace::new(RATE);
         let taken = (0..100).filter_map(|_| buckets.take(Some("a"), now)).count();
         assert_eq!((taken, buckets.take(Some("b"), now)), (3, Some(0)));
-        let made_up = (0..10 * MOST_NAMESPACES).filter_map(|number| buckets.take(Some(&number.to_string()), now));
-        assert!(made_up.count() < MOST_NAMESPACES + 3);
-        assert_eq!(buckets.buckets.len(), MOST_NAMESPACES);
-        assert_eq!(buckets.take(Some("b"), now), Some(0), "who has a bucket keeps it");
+        let made_up = (0..10 * MAX_NAMESPACES).filter_map(|number| buckets.take(Some(&number.to_string()), now));
+        assert!(made_up.count() < MAX_NAMESPACES + 3);
+        assert_eq!(buckets.buckets.len(), MAX_NAMESPACES);
+        assert_eq!(buckets.take(Some("b"), now), Some(0), "an existing bucket stays");
         assert_eq!(buckets.take(Some("c"), now + RATE.every * 3), Some(0), "full ones make room");
     }
 }

@@ -1,30 +1,30 @@
-//! Whether the webhook is ready: which conditions are met, and what there is to say of each.
+//! The readiness of the webhook: the conditions that are met, and a report for `/readyz`.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// What has to be so before we are ready.
+/// A condition of readiness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
-    /// The API server trusts what is served, or calls nobody.
+    /// The API server trusts the serving certificate, or no configuration references the Service.
     Bundle,
     /// A certificate is served.
     Certificate,
-    /// The claims of the cluster are known.
+    /// The claims of the cluster are listed.
     Claims,
-    /// The settings of the namespaces are known.
+    /// The namespaces that opted in are listed.
     Namespaces,
-    /// A call of ourselves, as the API server would make it, came through.
+    /// A call by the webhook to itself, made as the API server would make it, succeeded.
     SelfCall,
-    /// The StorageClasses of the cluster are known.
+    /// The StorageClasses of the cluster are listed.
     StorageClasses,
 }
 
 impl Condition {
-    /// All that a replica needs to be ready. Without the StorageClasses a claim that waits for its volume is used: no reason to
-    /// wait for a right that an older role does not give.
+    /// The conditions of a replica with a Service. `StorageClasses` is not among them: without them, a pending claim is
+    /// used, and readiness must not depend on a permission that an older role does not grant.
     pub const ALL: [Condition; 5] =
         [Condition::Bundle, Condition::Certificate, Condition::Claims, Condition::Namespaces, Condition::SelfCall];
 }
@@ -36,26 +36,26 @@ impl fmt::Display for Condition {
             Condition::Certificate => "certificate",
             Condition::Claims => "claims",
             Condition::Namespaces => "namespaces",
-            Condition::SelfCall => "probe",
+            Condition::SelfCall => "self-call",
             Condition::StorageClasses => "storage-classes",
         })
     }
 }
 
-/// Where the settings come from, and whether a newer file was refused.
+/// The source of the settings, and whether a newer file was rejected.
 #[derive(Debug)]
 pub struct SettingsSource {
-    /// The file, or that they are built in.
+    /// The file, or `built in`.
     pub name: String,
-    /// When it was last read and good.
+    /// When valid settings were last loaded.
     pub since: Instant,
-    /// What is wrong with what the file says now, where it is.
-    pub refused: Option<String>,
+    /// Why the current content of the file is invalid, if it is.
+    pub rejected: Option<String>,
 }
 
-/// How things stand, for whoever asks.
+/// The readiness, shared by all tasks.
 ///
-/// What was once met stays met: a cluster that cannot be reached for a while makes no replica unready.
+/// A condition that was once met stays met: a temporary outage of the cluster makes no replica unready.
 #[derive(Debug)]
 pub struct Readiness(Mutex<State>);
 
@@ -66,88 +66,95 @@ struct State {
     settings: SettingsSource,
 }
 
-/// How a condition stands.
+/// The state of a condition.
 #[derive(Debug)]
 struct ConditionState {
     /// Whether it was ever met.
     met: bool,
-    /// What there is to say of it now; an error where it is not met at this moment.
+    /// The current detail; an error if the condition is not met now.
     now: Result<String, String>,
 }
 
 impl Readiness {
-    /// Nothing is met yet.
+    /// No condition is met yet.
     pub fn new(needed: &[Condition], settings: SettingsSource) -> Self {
-        let state = || ConditionState { met: false, now: Err("not yet".to_owned()) };
-        let conditions = needed.iter().map(|&condition| (condition, state())).collect();
+        let unmet = || ConditionState { met: false, now: Err("not yet".to_owned()) };
+        let conditions = needed.iter().map(|&condition| (condition, unmet())).collect();
         Readiness(Mutex::new(State { conditions, stopping: false, settings }))
     }
 
-    /// A condition is met from now on.
+    /// Sets a condition as met.
     pub fn set_met(&self, condition: Condition) {
-        self.set_met_as(condition, "ok".to_owned());
+        self.set_met_with(condition, "ok".to_owned());
     }
 
-    /// A condition is met from now on, with more to say of it.
-    pub fn set_met_as(&self, condition: Condition, how: String) {
-        self.change(|standing| _ = standing.conditions.insert(condition, ConditionState { met: true, now: Ok(how) }));
+    /// Sets a condition as met, with a detail for the report.
+    pub fn set_met_with(&self, condition: Condition, detail: String) {
+        self.change(|state| _ = state.conditions.insert(condition, ConditionState { met: true, now: Ok(detail) }));
     }
 
-    /// A condition is not met at this moment. Once it was, this tells and makes nobody unready.
+    /// Sets a condition as not met now. If it was met before, the report has the reason and the replica stays ready.
     pub fn set_unmet(&self, condition: Condition, why: String) {
-        self.change(|standing| {
-            let met = standing.conditions.get(&condition).is_some_and(|state| state.met);
-            standing.conditions.insert(condition, ConditionState { met, now: Err(why) });
+        self.change(|state| {
+            let met = state.conditions.get(&condition).is_some_and(|condition| condition.met);
+            state.conditions.insert(condition, ConditionState { met, now: Err(why) });
         });
     }
 
-    /// We are not ready from now on, whatever else is so.
+    /// Sets the webhook as not ready, because it shuts down.
     pub fn set_stopping(&self) {
-        self.change(|standing| standing.stopping = true);
+        self.change(|state| state.stopping = true);
     }
 
-    /// The settings are what the file says now.
-    pub fn settings_accepted(&self) {
-        self.change(|standing| (standing.settings.since, standing.settings.refused) = (Instant::now(), None));
+    /// Records that the settings of the file apply.
+    pub fn set_settings_accepted(&self) {
+        self.change(|state| (state.settings.since, state.settings.rejected) = (Instant::now(), None));
     }
 
-    /// The settings stay what they are, although the file says something else now.
-    pub fn settings_refused(&self, why: String) {
-        self.change(|standing| standing.settings.refused = Some(why));
+    /// Records that the file is invalid, and that the last valid settings still apply.
+    pub fn set_settings_rejected(&self, why: String) {
+        self.change(|state| state.settings.rejected = Some(why));
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Whether we are ready, and how each thing stands, a line each.
+    /// Whether the webhook is ready, and a report with a line for each condition.
     pub fn report(&self) -> (bool, String) {
-        let standing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines = String::new();
         let mut line = |good: bool, text: fmt::Arguments<'_>| {
             // Writing to a string does not fail.
             let _ = writeln!(lines, "[{}]{text}", if good { '+' } else { '-' });
         };
-        for (condition, ConditionState { met, now }) in &standing.conditions {
+        for (condition, ConditionState { met, now }) in &state.conditions {
             match now {
-                Ok(how) => line(true, format_args!("{condition}: {how}")),
-                Err(why) if *met => line(false, format_args!("{condition}: {why}; it was good, so we stay ready")),
+                Ok(detail) => line(true, format_args!("{condition}: {detail}")),
+                Err(why) if *met => {
+                    line(false, format_args!("{condition}: {why}; it was met before, so this replica stays ready"));
+                }
                 Err(why) => line(false, format_args!("{condition}: {why}")),
             }
         }
         line(
-            !standing.stopping,
-            format_args!("stop: {}", if standing.stopping { "stopping" } else { "not asked for" }),
+            !state.stopping,
+            format_args!("shutdown: {}", if state.stopping { "in progress" } else { "not requested" }),
         );
-        let SettingsSource { name, since, refused } = &standing.settings;
-        match refused {
+        let SettingsSource { name, since, rejected } = &state.settings;
+        match rejected {
             None => line(true, format_args!("settings: {name}")),
-            // It tells, and makes nobody unready: the last good ones are good.
+            // The report has it, but the replica stays ready with the last valid settings.
             Some(why) => {
                 let age = since.elapsed().as_secs();
-                line(false, format_args!("settings: last good from {name}, read {age} s ago; new file refused: {why}"));
+                line(
+                    false,
+                    format_args!(
+                        "settings: last valid from {name}, loaded {age} s ago; the new file is invalid: {why}"
+                    ),
+                );
             }
         }
-        (!standing.stopping && standing.conditions.values().all(|state| state.met), lines)
+        (!state.stopping && state.conditions.values().all(|condition| condition.met), lines)
     }
 }

@@ -1,4 +1,4 @@
-//! Run the webhook: start, wait for a signal, drain, stop.
+//! Runs the webhook: starts it, waits for a signal, drains and stops.
 
 use std::num::NonZero;
 use std::{io, thread};
@@ -24,29 +24,29 @@ pub(crate) use startup::Running;
 
 pub(crate) fn run(options: &Serve) -> anyhow::Result<()> {
     log::start(options.log_format).context("failed to start logging")?;
-    runtime().context("failed to start threads")?.block_on(live(options))
+    runtime().context("failed to start threads")?.block_on(serve(options))
 }
 
-/// Threads for all tasks: as many as we have processors, by our cgroup's measure. A second one lets usual reviews pass
-/// while a large one is read; more than eight would only wait.
+/// A runtime with as many threads as our cgroup has processors, from two to eight. The second lets usual reviews pass
+/// while a large one is parsed; more than eight would only wait.
 pub(crate) fn runtime() -> io::Result<Runtime> {
     let processors = thread::available_parallelism().map_or(2, NonZero::get);
     Builder::new_multi_thread().worker_threads(processors.clamp(2, 8)).enable_all().build()
 }
 
-async fn live(options: &Serve) -> anyhow::Result<()> {
+async fn serve(options: &Serve) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("failed to listen for signals")?;
     let mut running = Running::start(options).await?;
     let signal = tokio::select! {
         signal = signals.next() => signal,
-        part = running.ended() => bail!("{part} ended by itself"),
+        task = running.task_ended() => bail!("{task} ended unexpectedly"),
     };
-    let drain = options.times.drain;
-    running.drain();
-    info!(signal, ?drain, "stopping; answering until the cluster sends its calls elsewhere");
+    let delay = options.timing.shutdown_delay;
+    running.start_draining();
+    info!(signal, ?delay, "stopping; serving until the cluster has removed this endpoint");
     tokio::select! {
-        () = sleep(drain) => {}
-        part = running.ended() => bail!("{part} ended by itself"),
+        () = sleep(delay) => {}
+        task = running.task_ended() => bail!("{task} ended unexpectedly"),
         signal = signals.next() => bail!("aborted by a second signal, {signal}"),
     }
     tokio::select! {

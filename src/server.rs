@@ -1,4 +1,4 @@
-//! Serve HTTP/1.1, over TLS or plain, until told to stop; then finish what is in flight.
+//! Serves HTTP/1.1, over TLS or plain, until it is stopped, and then drains connections.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::metrics::{Listener, Metrics, Shake};
+use crate::metrics::{HandshakeResult, Listener, Metrics};
 
 mod connections;
 mod timeouts;
@@ -37,56 +37,57 @@ pub(crate) use connections::most_open;
 use connections::{Connections, Handle, Phase, Slot};
 use socket::Socket;
 pub use socket::listen;
-use timeouts::Deadlined;
+use timeouts::TimeoutStream;
 
-/// How long we wait after a failed accept: as a rule we are out of file descriptors, and one may be free soon.
+/// The pause after a failed accept. The usual cause is a lack of file descriptors, and one may be free soon.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What hyper may hold of a head, and of what follows it: the least that it takes. The head of an API server is below 1 KiB.
+/// The buffer that hyper may use for a head and for the bytes after it: hyper's minimum. The head of an API server has
+/// less than 1 KiB.
 const HEAD_BUFFER: usize = 8 * 1024;
 
-/// What may wait to be encrypted or sent: a record of TLS. An answer waits in its own buffer, which is counted.
+/// The bytes that rustls may buffer: one TLS record. A response has its own buffer, which counts against a budget.
 const TLS_BUFFER: usize = 16 * 1024;
 
-/// How long each wait on a connection may take.
+/// The timeouts of a connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Deadlines {
-    /// From the accepted connection to the end of its TLS handshake, from there to the first byte, and from the first
-    /// byte of a request to the end of its head.
-    pub silent: Duration,
-    /// Between an answer and the next request.
-    pub idle: Duration,
-    /// From the word to stop to the last answer.
-    pub finish: Duration,
+pub struct Timeouts {
+    /// For the TLS handshake, for the first byte after it, and for the head of a request.
+    pub handshake_and_head: Duration,
+    /// Between a response and the next request.
+    pub keep_alive: Duration,
+    /// For all responses in flight, once the server stops.
+    pub drain: Duration,
 }
 
-/// What answers on a listener.
+/// A server on one listener.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// What shakes hands, each time anew; none: plain HTTP. While there is none inside, connections are closed.
+    /// The TLS configuration, read for each handshake. `None` serves plain HTTP. While the channel has no
+    /// configuration, connections are closed.
     pub tls: Option<watch::Receiver<Option<Arc<ServerConfig>>>>,
-    /// What answers.
+    /// The routes.
     pub routes: Router,
-    /// Most connections at once; for one more, the one with the least claim is closed.
-    pub places: usize,
-    /// Which listener it is, where evictions are counted.
+    /// The most connections. At the limit, the connection with the least claim is closed for a new one.
+    pub max_connections: usize,
+    /// The listener, as a label of evictions.
     pub listener: Listener,
-    /// How long we wait.
-    pub deadlines: Deadlines,
-    /// Where it is cancelled, each answer is the last on its connection.
+    /// The timeouts.
+    pub timeouts: Timeouts,
+    /// Once it is cancelled, each response closes its connection.
     pub draining: CancellationToken,
-    /// Where evictions are counted, and of the webhook connections and handshakes; none: nowhere.
+    /// Counts evictions and, on the webhook listener, connections and handshakes. `None` counts nothing.
     pub metrics: Option<Arc<Metrics>>,
 }
 
-/// Serves until `stop`, then no longer accepts, closes what is idle, and finishes what is in flight.
+/// Serves until `stop` resolves, then stops accepting, closes idle connections, and completes requests in flight.
 ///
-/// Returns when every connection is closed, at the latest after the deadline to finish.
+/// Returns when every connection is closed, after the drain timeout at the latest.
 pub async fn run(listener: TcpListener, server: Server, stop: impl Future<Output = ()>) {
     let server = Arc::new(server);
     let tasks = TaskTracker::new();
-    let connections = Connections::new(server.places, server.listener, server.metrics.clone());
-    let (finish, abort) = (CancellationToken::new(), CancellationToken::new());
+    let connections = Connections::new(server.max_connections, server.listener, server.metrics.clone());
+    let (drain, abort) = (CancellationToken::new(), CancellationToken::new());
     let mut stop = std::pin::pin!(stop);
     let mut refused = false;
     let accept = async || {
@@ -101,14 +102,14 @@ pub async fn run(listener: TcpListener, server: Server, stop: impl Future<Output
         match accepted {
             Ok((stream, slot)) => {
                 refused = false;
-                let (server, finish) = (Arc::clone(&server), finish.clone());
-                tasks.spawn(async move { server.serve(stream, slot, finish).await });
-                // A request that is here already is read before its connection is the oldest of a crowd.
+                let (server, drain) = (Arc::clone(&server), drain.clone());
+                tasks.spawn(async move { server.serve(stream, slot, drain).await });
+                // A request that has already arrived is read before its connection becomes the oldest of a crowd.
                 yield_now().await;
             }
             Err(error) => {
                 if !std::mem::replace(&mut refused, true) {
-                    warn!(%error, "failed to accept a connection; trying again, silently until it works");
+                    warn!(%error, "failed to accept a connection; retrying without further log lines");
                 }
                 sleep(ACCEPT_PAUSE).await;
             }
@@ -116,71 +117,72 @@ pub async fn run(listener: TcpListener, server: Server, stop: impl Future<Output
     }
     drop(listener);
     tasks.close();
-    finish.cancel();
-    if timeout(server.deadlines.finish, tasks.wait()).await.is_err() {
-        warn!(connections = tasks.len(), "cut off what did not finish in time");
+    drain.cancel();
+    if timeout(server.timeouts.drain, tasks.wait()).await.is_err() {
+        warn!(connections = tasks.len(), "closed connections that did not drain in time");
         abort.cancel();
         tasks.wait().await;
     }
 }
 
 impl Server {
-    async fn serve(&self, stream: TcpStream, slot: Slot, finish: CancellationToken) {
+    async fn serve(&self, stream: TcpStream, slot: Slot, drain: CancellationToken) {
         let counted = self.metrics.as_deref().filter(|_| self.listener == Listener::Webhook);
-        let _open = counted.map(Open::count);
-        slot.handle.until_evicted(self.connection(stream, slot.handle.clone(), finish)).await;
+        let _open = counted.map(OpenConnection::count);
+        slot.handle.until_evicted(self.connection(stream, slot.handle.clone(), drain)).await;
     }
 
-    async fn connection(&self, stream: TcpStream, handle: Handle, finish: CancellationToken) {
+    async fn connection(&self, stream: TcpStream, handle: Handle, drain: CancellationToken) {
         let stream = Socket::new(stream, handle.clone());
-        let Some(tls) = &self.tls else { return self.converse(stream, handle, finish).await };
+        let Some(tls) = &self.tls else { return self.serve_http(stream, handle, drain).await };
         let tls = tls.borrow().clone();
-        let Some(tls) = tls else { return debug!("there is no certificate yet") };
+        let Some(tls) = tls else { return debug!("closed a connection: there is no certificate yet") };
         let limited = |session: &mut ServerConnection| session.set_buffer_limit(Some(TLS_BUFFER));
-        let shaken = timeout(self.deadlines.silent, TlsAcceptor::from(tls).accept_with(stream, limited)).await;
-        let result = match &shaken {
-            Ok(Ok(_)) => Shake::Done,
-            Ok(Err(_)) => Shake::Failed,
-            Err(_) => Shake::Late,
+        let accepted =
+            timeout(self.timeouts.handshake_and_head, TlsAcceptor::from(tls).accept_with(stream, limited)).await;
+        let result = match &accepted {
+            Ok(Ok(_)) => HandshakeResult::Completed,
+            Ok(Err(_)) => HandshakeResult::Failed,
+            Err(_) => HandshakeResult::Timeout,
         };
         if let Some(metrics) = &self.metrics {
-            metrics.shook_hands(result);
+            metrics.record_handshake(result);
         }
-        match shaken {
+        match accepted {
             Ok(Ok(stream)) => {
-                handle.progressed();
-                self.converse(stream, handle, finish).await;
+                handle.reset_unproductive();
+                self.serve_http(stream, handle, drain).await;
             }
             Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
-            Err(_) => debug!("a TLS handshake took too long"),
+            Err(_) => debug!("a TLS handshake timed out"),
         }
     }
 
-    async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Unpin, handle: Handle, finish: CancellationToken) {
-        let stream = Deadlined::new(stream, handle.clone(), self.deadlines);
+    async fn serve_http(&self, stream: impl AsyncRead + AsyncWrite + Unpin, handle: Handle, drain: CancellationToken) {
+        let stream = TimeoutStream::new(stream, handle.clone(), self.timeouts);
         let routes = TowerToHyperService::new(self.routes.clone());
         let service = service_fn(|mut request: hyper::Request<Incoming>| {
             handle.enter(Phase::Body);
             request.extensions_mut().insert(handle.clone());
-            let answer = routes.call(request);
+            let response = routes.call(request);
             let handle = &handle;
             async move {
-                let mut answer = answer.await?;
+                let mut response = response.await?;
                 if self.draining.is_cancelled() {
-                    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
-                handle.enter(Phase::Answer);
-                Ok::<_, Infallible>(answer)
+                handle.enter(Phase::Response);
+                Ok::<_, Infallible>(response)
             }
         });
-        // hyper's own deadline for the head would also run between requests, so `Deadlined` has all of them.
+        // hyper's own timeout for the head would also run between requests, so `TimeoutStream` has all timeouts.
         let mut http = http1::Builder::new();
         http.header_read_timeout(None).max_buf_size(HEAD_BUFFER);
         let connection = http.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = finish.cancelled() => {
+            () = drain.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -191,17 +193,17 @@ impl Server {
     }
 }
 
-/// A connection that is counted as open for as long as this lives.
-struct Open<'m>(&'m Metrics);
+/// Counts a connection as open until it is dropped.
+struct OpenConnection<'m>(&'m Metrics);
 
-impl<'m> Open<'m> {
+impl<'m> OpenConnection<'m> {
     fn count(metrics: &'m Metrics) -> Self {
         metrics.connections.inc();
-        Open(metrics)
+        OpenConnection(metrics)
     }
 }
 
-impl Drop for Open<'_> {
+impl Drop for OpenConnection<'_> {
     fn drop(&mut self) {
         self.0.connections.dec();
     }

@@ -1,10 +1,10 @@
-//! SIGTERM and SIGINT, as something to wait for.
+//! SIGTERM and SIGINT as futures.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals that ask us to stop.
+/// The signals that stop the process.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -12,7 +12,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on; from here the signals no longer end the process by themselves.
+    /// Registers handlers. From now on the signals no longer end the process by themselves.
     ///
     /// # Errors
     /// The process cannot register for signals.
@@ -20,7 +20,7 @@ impl Signals {
         Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// The name of the next signal.
+    /// Waits for the next signal, and returns its name.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -29,13 +29,13 @@ impl Signals {
     }
 }
 
-/// A signal ended what was asked for, by its name.
+/// The error of a command that was stopped by the signal of this name.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped by {0}")]
 pub struct Stopped(pub &'static str);
 
 impl Stopped {
-    /// The exit code by which a shell knows it: 128 and the signal's number.
+    /// The exit code for a shell: 128 plus the number of the signal.
     pub fn exit_code(&self) -> u8 {
         match self.0 {
             "SIGTERM" => 143,

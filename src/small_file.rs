@@ -1,24 +1,25 @@
-//! Files that are read whole, on the thread that asks: a few kilobytes on a local disk.
+//! Reads small files completely and on the calling thread: a few kilobytes on a local disk.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 
-/// The most that is read, which is what a ConfigMap or a Secret may hold.
-pub const MOST: u64 = 1024 * 1024;
+/// The largest file, which is the most that a ConfigMap or a Secret may hold.
+pub const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Reads a file.
+/// Reads a regular file of at most `MAX_BYTES`.
 ///
 /// # Errors
-/// It cannot be read, has more than `MOST` bytes, or is no regular file: a pipe would be waited for, and a device never end.
+/// The file cannot be read, is larger than `MAX_BYTES`, or is not a regular file: reading a pipe would block, and
+/// reading a device may never end.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
+        return Err(io::Error::other("it is not a regular file"));
     }
     let mut content = Vec::new();
-    File::open(path)?.take(MOST + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > MOST {
-        return Err(io::Error::other("it has more than 1 MiB"));
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MAX_BYTES {
+        return Err(io::Error::other("it is larger than 1 MiB"));
     }
     Ok(content)
 }

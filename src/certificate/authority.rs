@@ -1,4 +1,4 @@
-//! A certificate authority of ours: made, read, and signing leaves.
+//! A certificate authority of the webhook: issuing, parsing and signing.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -9,53 +9,53 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::trust::{Trust, may_sign};
+use super::trust::{Trust, is_ca};
 use super::validity::{CLOCK_SKEW, Validity};
-use super::{Clients, Error, Identity, tls};
+use super::{ClientCa, Error, Identity, server_config};
 
-/// The one name in the subject of a CA of ours.
+/// The common name, which is all of the subject of a CA that the webhook issues.
 const COMMON_NAME: &str = "dynamo-cache CA";
 
-/// So many lifetimes of a leaf after its key is gone, a CA is withdrawn: `rotation` has the reckoning.
+/// A CA is withdrawn this many leaf lifetimes after its key was removed. The `rotation` module explains the number.
 const WITHDRAWN_AFTER: u32 = 5;
 
-/// A CA, and its key where it may still sign.
+/// A CA certificate, with its key while it may sign.
 #[derive(Clone)]
 pub struct Authority {
     certificate: CertificateDer<'static>,
     /// In PEM.
     key: Option<String>,
     validity: Validity,
-    /// Since when its key is gone, in whole seconds, where that is recorded.
-    retired: Option<SystemTime>,
+    /// When the key was removed, in whole seconds, if the Secret records it.
+    key_removed_at: Option<SystemTime>,
 }
 
 impl Authority {
-    /// Makes one, ECDSA P-256, good from now on and for that long.
+    /// Issues a CA with a new ECDSA P-256 key, valid from `now` for `lifetime`.
     ///
     /// # Errors
     /// The cryptographic library fails.
     pub fn mint(now: SystemTime, lifetime: Duration) -> Result<Self, Error> {
-        let validity = Validity::begins(now, lifetime);
+        let validity = Validity::starting_at(now, lifetime);
         let mut params = params(&[], COMMON_NAME, validity)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?.der().clone();
-        Ok(Authority { certificate, key: Some(key.serialize_pem()), validity, retired: None })
+        Ok(Authority { certificate, key: Some(key.serialize_pem()), validity, key_removed_at: None })
     }
 
-    /// One that is known by its certificate alone.
-    pub(super) fn known(certificate: CertificateDer<'static>) -> Result<Self, String> {
-        let validity = Validity::of(&certificate)?;
-        if !may_sign(&certificate) {
+    /// Parses a CA certificate. The authority has no key yet.
+    pub(super) fn from_certificate(certificate: CertificateDer<'static>) -> Result<Self, String> {
+        let validity = Validity::from_certificate(&certificate)?;
+        if !is_ca(&certificate) {
             return Err("a certificate in it is no CA".to_owned());
         }
-        Ok(Authority { certificate, key: None, validity, retired: None })
+        Ok(Authority { certificate, key: None, validity, key_removed_at: None })
     }
 
-    /// Takes a key, in PEM, if it is the one to this certificate.
-    pub(super) fn take_key(&mut self, pem: &str, public: &KeyPair) -> bool {
+    /// Attaches a PEM key if its public half is the one in this certificate. Returns whether it is.
+    pub(super) fn attach_key(&mut self, pem: &str, public: &KeyPair) -> bool {
         let own = x509_parser::parse_x509_certificate(&self.certificate)
             .is_ok_and(|(_, parsed)| parsed.tbs_certificate.subject_pki.raw == public.subject_public_key_info());
         if own {
@@ -64,39 +64,40 @@ impl Authority {
         own
     }
 
-    /// The same without its key, from now on.
+    /// A copy without the key, with `now` recorded as the time of the removal.
     pub(super) fn without_key(&self, now: SystemTime) -> Self {
-        let retired = Some(Validity::in_whole_seconds(now));
-        Authority { certificate: self.certificate.clone(), key: None, validity: self.validity, retired }
+        let key_removed_at = Some(Validity::truncate_to_seconds(now));
+        Authority { certificate: self.certificate.clone(), key: None, validity: self.validity, key_removed_at }
     }
 
-    /// Since when its key is gone; none where it is here, or nobody has recorded it yet.
-    pub(super) fn retired(&self) -> Option<SystemTime> {
-        self.retired
+    /// When the key was removed. `None` if the key is present, or if no time is recorded.
+    pub(super) fn key_removed_at(&self) -> Option<SystemTime> {
+        self.key_removed_at
     }
 
-    /// Records since when its key is gone.
-    pub(super) fn record_retirement(&mut self, since: Option<SystemTime>) {
-        self.retired = since;
+    /// Records when the key was removed.
+    pub(super) fn set_key_removed_at(&mut self, time: Option<SystemTime>) {
+        self.key_removed_at = time;
     }
 
-    /// Whether the API server has to trust it: it has not expired, and its key is here or not gone for long, where a leaf
-    /// lasts for `leaf`.
+    /// Whether the API server has to trust this CA: it has not expired, and its key is present or was removed less than
+    /// `WITHDRAWN_AFTER` leaf lifetimes ago. `leaf` is the lifetime of a leaf.
     pub fn is_needed(&self, now: SystemTime, leaf: Duration) -> bool {
-        now < self.validity.until && self.retired.is_none_or(|retired| now < retired + leaf * WITHDRAWN_AFTER)
+        now < self.validity.until
+            && self.key_removed_at.is_none_or(|removed_at| now < removed_at + leaf * WITHDRAWN_AFTER)
     }
 
-    /// Whether no clock within an hour of ours says that it is needed. A CA that is taken away before that is put back
-    /// by a replica whose clock is behind.
+    /// Whether every clock within an hour of this one agrees that the CA is no longer needed. If a CA were removed
+    /// earlier, a replica whose clock is behind would put it back.
     pub fn is_withdrawn(&self, now: SystemTime, leaf: Duration) -> bool {
         let skew = CLOCK_SKEW.min(leaf / 24);
-        self.validity.is_over_everywhere(now)
-            || self.retired.is_some_and(|retired| retired + leaf * WITHDRAWN_AFTER + skew <= now)
+        self.validity.has_expired_with_skew(now)
+            || self.key_removed_at.is_some_and(|removed_at| removed_at + leaf * WITHDRAWN_AFTER + skew <= now)
     }
 
-    /// The CA of this certificate, without a key, if it is one that `mint` makes: of our name, signed by itself, and not
-    /// for other CAs. Those of cert-manager have our name, too, and may sign for others.
-    pub(super) fn of_ours(certificate: &CertificateDer<'static>) -> Option<Self> {
+    /// Parses a certificate if it is one that `mint` issues: our common name, self-signed, and with a path length of
+    /// zero. A CA of cert-manager may have the same common name, but may sign other CAs.
+    pub(super) fn from_own_certificate(certificate: &CertificateDer<'static>) -> Option<Self> {
         let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
         let mut attributes = parsed.subject().iter_attributes();
         let only = attributes.next().filter(|_| attributes.next().is_none())?;
@@ -106,38 +107,38 @@ impl Authority {
         if !has_our_name || !signs_leaves_alone || parsed.subject() != parsed.issuer() {
             return None;
         }
-        Authority::known(certificate.clone()).ok()
+        Authority::from_certificate(certificate.clone()).ok()
     }
 
-    /// Its certificate.
+    /// The certificate in DER.
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
     }
 
-    /// Its key in PEM, where it has one.
+    /// The key in PEM, if present.
     pub(super) fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }
 
-    /// When it is good.
+    /// The validity of the certificate.
     pub fn validity(&self) -> Validity {
         self.validity
     }
 
-    /// Makes a leaf with a new key, good for these names from now on, for that long or as long as we are.
+    /// Issues a leaf with a new key for these names, valid from `now` for `lifetime`, but no longer than the CA itself.
     ///
     /// # Errors
-    /// The key is not here, or the cryptographic library fails.
+    /// The CA has no key, the cryptographic library fails, or a client that trusts this CA would not trust the leaf.
     pub fn sign(
         &self,
         names: &[String],
         now: SystemTime,
         lifetime: Duration,
-        clients: Option<&Clients>,
+        client_ca: Option<&ClientCa>,
     ) -> Result<Identity, Error> {
         let key = KeyPair::from_pem(self.key.as_deref().ok_or(Error::NoKey)?)?;
         let issuer = Issuer::from_ca_cert_der(&self.certificate, key)?;
-        let mut validity = Validity::begins(now, lifetime);
+        let mut validity = Validity::starting_at(now, lifetime);
         validity.until = validity.until.min(self.validity.until);
         let mut leaf = params(names, "dynamo-cache", validity)?;
         leaf.use_authority_key_identifier_extension = true;
@@ -146,20 +147,20 @@ impl Authority {
         let leaf_key = KeyPair::generate()?;
         let chain = vec![leaf.signed_by(&leaf_key, &issuer)?.der().clone()];
         let key = PrivateKeyDer::Pkcs8(leaf_key.serialize_der().into());
-        // A CA that somebody else has put here may be good for other names alone.
+        // A CA that another tool stored in the Secret may be constrained to other names.
         for name in names {
-            let trust = Trust::of(vec![self.certificate.clone()]);
+            let trust = Trust::new(vec![self.certificate.clone()]);
             trust.verify(&chain, name, now).map_err(|reason| Error::Untrusted { name: name.clone(), reason })?;
         }
-        let tls = tls(chain.clone(), key, clients).map_err(Error::Minted)?;
+        let tls = server_config(chain.clone(), key, client_ca).map_err(Error::Minted)?;
         Ok(Identity { tls, chain, validity })
     }
 }
 
-/// Two are the same when their certificates are, and both can sign, or neither can since the same time.
+/// Two authorities are equal if their certificates are, and either both have a key or both lost it at the same time.
 impl PartialEq for Authority {
     fn eq(&self, other: &Self) -> bool {
-        let state = |one: &Self| (one.key.is_some(), one.retired);
+        let state = |one: &Self| (one.key.is_some(), one.key_removed_at);
         self.certificate == other.certificate && state(self) == state(other)
     }
 }

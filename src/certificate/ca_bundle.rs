@@ -1,4 +1,4 @@
-//! The CAs of a `caBundle`: which are in it, and what it should say.
+//! The certificates of a `caBundle`: parsing, encoding, and the change that it needs.
 
 use std::time::SystemTime;
 
@@ -9,12 +9,12 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::certificate::validity::Validity;
 
-/// The certificates of a bundle; what is none is left out.
+/// The certificates of a bundle. Anything else in the text is skipped.
 pub fn read(pem: &[u8]) -> Vec<CertificateDer<'static>> {
     CertificateDer::pem_slice_iter(pem).filter_map(Result::ok).collect()
 }
 
-/// Certificates in PEM.
+/// Encodes certificates as PEM.
 pub fn write<'c>(certificates: impl IntoIterator<Item = &'c CertificateDer<'static>>) -> String {
     let mut pem = String::new();
     for certificate in certificates {
@@ -29,43 +29,45 @@ pub fn write<'c>(certificates: impl IntoIterator<Item = &'c CertificateDer<'stat
     pem
 }
 
-/// Whether a certificate is over by every clock; what cannot be understood is not for us to say.
-pub fn is_over(certificate: &CertificateDer<'_>, now: SystemTime) -> bool {
-    Validity::of(certificate).is_ok_and(|validity| validity.is_over_everywhere(now))
+/// Whether a certificate has expired by every clock, with the usual skew. A certificate that cannot be parsed counts as
+/// valid.
+pub fn has_expired(certificate: &CertificateDer<'_>, now: SystemTime) -> bool {
+    Validity::from_certificate(certificate).is_ok_and(|validity| validity.has_expired_with_skew(now))
 }
 
-/// What a bundle should say instead: ours are added where they are missing, and what is over goes. Anything else
-/// stays, so that whoever still serves under it goes on being trusted: a replica of another release, or one that has
-/// seen less than we have. None: it is good as it is.
-pub fn amended<'c>(
+/// The bundle with `ours` added and every obsolete certificate removed, or `None` if it needs no change. Every other
+/// certificate stays, so that clients keep trusting a replica that still serves under it: one of another release, or
+/// one that has observed less of the cluster.
+pub fn amend<'c>(
     published: &[u8],
     ours: impl IntoIterator<Item = &'c CertificateDer<'static>>,
-    is_over: impl Fn(&CertificateDer<'static>) -> bool,
+    is_obsolete: impl Fn(&CertificateDer<'static>) -> bool,
 ) -> Option<String> {
     let found = read(published);
-    let mut wanted: Vec<_> = found.iter().filter(|certificate| !is_over(certificate)).collect();
+    let mut amended: Vec<_> = found.iter().filter(|certificate| !is_obsolete(certificate)).collect();
     for certificate in ours {
-        if !wanted.contains(&certificate) {
-            wanted.push(certificate);
+        if !amended.contains(&certificate) {
+            amended.push(certificate);
         }
     }
-    (wanted.len() != found.len() || !wanted.iter().eq(found.iter().collect::<Vec<_>>().iter())).then(|| write(wanted))
+    (amended.len() != found.len() || !amended.iter().eq(found.iter().collect::<Vec<_>>().iter()))
+        .then(|| write(amended))
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use super::{amended, is_over, read, write};
+    use super::{amend, has_expired, read, write};
     use crate::certificate::authority::Authority;
 
     #[test]
-    fn ours_are_added_what_is_over_goes_and_the_rest_stays() {
+    fn our_cas_are_added_expired_ones_removed_and_others_kept() {
         let now = SystemTime::now();
         let mint = |seconds| Authority::mint(now, Duration::from_secs(seconds)).unwrap().certificate().clone();
         let (short, other, ours) = (mint(10), mint(100), mint(100));
         let published = write([&short, &other]);
-        let amend = |bundle: &str, now| amended(bundle.as_bytes(), [&ours], |certificate| is_over(certificate, now));
+        let amend = |bundle: &str, now| amend(bundle.as_bytes(), [&ours], |certificate| has_expired(certificate, now));
         let both = amend(&published, now).unwrap();
         assert_eq!(read(both.as_bytes()), [short, other.clone(), ours.clone()]);
         assert_eq!(amend(&both, now), None, "a second time changes nothing");

@@ -1,21 +1,23 @@
-//! What to do next about our authorities and our leaf: from what is known now to steps, as data.
+//! Decides the next steps for the CAs and the leaf, as data, from a snapshot of the current state.
 //!
-//! A new authority comes in beside the old one, in the Secret that the replicas share. Its certificate is published
-//! beside the old one's. Each replica serves under it once it has seen it published everywhere, for long enough that
-//! every API server knows it too; then the old key goes. The old certificate stays in Secret and bundle until no replica
-//! can serve a good leaf of it, whatever that replica has missed. So does the certificate of an authority that was lost: one
-//! of ours in the bundle that the Secret does not have is taken into it, as one whose key is gone.
+//! A new CA is stored beside the old one in the Secret that all replicas share, and its certificate is published beside
+//! the old one's. Each replica serves under the new CA once its certificate has been published in every entry for long
+//! enough that every API server knows it; then the old key is removed. The old certificate stays in the Secret and in
+//! the bundle until no replica can serve a valid leaf of it, however long that replica was cut off. The same holds for
+//! a lost CA: a CA of ours that is in the bundle but not in the Secret is adopted into the Secret as one without a key.
 //!
-//! When that is, follows from how long a leaf lasts. With `L` for its lifetime:
+//! The time follows from the lifetime of a leaf, `L`:
 //!
-//! - A replica that sees the Secret makes no leaf of an authority without a key there. Its last one is over `L` after the
-//!   key went.
-//! - A replica that does not see the Secret goes on with what it remembers, and makes its last leaf `3 L` after it last saw
-//!   the Secret (`OUT_OF_SIGHT`). The key was there then, so that leaf is over `4 L` after the key went.
-//! - The certificate is withdrawn `5 L` after the key went, and at its end at the latest (`Authority::is_withdrawn`).
+//! - A replica that can read the Secret issues no leaf under a CA without a key there. Its last leaf expires `L` after
+//!   the key was removed.
+//! - A replica that cannot read the Secret continues with what it last read, and issues its last leaf `3 L` after it
+//!   last read the Secret (`LIFETIMES_WITHOUT_SECRET`). The key was present then, so that leaf expires `4 L` after the
+//!   key was removed.
+//! - The certificate is withdrawn `5 L` after the key was removed, and when it expires at the latest
+//!   (`Authority::is_withdrawn`).
 //!
-//! The last `L`, seven days, is for clocks that differ by an hour and for a watch whose silence is noticed late. An
-//! authority is recorded as retired after its key went, never before, so a late record delays and harms nothing.
+//! The last `L`, seven days, allows for clocks that differ by an hour and for a watch whose failure is noticed late.
+//! The removal of a key is recorded after the fact, never before, so a late record only delays the withdrawal.
 
 use std::time::{Duration, SystemTime};
 
@@ -25,168 +27,169 @@ use super::authority::Authority;
 use super::keyring::Keyring;
 use super::validity::{CLOCK_SKEW, Validity};
 
-/// So many lifetimes of a leaf after a replica last saw the Secret, it makes no more leaves.
-const OUT_OF_SIGHT: u32 = 3;
+/// A replica issues no more leaves this many leaf lifetimes after it last read the Secret.
+const LIFETIMES_WITHOUT_SECRET: u32 = 3;
 
-/// Most authorities that a Secret is to hold, so that it stays far below the 1 MiB that the API server takes: a
-/// certificate has 600 bytes. More of them in a bundle wait there until others have gone, or for their end.
-const MOST: usize = 128;
+/// The most authorities in a Secret. A certificate has 600 bytes, so the Secret stays far below the limit of 1 MiB.
+/// Further authorities in a bundle stay there until others are removed or they expire.
+const MAX_AUTHORITIES: usize = 128;
 
-/// What is in the Secret.
+/// The state of the Secret.
 #[derive(Clone, Debug)]
-pub enum Content {
-    /// It is not there, or is of a kind that we do not write: there is nothing to read, and no way to write.
+pub enum SecretState {
+    /// The Secret does not exist or has a foreign type, so it can be neither read nor written.
     Absent,
-    /// Nothing of ours.
+    /// The Secret has no keyring.
     Empty,
-    /// These.
-    Holds(Keyring),
-    /// We have not seen it yet.
-    NotSeen,
-    /// Something that is no keyring.
+    /// The Secret has this keyring.
+    Stored(Keyring),
+    /// The watch has not delivered the Secret yet.
+    Unknown,
+    /// The Secret has data that is not a keyring.
     Unreadable,
 }
 
-/// The leaf that is served.
+/// The leaf that this replica serves.
 #[derive(Clone, Copy, Debug)]
 pub struct Served<'k> {
-    /// Who signed it.
-    pub under: &'k Authority,
-    /// When it is good.
+    /// The CA that signed it.
+    pub issuer: &'k Authority,
+    /// Its validity.
     pub validity: Validity,
 }
 
-/// Everything that decides.
+/// Everything that the decision depends on.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'k> {
+pub struct State<'k> {
     /// The wall clock, which may jump.
     pub now: SystemTime,
-    /// What the replicas share.
-    pub content: &'k Content,
-    /// What they shared when we last could read it.
-    pub memory: &'k Keyring,
-    /// When we last saw the Secret, or saw that it is not there: now, but for an outage of its watch.
-    pub in_sight: SystemTime,
-    /// How long a leaf lasts.
-    pub leaf: Duration,
-    /// What we serve.
+    /// The Secret now.
+    pub secret: &'k SecretState,
+    /// The keyring that was last read from the Secret.
+    pub last_known: &'k Keyring,
+    /// When the watch last worked, whether the Secret existed or not. It is `now` unless the watch fails.
+    pub secret_last_observed: SystemTime,
+    /// The lifetime of a leaf.
+    pub leaf_lifetime: Duration,
+    /// The leaf that this replica serves, if any.
     pub served: Option<Served<'k>>,
-    /// The CAs that every entry of the webhook configuration has; none: we have not seen it yet.
+    /// The CAs that every entry of the webhook configuration has. `None` before the watch has delivered it.
     pub published: Option<&'k [CertificateDer<'static>]>,
     /// Those of them that every API server knows by now.
-    pub settled: &'k [CertificateDer<'static>],
-    /// The CAs that any entry has.
+    pub propagated: &'k [CertificateDer<'static>],
+    /// The CAs that at least one entry has.
     pub anywhere: &'k [CertificateDer<'static>],
 }
 
-/// A thing to do.
+/// A step to take.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Make an authority, and store it in front of these.
+    /// Issue a CA, and store it in front of this keyring.
     Mint(Keyring),
-    /// Serve a new leaf under this one.
+    /// Serve a new leaf of this CA.
     Serve(Authority),
-    /// Make the Secret hold these.
+    /// Store this keyring in the Secret.
     Store(Keyring),
 }
 
-/// What to do next. Doing it, and asking again, comes to an end at which nothing is left to do.
-pub fn plan(known: &Known<'_>) -> Vec<Step> {
-    let wanted = wanted(known);
-    let mut steps: Vec<_> = serve(known, wanted.as_ref().unwrap_or(known.memory)).into_iter().collect();
-    if let Some(wanted) = wanted {
-        let fresh = wanted.able(known.now).any(|authority| authority.validity().is_fresh(known.now));
-        if !fresh {
-            steps.push(Step::Mint(wanted));
-        } else if !matches!(known.content, Content::Holds(held) if *held == wanted) {
-            steps.push(Step::Store(wanted));
+/// Plans the next steps. Taking them and planning again converges to an empty plan.
+pub fn plan(state: &State<'_>) -> Vec<Step> {
+    let desired = desired_keyring(state);
+    let mut steps: Vec<_> = next_leaf(state, desired.as_ref().unwrap_or(state.last_known)).into_iter().collect();
+    if let Some(desired) = desired {
+        let is_due = desired.signing_at(state.now).all(|authority| authority.validity().is_due_for_renewal(state.now));
+        if is_due {
+            steps.push(Step::Mint(desired));
+        } else if !matches!(state.secret, SecretState::Stored(stored) if *stored == desired) {
+            steps.push(Step::Store(desired));
         }
     }
     steps
 }
 
-/// What the Secret should hold of what there is; none where we have not seen it, or cannot write it.
-fn wanted(known: &Known<'_>) -> Option<Keyring> {
-    let mut wanted = match known.content {
-        Content::NotSeen | Content::Absent => return None,
-        // Who has it in memory brings it back, and nothing is rotated for it.
-        Content::Empty | Content::Unreadable => known.memory.clone(),
-        Content::Holds(held) => held.clone(),
+/// The keyring that the Secret should have. `None` if the Secret is not known, or cannot be written.
+fn desired_keyring(state: &State<'_>) -> Option<Keyring> {
+    let mut desired = match state.secret {
+        SecretState::Unknown | SecretState::Absent => return None,
+        // A replica that remembers the keyring restores it, without a rotation.
+        SecretState::Empty | SecretState::Unreadable => state.last_known.clone(),
+        SecretState::Stored(stored) => stored.clone(),
     };
-    let now = known.now;
-    if let Some(served) = known.served
-        && !wanted.holds(served.under.certificate())
-        && now < served.under.validity().until
+    let now = state.now;
+    if let Some(served) = state.served
+        && !desired.contains(served.issuer.certificate())
+        && now < served.issuer.validity().until
     {
-        // Others have started anew without ours, which has to stay published while it is served.
-        wanted.0.push(served.under.without_key(now));
+        // Other replicas lost this CA. It has to stay published while this replica serves under it.
+        desired.0.push(served.issuer.without_key(now));
     }
-    adopt(&mut wanted, known);
-    retire(&mut wanted, known);
-    for authority in wanted.0.iter_mut().filter(|authority| authority.key().is_none()) {
-        // A time that no good clock has come to yet is from one that was ahead.
-        if authority.retired().is_none_or(|since| now + 2 * CLOCK_SKEW < since) {
+    adopt_lost(&mut desired, state);
+    remove_old_keys(&mut desired, state);
+    for authority in desired.0.iter_mut().filter(|authority| authority.key().is_none()) {
+        // A time in the future was recorded by a clock that was ahead.
+        if authority.key_removed_at().is_none_or(|since| now + 2 * CLOCK_SKEW < since) {
             *authority = authority.without_key(now);
         }
     }
-    wanted.0.retain(|authority| {
-        let is_published = known.published.is_none() || known.anywhere.contains(authority.certificate());
-        let has_expired = authority.validity().is_over_everywhere(now);
-        // The bundle goes by the Secret, so it goes first.
-        !has_expired && (is_published || !authority.is_withdrawn(now, known.leaf))
+    desired.0.retain(|authority| {
+        let is_published = state.published.is_none() || state.anywhere.contains(authority.certificate());
+        let has_expired = authority.validity().has_expired_with_skew(now);
+        // The bundle is derived from the Secret, so a CA leaves the bundle first.
+        !has_expired && (is_published || !authority.is_withdrawn(now, state.leaf_lifetime))
     });
-    Some(wanted)
+    Some(desired)
 }
 
-/// Takes in the authorities of ours that were lost, from what is published.
-fn adopt(wanted: &mut Keyring, known: &Known<'_>) {
-    for certificate in known.anywhere {
-        if wanted.0.len() >= MOST || wanted.holds(certificate) {
+/// Adopts our CAs that are published but lost from the Secret.
+fn adopt_lost(desired: &mut Keyring, state: &State<'_>) {
+    for certificate in state.anywhere {
+        if desired.0.len() >= MAX_AUTHORITIES || desired.contains(certificate) {
             continue;
         }
-        let lost = Authority::of_ours(certificate);
-        wanted.0.extend(lost.filter(|lost| known.now < lost.validity().until));
+        let lost = Authority::from_own_certificate(certificate);
+        desired.0.extend(lost.filter(|lost| state.now < lost.validity().until));
     }
 }
 
-/// Takes the older keys away, where we serve under the newest and it is known everywhere: nobody needs them, and no replica
-/// that starts from now on does.
-fn retire(wanted: &mut Keyring, known: &Known<'_>) {
-    let newest = wanted.able(known.now).next().map(Authority::certificate).cloned();
-    let (Some(newest), Some(served)) = (newest, known.served) else { return };
-    if !known.settled.contains(&newest) || *served.under.certificate() != newest {
+/// Removes the older keys once this replica serves under the newest CA and every API server knows it. Neither a running
+/// replica nor one that starts later needs them.
+fn remove_old_keys(desired: &mut Keyring, state: &State<'_>) {
+    let newest = desired.signing_at(state.now).next().map(Authority::certificate).cloned();
+    let (Some(newest), Some(served)) = (newest, state.served) else { return };
+    if !state.propagated.contains(&newest) || *served.issuer.certificate() != newest {
         return;
     }
-    for authority in &mut wanted.0 {
+    for authority in &mut desired.0 {
         let is_older = *authority.certificate() != newest && authority.key().is_some();
-        if is_older && authority.validity().holds(known.now) {
-            *authority = authority.without_key(known.now);
+        if is_older && authority.validity().is_valid_at(state.now) {
+            *authority = authority.without_key(state.now);
         }
     }
 }
 
-/// Under whom to serve, where that is another or a new leaf is due.
-fn serve(known: &Known<'_>, keyring: &Keyring) -> Option<Step> {
-    let able = || keyring.able(known.now);
-    let settled = able().find(|authority| known.settled.contains(authority.certificate()));
-    let alive = known.served.filter(|served| served.validity.holds(known.now));
-    let chosen = match (settled, alive) {
-        (Some(settled), _) => settled,
-        (None, Some(alive)) => able().find(|authority| authority.certificate() == alive.under.certificate())?,
-        // The oldest that is published is the most likely to be known everywhere. Without one there is nothing to lose.
+/// The CA to issue a new leaf under, if the issuer changes or the leaf is due for renewal.
+fn next_leaf(state: &State<'_>, keyring: &Keyring) -> Option<Step> {
+    let signing = || keyring.signing_at(state.now);
+    let propagated = signing().find(|authority| state.propagated.contains(authority.certificate()));
+    let valid = state.served.filter(|served| served.validity.is_valid_at(state.now));
+    let chosen = match (propagated, valid) {
+        (Some(propagated), _) => propagated,
+        (None, Some(valid)) => signing().find(|authority| authority.certificate() == valid.issuer.certificate())?,
+        // The oldest published CA is the one that every API server most likely knows. If none is published, nothing can
+        // be lost.
         (None, None) => {
-            let published = known.published?;
-            let oldest = able().rev().find(|authority| published.contains(authority.certificate()));
-            oldest.or_else(|| able().next())?
+            let published = state.published?;
+            let oldest = signing().rev().find(|authority| published.contains(authority.certificate()));
+            oldest.or_else(|| signing().next())?
         }
     };
-    let out_of_sight = known.now.duration_since(known.in_sight).unwrap_or_default();
-    if out_of_sight > known.leaf * OUT_OF_SIGHT {
-        // Others may be about to withdraw it, and we would not know.
+    let without_secret = state.now.duration_since(state.secret_last_observed).unwrap_or_default();
+    if without_secret > state.leaf_lifetime * LIFETIMES_WITHOUT_SECRET {
+        // Other replicas may be about to withdraw the CA, and this one would not know.
         return None;
     }
-    let stays = known.served.is_some_and(|served| {
-        served.under.certificate() == chosen.certificate() && served.validity.is_fresh(known.now)
+    let stays = state.served.is_some_and(|served| {
+        served.issuer.certificate() == chosen.certificate() && !served.validity.is_due_for_renewal(state.now)
     });
     (!stays).then(|| Step::Serve(chosen.clone()))
 }
@@ -194,4 +197,4 @@ fn serve(known: &Known<'_>, keyring: &Keyring) -> Option<Step> {
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod world;
+mod simulation;

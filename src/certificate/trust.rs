@@ -1,5 +1,5 @@
-//! Whom the API server trusts, by the rules of Go's `crypto/x509`, which are not quite webpki's: a certificate that is
-//! itself among those that are trusted needs nobody to have signed it, and what is no CA has signed nothing.
+//! What the API server trusts, by the rules of Go's `crypto/x509`, which differ from webpki's: a certificate that is
+//! itself trusted needs no issuer, and only a CA certificate can be an issuer.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,32 +16,32 @@ use super::provider;
 use super::validity::Validity;
 use crate::certificate::ca_bundle;
 
-/// Whom somebody trusts, and nobody else.
+/// A set of trusted certificates.
 #[derive(Debug)]
 pub struct Trust {
     trusted: Vec<CertificateDer<'static>>,
-    /// Of those that are CAs; none where none is.
+    /// The verifier for those that are CAs. `None` if there are none.
     authorities: Option<Arc<WebPkiServerVerifier>>,
 }
 
 impl Trust {
-    /// These certificates; what cannot be understood does not count.
-    pub fn of(trusted: Vec<CertificateDer<'static>>) -> Self {
+    /// Trusts these certificates. Those that cannot be parsed are ignored.
+    pub fn new(trusted: Vec<CertificateDer<'static>>) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(trusted.iter().filter(|certificate| may_sign(certificate)).cloned());
+        roots.add_parsable_certificates(trusted.iter().filter(|certificate| is_ca(certificate)).cloned());
         let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider()).build().ok();
         Trust { trusted, authorities }
     }
 
-    /// Those of a `caBundle`.
-    pub fn by(bundle: &[u8]) -> Self {
-        Self::of(ca_bundle::read(bundle))
+    /// Trusts the certificates of a `caBundle`.
+    pub fn from_bundle(bundle: &[u8]) -> Self {
+        Self::new(ca_bundle::read(bundle))
     }
 
-    /// Whether someone who shows this chain, the leaf first, is trusted by this name.
+    /// Verifies a server by its chain, the leaf first, and its name.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why the server is not trusted.
     pub fn verify(&self, chain: &[CertificateDer<'_>], name: &str, now: SystemTime) -> Result<(), String> {
         let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
         let (leaf, intermediates) = chain.split_first().ok_or("there is no certificate")?;
@@ -64,7 +64,7 @@ impl ServerCertVerifier for Trust {
             let authorities = self.authorities.as_ref().ok_or(CertificateError::UnknownIssuer)?;
             return authorities.verify_server_cert(leaf, intermediates, name, ocsp, now);
         }
-        let validity = Validity::of(leaf).map_err(|_| CertificateError::BadEncoding)?;
+        let validity = Validity::from_certificate(leaf).map_err(|_| CertificateError::BadEncoding)?;
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
         if at < validity.from {
             return Err(CertificateError::NotValidYet.into());
@@ -100,16 +100,16 @@ impl ServerCertVerifier for Trust {
     }
 }
 
-/// Whether a certificate says of itself that it is a CA; those of version 1 cannot say.
-pub(super) fn may_sign(certificate: &CertificateDer<'_>) -> bool {
+/// Whether a certificate is a CA by its own extensions. Version 1 has no extensions, so those count as CAs.
+pub(super) fn is_ca(certificate: &CertificateDer<'_>) -> bool {
     x509_parser::parse_x509_certificate(certificate).is_ok_and(|(_, parsed)| {
-        let is_ca = match parsed.basic_constraints() {
+        let has_constraint = match parsed.basic_constraints() {
             Ok(Some(constraints)) => constraints.value.ca,
             Ok(None) => parsed.version != X509Version::V3,
             Err(_) => false,
         };
         let usage = parsed.key_usage();
-        is_ca && usage.is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()))
+        has_constraint && usage.is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()))
     })
 }
 
@@ -130,25 +130,25 @@ mod tests {
         params
     }
 
-    fn verify(trusted: &CertificateDer<'static>, shown: &CertificateDer<'_>, name: &str) -> Result<(), String> {
-        Trust::of(vec![trusted.clone()]).verify(std::slice::from_ref(shown), name, SystemTime::now())
+    fn verify(trusted: &CertificateDer<'static>, served: &CertificateDer<'_>, name: &str) -> Result<(), String> {
+        Trust::new(vec![trusted.clone()]).verify(std::slice::from_ref(served), name, SystemTime::now())
     }
 
     #[test]
-    fn one_that_is_itself_trusted_needs_no_issuer_but_its_name_and_its_time() {
+    fn a_trusted_leaf_needs_no_issuer_but_its_name_and_validity() {
         for is_ca in [IsCa::Ca(BasicConstraints::Unconstrained), IsCa::ExplicitNoCa, IsCa::NoCa] {
             let mut own = params(is_ca);
             own.not_after = (SystemTime::now() + Duration::from_secs(60)).into();
             let own = own.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone();
-            assert_eq!(verify(&own, &own, NAME), Ok(()), "as openssl req -x509 makes it, which Go takes");
+            assert_eq!(verify(&own, &own, NAME), Ok(()), "Go accepts what `openssl req -x509` issues");
             assert!(verify(&own, &own, "other.system.svc").is_err());
             let later = SystemTime::now() + Duration::from_secs(120);
-            assert!(Trust::of(vec![own.clone()]).verify(&[own], NAME, later).is_err_and(|why| why.contains("xpired")));
+            assert!(Trust::new(vec![own.clone()]).verify(&[own], NAME, later).is_err_and(|why| why.contains("xpired")));
         }
     }
 
     #[test]
-    fn what_is_no_ca_has_signed_nothing() {
+    fn a_certificate_that_is_no_ca_is_no_issuer() {
         let issued_by = |is_ca, usages: &[KeyUsagePurpose]| {
             let mut params = params(is_ca);
             params.key_usages = usages.to_vec();
@@ -157,7 +157,7 @@ mod tests {
             verify(issuer.der(), leaf.der(), NAME)
         };
         let ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        assert_eq!(issued_by(ca, &[]), Ok(()), "whose key may do everything");
+        assert_eq!(issued_by(ca, &[]), Ok(()), "a key without usages may do everything");
         assert_eq!(issued_by(ca, &[KeyUsagePurpose::KeyCertSign]), Ok(()));
         for (is_ca, usages) in [(IsCa::ExplicitNoCa, vec![]), (ca, vec![KeyUsagePurpose::DigitalSignature])] {
             assert!(issued_by(is_ca, &usages).is_err_and(|why| why.contains("UnknownIssuer")));

@@ -1,64 +1,64 @@
-//! From when to when a certificate is good, and when its successor is due.
+//! The validity period of a certificate, and when it is due for renewal.
 
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
 
-/// How far what we mint reaches back: the clock of whoever checks it may be behind ours.
+/// How far the validity of an issued certificate starts in the past: a verifier's clock may be behind ours.
 pub(super) const CLOCK_SKEW: Duration = Duration::from_secs(60 * 60);
 
-/// The time of a certificate.
+/// The validity period of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
-    /// Good from then on.
+    /// The first moment at which it is valid.
     pub from: SystemTime,
-    /// Over from then on.
+    /// The first moment at which it has expired.
     pub until: SystemTime,
 }
 
 impl Validity {
-    /// The time of what is minted now and lasts that long. Certificates count in whole seconds.
-    pub(super) fn begins(now: SystemTime, lifetime: Duration) -> Self {
+    /// The validity of a certificate that is issued now with this lifetime, in whole seconds as certificates store it.
+    pub(super) fn starting_at(now: SystemTime, lifetime: Duration) -> Self {
         let from = now.checked_sub(CLOCK_SKEW).unwrap_or(SystemTime::UNIX_EPOCH);
-        Validity { from: Self::in_whole_seconds(from), until: Self::in_whole_seconds(now + lifetime) }
+        Validity { from: Self::truncate_to_seconds(from), until: Self::truncate_to_seconds(now + lifetime) }
     }
 
-    /// A time as a certificate tells it.
-    pub(super) fn in_whole_seconds(time: SystemTime) -> SystemTime {
+    /// A time in whole seconds, as certificates store it.
+    pub(super) fn truncate_to_seconds(time: SystemTime) -> SystemTime {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
     }
 
-    /// What a certificate says of itself.
+    /// The validity in a certificate.
     ///
     /// # Errors
-    /// It cannot be understood.
-    pub(super) fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
+    /// The certificate cannot be parsed.
+    pub(super) fn from_certificate(certificate: &CertificateDer<'_>) -> Result<Self, String> {
         let (_, parsed) = x509_parser::parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
         let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
         let validity = parsed.validity();
         Ok(Validity { from: time(validity.not_before.timestamp()), until: time(validity.not_after.timestamp()) })
     }
 
-    /// Whether it is good now.
-    pub fn holds(&self, now: SystemTime) -> bool {
+    /// Whether the certificate is valid at this time.
+    pub fn is_valid_at(&self, now: SystemTime) -> bool {
         self.from <= now && now < self.until
     }
 
-    /// Whether it is over by every clock, also by one that is somewhat behind. Who has it taken away earlier is at odds
-    /// with those who put it back because they still serve under it.
-    pub fn is_over_everywhere(&self, now: SystemTime) -> bool {
-        self.until + CLOCK_SKEW.min(self.life() / 24) <= now
+    /// Whether the certificate has expired even by a clock that is behind. If one replica removed it earlier, another
+    /// that still serves under it would put it back.
+    pub fn has_expired_with_skew(&self, now: SystemTime) -> bool {
+        self.until + CLOCK_SKEW.min(self.lifetime() / 24) <= now
     }
 
-    /// Whether it is good and in the first two thirds of its life: later, and after a clock that went back, a
-    /// successor is due.
-    pub fn is_fresh(&self, now: SystemTime) -> bool {
-        self.holds(now) && now + self.life() / 3 < self.until
+    /// Whether a successor is due: the certificate is in the last third of its lifetime, has expired, or is not valid
+    /// yet because the clock went back.
+    pub fn is_due_for_renewal(&self, now: SystemTime) -> bool {
+        !self.is_valid_at(now) || now + self.lifetime() / 3 >= self.until
     }
 
-    /// How long it was to be good, from when it was made.
-    fn life(&self) -> Duration {
+    /// The lifetime that the certificate was issued with.
+    fn lifetime(&self) -> Duration {
         let span = self.until.duration_since(self.from).unwrap_or_default();
         span.checked_sub(CLOCK_SKEW).unwrap_or(span)
     }
@@ -73,12 +73,12 @@ mod tests {
     #[test]
     fn a_successor_is_due_at_two_thirds_and_when_the_clock_went_back() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let validity = Validity::begins(now, Duration::from_secs(300));
-        for (later, fresh, holds) in [(0, true, true), (199, true, true), (200, false, true), (300, false, false)] {
+        let validity = Validity::starting_at(now, Duration::from_secs(300));
+        for (later, due, valid) in [(0, false, true), (199, false, true), (200, true, true), (300, true, false)] {
             let later = now + Duration::from_secs(later);
-            assert_eq!((validity.is_fresh(later), validity.holds(later)), (fresh, holds), "{later:?}");
+            assert_eq!((validity.is_due_for_renewal(later), validity.is_valid_at(later)), (due, valid), "{later:?}");
         }
         let back = now - Duration::from_secs(2 * 60 * 60);
-        assert!(!validity.is_fresh(back) && !validity.holds(back));
+        assert!(validity.is_due_for_renewal(back) && !validity.is_valid_at(back));
     }
 }

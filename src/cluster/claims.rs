@@ -1,4 +1,4 @@
-//! The claims of all namespaces, each reduced to what decides.
+//! The claims of all namespaces, each reduced to the fields that decisions depend on.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,45 +16,45 @@ use super::skipped::Skipped;
 use super::storage_classes::StorageClasses;
 use super::store::{Limits, Store};
 use crate::admission::claim::{Claim, Wait};
-use crate::cluster::read_through::{Budget, Live};
+use crate::cluster::read_through::{Budget, ReadThrough};
 use crate::metrics::{Kind, Metrics};
 
-/// Bytes of all claims that are stored. A hundred thousand with usual names take twenty million; with the longest, 85,000
-/// fit.
-const STORED: usize = 32 << 20;
+/// The most bytes of stored claims. A hundred thousand claims with names of usual length take 20 MB; with the longest
+/// names, 85,000 fit.
+const MAX_STORED: usize = 32 << 20;
 
-/// Bytes of a word: a phase, a mode, a time.
-const WORD: usize = 256;
+/// The most bytes of a single value: a phase, a mode, a time.
+const MAX_VALUE: usize = 256;
 
 /// The claims of all namespaces.
 pub struct Claims {
     collection: Arc<Collection>,
-    store: Store<Stored>,
-    live: Live<Stored>,
+    store: Store<StoredClaim>,
+    read_through: ReadThrough<StoredClaim>,
     classes: StorageClasses,
-    /// How long a claim may wait for its volume before its StorageClass is asked whether one will come.
+    /// How long a claim may be pending before its StorageClass decides whether it will ever get a volume.
     binding_timeout: Duration,
     metrics: Arc<Metrics>,
 }
 
-/// A claim as it is stored: what of it depends on the time and on its StorageClass is decided when it is asked for.
+/// A stored claim. What depends on the time or on a StorageClass is computed at look-up.
 #[derive(Clone, Debug)]
-struct Stored {
+struct StoredClaim {
     claim: Claim,
     pending: Option<Pending>,
 }
 
-/// A claim that has waited for its volume since it was created.
+/// A claim that has been pending since its creation.
 #[derive(Clone, Debug)]
 struct Pending {
     class: Box<str>,
     since: Timestamp,
 }
 
-/// What is read of a claim. Each field is one of `fields` too: nothing else arrives here.
+/// The fields of a claim. `fields` has the same list, so nothing else is deserialized.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Narrow<'a> {
+struct RawClaim<'a> {
     #[serde(borrow)]
     metadata: Metadata<'a>,
     #[serde(borrow)]
@@ -68,7 +68,7 @@ struct Narrow<'a> {
 struct Metadata<'a> {
     #[serde(borrow)]
     creation_timestamp: Option<Cow<'a, str>>,
-    /// Whether there is one is all that matters.
+    /// Only its presence matters.
     #[serde(borrow)]
     deletion_timestamp: Option<Cow<'a, str>>,
 }
@@ -91,64 +91,69 @@ struct Status<'a> {
     phase: Option<Cow<'a, str>>,
 }
 
-/// The fields of `Narrow`.
+/// The fields of `RawClaim`.
 fn fields() -> Fields {
     let spec = vec![
-        ("accessModes", Fields::Texts(WORD)),
-        ("storageClassName", Fields::Text(WORD)),
-        ("volumeMode", Fields::Text(WORD)),
+        ("accessModes", Fields::Texts(MAX_VALUE)),
+        ("storageClassName", Fields::Text(MAX_VALUE)),
+        ("volumeMode", Fields::Text(MAX_VALUE)),
     ];
-    let status = vec![("phase", Fields::Text(WORD))];
-    collection::object(
-        vec![("creationTimestamp", Fields::Text(WORD)), ("deletionTimestamp", Fields::Text(WORD))],
+    let status = vec![("phase", Fields::Text(MAX_VALUE))];
+    collection::object_fields(
+        vec![("creationTimestamp", Fields::Text(MAX_VALUE)), ("deletionTimestamp", Fields::Text(MAX_VALUE))],
         vec![("spec", Fields::Object(spec)), ("status", Fields::Object(status))],
     )
 }
 
-/// What decides; the access modes are those of the `spec`, as the contract says.
-fn read(text: &[u8]) -> Result<Stored, serde_json::Error> {
-    let Narrow { metadata, spec, status } = serde_json::from_slice(text)?;
+/// Reduces a claim. The access modes are those of `spec`, as the documents promise.
+fn read(text: &[u8]) -> Result<StoredClaim, serde_json::Error> {
+    let RawClaim { metadata, spec, status } = serde_json::from_slice(text)?;
     let modes = spec.access_modes.iter().map(|mode| &**mode);
     let deleted = metadata.deletion_timestamp.is_some();
     let claim = Claim::new(deleted, status.phase.as_deref(), spec.volume_mode.as_deref(), modes);
     let since = metadata.creation_timestamp.filter(|_| status.phase.as_deref() == Some("Pending"));
     let since = since.and_then(|since| since.parse().ok());
     let pending = spec.storage_class_name.zip(since).map(|(class, since)| Pending { class: class.into(), since });
-    Ok(Stored { claim, pending })
+    Ok(StoredClaim { claim, pending })
 }
 
 impl Claims {
-    pub(super) fn of(client: &Client, binding_timeout: Duration, budget: &Arc<Budget>, metrics: &Arc<Metrics>) -> Self {
-        let weigh = |stored: &Stored| stored.pending.as_ref().map_or(0, |pending| pending.class.len());
-        let limits = Limits { bytes: STORED, weigh, unknown: None };
+    pub(super) fn new(
+        client: &Client,
+        binding_timeout: Duration,
+        budget: &Arc<Budget>,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        let weigh = |stored: &StoredClaim| stored.pending.as_ref().map_or(0, |pending| pending.class.len());
+        let limits = Limits { bytes: MAX_STORED, weigh, unknown: None };
         let path = PersistentVolumeClaim::url_path(&(), None);
         Claims {
             collection: Arc::new(Collection::new(client, path, false, fields())),
             store: Store::new(limits, Skipped::new(Kind::Claim, metrics)),
-            live: Live::new(Kind::Claim, budget, metrics),
+            read_through: ReadThrough::new(Kind::Claim, budget, metrics),
             classes: StorageClasses::new(client, metrics),
             binding_timeout,
             metrics: Arc::clone(metrics),
         }
     }
 
-    /// Watches, for ever. `tell` is called whenever all of them are known, and when the watch fails.
-    pub async fn follow(&self, tell: impl Fn(Result<(), String>)) {
-        self.store.follow(&self.collection, read, (Kind::Claim, &self.metrics), tell).await;
+    /// Watches claims for ever. `on_change` gets `Ok` with each complete list and the reason when the watch fails.
+    pub async fn follow(&self, on_change: impl Fn(Result<(), String>)) {
+        self.store.follow(&self.collection, read, Kind::Claim, &self.metrics, on_change).await;
     }
 
-    /// Watches the StorageClasses, for ever. `tell` is called whenever all of them are known, and when the watch fails.
-    pub async fn follow_classes(&self, tell: impl Fn(Result<(), String>)) {
-        self.classes.follow(tell).await;
+    /// Watches StorageClasses for ever. `on_change` gets `Ok` with each complete list and the reason when the watch
+    /// fails.
+    pub async fn follow_classes(&self, on_change: impl Fn(Result<(), String>)) {
+        self.classes.follow(on_change).await;
     }
 
-    /// A claim, where it is there. One that was created a moment ago, or never, is read.
-    pub(super) async fn find(&self, namespace: &str, name: &str) -> Option<Claim> {
-        let stored = match self.store.find(namespace, name) {
+    /// The claim if it exists. A claim that the watch has not delivered, because it is new or does not exist, is read.
+    pub(super) async fn get(&self, namespace: &str, name: &str) -> Option<Claim> {
+        let stored = match self.store.get(namespace, name) {
             Some(stored) => stored,
             None => {
-                let object = (Some(namespace), name);
-                self.live.object::<PersistentVolumeClaim>(&self.collection, object, read).await?
+                self.read_through.get::<PersistentVolumeClaim>(&self.collection, Some(namespace), name, read).await?
             }
         };
         let mut claim = stored.claim;
@@ -163,7 +168,7 @@ impl Claims {
 
 impl fmt::Debug for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Claims").field("live", &self.live).finish_non_exhaustive()
+        f.debug_struct("Claims").field("read_through", &self.read_through).finish_non_exhaustive()
     }
 }
 
@@ -177,7 +182,7 @@ mod tests {
     use kube::Client;
     use serde_json::json;
 
-    use super::{Claims, Stored, fields, read};
+    use super::{Claims, StoredClaim, fields, read};
     use crate::admission::claim::{Access, BINDING_TIMEOUT, Binding, Claim};
     use crate::cluster::projection::{Part, Projection};
     use crate::cluster::read_through::Budget;
@@ -190,13 +195,13 @@ mod tests {
         let answer =
             move || std::future::ready(([(DATE, date.clone())], json!({"metadata": {"name": "a"}}).to_string()));
         let client = Client::new(Router::new().fallback(answer), "default");
-        let claims = Claims::of(&client, BINDING_TIMEOUT, &Budget::new(), &Arc::new(Metrics::default()));
-        assert_eq!(claims.find("team", "a").await, Some(Claim::default()));
+        let claims = Claims::new(&client, BINDING_TIMEOUT, &Budget::new(), &Arc::new(Metrics::default()));
+        assert_eq!(claims.get("team", "a").await, Some(Claim::default()));
         let elapsed = claims.collection.now().duration_since(theirs);
         assert!(elapsed.abs() < SignedDuration::from_mins(5), "{elapsed}");
     }
 
-    fn stored(object: &serde_json::Value) -> Stored {
+    fn stored(object: &serde_json::Value) -> StoredClaim {
         let (json, fields) = (object.to_string(), fields());
         let Ok(Some(Part::Document(kept))) = Projection::new(&fields).advance(&mut json.as_bytes()) else {
             panic!("one document")
@@ -209,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_pending_claim_that_names_a_class_waits_for_a_volume() {
+    fn only_a_pending_claim_with_a_class_waits_for_a_volume() {
         let object = |phase: &str, class: &serde_json::Value, created: &str| {
             json!({"metadata": {"name": "a", "creationTimestamp": created}, "spec": {"storageClassName": class},
                 "status": {"phase": phase}})
@@ -227,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_claim_is_reduced_to_what_decides() {
+    fn a_claim_is_reduced_to_the_fields_that_decide() {
         let found = claim(&json!({"metadata": {"name": "a", "deletionTimestamp": "9999-12-31T23:59:59Z"},
             "spec": {"accessModes": ["ReadWriteOnce"], "volumeMode": "Block", "resources": {"requests": {}}},
             "status": {"phase": "Lost", "accessModes": ["ReadWriteMany"]}}));

@@ -1,8 +1,7 @@
-//! The lists, watches and reads of one kind of object, of which nothing is held but the fields that we use.
+//! Lists, watches and reads of one kind of object. Only the fields that we use are held in memory.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::ErrorKind;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -14,70 +13,56 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use kube::api::{GetParams, ListParams, WatchParams};
 use kube::client::Body;
-use kube::core::{Request, Status, request};
+use kube::core::{Request, Status};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout};
 
-use super::projection::{Fields, Kept, Malformed, Part, Projection};
-use crate::failure::root_cause;
+use super::projection::{Fields, Part, Projected, Projection};
 
-/// Within which the API server sends the next byte of an answer: its own deadline for the whole (`--request-timeout`).
-const SILENCE: Duration = Duration::from_secs(60);
+mod error;
 
-/// How long the API server keeps a watch open, in seconds: what client-go and kube ask for at least.
-const WATCH: u32 = 290;
+pub(super) use error::Error;
+use error::is_end;
 
-/// A watch that is silent for longer is dead: its end did not reach us.
-const WATCH_SILENCE: Duration = Duration::from_secs(WATCH as u64 + 5);
+/// The API server has to send the next byte of a response within this time, its own limit for a whole request
+/// (`--request-timeout`).
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Bytes that are read of an answer that refuses.
-const REFUSAL: usize = 64 * 1024;
+/// How long the API server keeps a watch open, in seconds: the least that client-go and kube ask for.
+const WATCH_SECONDS: u32 = 290;
 
-/// Bytes of a version, a token or a name: none of the API server's has half of it.
-const SHORT: usize = 4096;
+/// A watch that is silent for longer is dead: its end was lost.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 5);
 
-/// Bytes of a name of an object or a namespace. Their characters need no escape.
-const NAME: usize = 253;
+/// The most bytes that are read of an error response.
+const MAX_ERROR_BODY: usize = 64 * 1024;
 
-/// One kind of object, and what is used of it.
+/// The most bytes of a version, a token or a message. Those of the API server are less than half as long.
+const MAX_VALUE: usize = 4096;
+
+/// The most bytes of a name of an object or a namespace. Their characters need no escapes.
+const MAX_NAME: usize = 253;
+
+/// A collection of objects of one kind, and the fields to extract.
 pub(super) struct Collection {
     client: Client,
     path: String,
-    /// The API server is asked for metadata alone.
+    /// Whether requests ask for metadata only.
     metadata_only: bool,
     labels: Option<String>,
     fields: Option<String>,
     item: Fields,
     list: Fields,
     event: Fields,
-    /// Seconds that the API server's clock is ahead of ours, by its last answer.
+    /// Seconds by which the API server's clock is ahead of ours, by its last response.
     clock_ahead: AtomicI64,
 }
 
-/// Why there is no answer, or no more of it.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
-    #[error(transparent)]
-    Asked(#[from] kube::Error),
-    #[error("the answer ends early")]
-    Early,
-    #[error("the API server was silent for too long")]
-    Late(#[from] tokio::time::error::Elapsed),
-    #[error("the answer cannot be read: {0}")]
-    Malformed(#[from] Malformed),
-    #[error("the answer cannot be read: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("failed to write the request: {0}")]
-    Request(#[from] request::Error),
-    #[error("there is no resourceVersion in the list")]
-    Unversioned,
-}
-
-/// What a page of a list says besides its items.
+/// The metadata of a page of a list.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Page {
-    /// From where a watch goes on.
+    /// The version from which a watch continues.
     #[serde(rename = "resourceVersion")]
     pub(super) version: Option<String>,
     /// The token of the next page.
@@ -85,16 +70,16 @@ pub(super) struct Page {
     pub(super) next: Option<String>,
 }
 
-/// What a watch says of an object.
+/// The kind of a watch event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Happened {
-    /// It is there as it is now.
+pub(super) enum EventKind {
+    /// The object was added or changed.
     Applied,
-    /// It is gone.
+    /// The object was deleted.
     Deleted,
 }
 
-/// What tells an object from others.
+/// The name, namespace and version of an object.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Identity<'a> {
@@ -120,37 +105,40 @@ struct Event<'a> {
     object: Option<&'a RawValue>,
 }
 
-/// The fields of an object that tell it from others, and more of its metadata and of the rest.
-pub(super) fn object(metadata: Vec<(&'static str, Fields)>, rest: Vec<(&'static str, Fields)>) -> Fields {
-    let mut all =
-        vec![("name", Fields::Text(NAME)), ("namespace", Fields::Text(NAME)), ("resourceVersion", Fields::Text(SHORT))];
+/// The identifying fields of an object, with further fields of its metadata and of the rest.
+pub(super) fn object_fields(metadata: Vec<(&'static str, Fields)>, rest: Vec<(&'static str, Fields)>) -> Fields {
+    let mut all = vec![
+        ("name", Fields::Text(MAX_NAME)),
+        ("namespace", Fields::Text(MAX_NAME)),
+        ("resourceVersion", Fields::Text(MAX_VALUE)),
+    ];
     all.extend(metadata);
     let mut object = vec![("metadata", Fields::Object(all))];
     object.extend(rest);
     Fields::Object(object)
 }
 
-/// What tells an object from others, of what was kept of it.
-pub(super) fn identity(text: &[u8]) -> Identity<'_> {
-    // Where it is not even that, it is an object without a name.
+/// The identity in the extracted fields of an object.
+pub(super) fn parse_identity(text: &[u8]) -> Identity<'_> {
+    // Anything else is treated as an object without a name.
     serde_json::from_slice::<Identified<'_>>(text).ok().and_then(|object| object.metadata).unwrap_or_default()
 }
 
 impl Collection {
-    /// The objects at a path, of which these fields are used.
+    /// A collection at an API path, with the fields to extract of each item.
     pub(super) fn new(client: &Client, path: String, metadata_only: bool, item: Fields) -> Self {
-        let metadata = [("resourceVersion", Fields::Text(SHORT)), ("continue", Fields::Text(SHORT))];
+        let metadata = [("resourceVersion", Fields::Text(MAX_VALUE)), ("continue", Fields::Text(MAX_VALUE))];
         let list = vec![("metadata", Fields::Object(metadata.into())), ("items", Fields::Each(Box::new(item.clone())))];
         let mut object = item.clone();
         if let Fields::Object(members) = &mut object {
-            // Of an error, the object is a Status.
+            // In an error event, the object is a Status.
             members.extend([
-                ("code", Fields::Any(SHORT)),
-                ("message", Fields::Text(SHORT)),
-                ("reason", Fields::Text(SHORT)),
+                ("code", Fields::Any(MAX_VALUE)),
+                ("message", Fields::Text(MAX_VALUE)),
+                ("reason", Fields::Text(MAX_VALUE)),
             ]);
         }
-        let event = vec![("type", Fields::Text(SHORT)), ("object", object)];
+        let event = vec![("type", Fields::Text(MAX_VALUE)), ("object", object)];
         let client = client.clone();
         let (list, event) = (Fields::Object(list), Fields::Object(event));
         Collection {
@@ -166,65 +154,65 @@ impl Collection {
         }
     }
 
-    /// Those alone that a label selector selects.
-    pub(super) fn labelled(mut self, selector: &str) -> Self {
+    /// Restricts the collection to a label selector.
+    pub(super) fn with_labels(mut self, selector: &str) -> Self {
         self.labels = Some(selector.to_owned());
         self
     }
 
-    /// The one of this name alone.
-    pub(super) fn named(mut self, name: &str) -> Self {
+    /// Restricts the collection to the object of this name.
+    pub(super) fn with_name(mut self, name: &str) -> Self {
         self.fields = Some(format!("metadata.name={name}"));
         self
     }
 
-    /// The request for all of them.
+    /// The list parameters for the whole collection.
     pub(super) fn parameters(&self) -> ListParams {
         let parameters = ListParams::default();
         ListParams { label_selector: self.labels.clone(), field_selector: self.fields.clone(), ..parameters }
     }
 
-    /// The time by the clock of the API server, whose times the objects have. Ours may differ by any amount.
+    /// The time by the API server's clock, which sets the times in objects. Our clock may differ by any amount.
     pub(super) fn now(&self) -> Timestamp {
         let ahead = SignedDuration::from_secs(self.clock_ahead.load(Ordering::Relaxed));
         Timestamp::now().saturating_add(ahead).unwrap_or_else(|_| Timestamp::now())
     }
 
-    /// One object at a path as it is now; none where it is not there.
+    /// Reads one object at a path. Returns `None` if it does not exist.
     ///
     /// # Errors
-    /// The API server refused, could not be reached, or sent what is no JSON.
-    pub(super) async fn get(&self, path: &str, name: &str) -> Result<Option<Kept>, Error> {
+    /// The API server rejected the request, could not be reached, or sent invalid JSON.
+    pub(super) async fn get(&self, path: &str, name: &str) -> Result<Option<Projected>, Error> {
         let (request, parameters) = (Request::new(path), GetParams::default());
         let request =
             if self.metadata_only { request.get_metadata(name, &parameters) } else { request.get(name, &parameters) };
-        let mut answer = match self.open(request?, SILENCE).await {
-            Err(Error::Asked(kube::Error::Api(status))) if status.code == 404 => return Ok(None),
-            answer => answer?,
+        let mut response = match self.send(request?, READ_TIMEOUT).await {
+            Err(Error::Kube(kube::Error::Api(status))) if status.code == 404 => return Ok(None),
+            response => response?,
         };
         let mut projection = Projection::new(&self.item);
-        while let Some(bytes) = answer.next().await? {
+        while let Some(bytes) = response.next().await? {
             if let Some(Part::Document(kept) | Part::Element(kept)) = projection.advance(&mut &*bytes)? {
                 return Ok(Some(kept));
             }
         }
-        Err(Error::Early)
+        Err(Error::Truncated)
     }
 
-    /// A page of the list, item by item.
+    /// Reads a page of the list, and calls `item` for each item.
     ///
     /// # Errors
-    /// The API server refused, could not be reached, or sent what is no JSON. No item fails it.
-    pub(super) async fn page(&self, parameters: &ListParams, mut item: impl FnMut(&Kept)) -> Result<Page, Error> {
+    /// The API server rejected the request, could not be reached, or sent invalid JSON. No single item fails the list.
+    pub(super) async fn page(&self, parameters: &ListParams, mut item: impl FnMut(&Projected)) -> Result<Page, Error> {
         #[derive(Deserialize)]
         struct List {
             metadata: Option<Page>,
         }
         let request = Request::new(&*self.path);
         let request = if self.metadata_only { request.list_metadata(parameters) } else { request.list(parameters) };
-        let mut answer = self.open(request?, SILENCE).await?;
+        let mut response = self.send(request?, READ_TIMEOUT).await?;
         let mut projection = Projection::new(&self.list);
-        while let Some(bytes) = answer.next().await? {
+        while let Some(bytes) = response.next().await? {
             let mut bytes = &*bytes;
             while let Some(part) = projection.advance(&mut bytes)? {
                 match part {
@@ -236,20 +224,20 @@ impl Collection {
                 }
             }
         }
-        Err(Error::Early)
+        Err(Error::Truncated)
     }
 
-    /// What happens after a version, until the watch ends: to which object, and whether something of it is cut. The version
-    /// moves on with it. How long the watch lasted is zero where it never began.
+    /// Watches from a version until the watch ends, and advances the version. `on_event` gets the kind of an event, the
+    /// object, and whether a field was truncated. Returns how long the watch lasted, which is zero if it never started.
     pub(super) async fn watch(
         &self,
         version: &mut String,
-        mut happened: impl FnMut(Happened, &[u8], bool),
+        mut on_event: impl FnMut(EventKind, &[u8], bool),
     ) -> (Duration, Result<(), Error>) {
         let parameters = WatchParams {
             label_selector: self.labels.clone(),
             field_selector: self.fields.clone(),
-            timeout: Some(WATCH),
+            timeout: Some(WATCH_SECONDS),
             bookmarks: true,
             send_initial_events: false,
         };
@@ -259,75 +247,76 @@ impl Collection {
         } else {
             request.watch(&parameters, version)
         };
-        let mut answer = match request.map_err(Error::from) {
-            Ok(request) => match self.open(request, WATCH_SILENCE).await {
-                Ok(answer) => answer,
+        let mut response = match request.map_err(Error::from) {
+            Ok(request) => match self.send(request, WATCH_TIMEOUT).await {
+                Ok(response) => response,
                 Err(error) => return (Duration::ZERO, Err(error)),
             },
             Err(error) => return (Duration::ZERO, Err(error)),
         };
-        let begun = Instant::now();
-        let ended = self.read_events(&mut answer, version, &mut happened).await;
-        (begun.elapsed(), ended)
+        let started = Instant::now();
+        let ended = self.read_events(&mut response, version, &mut on_event).await;
+        (started.elapsed(), ended)
     }
 
     async fn read_events(
         &self,
-        answer: &mut Answer,
+        response: &mut Response,
         version: &mut String,
-        happened: &mut impl FnMut(Happened, &[u8], bool),
+        on_event: &mut impl FnMut(EventKind, &[u8], bool),
     ) -> Result<(), Error> {
         let mut projection = Projection::new(&self.event);
         loop {
-            let bytes = match answer.next().await {
+            let bytes = match response.next().await {
                 Ok(Some(bytes)) => bytes,
-                // What is not whole comes again: the version stands before it.
-                Ok(None) | Err(Error::Late(_)) => return Ok(()),
-                Err(Error::Asked(error)) if is_end(&error) => return Ok(()),
+                // An incomplete event is sent again, because the version was not advanced.
+                Ok(None) | Err(Error::Timeout(_)) => return Ok(()),
+                Err(Error::Kube(error)) if is_end(&error) => return Ok(()),
                 Err(error) => return Err(error),
             };
             let mut bytes = &*bytes;
             while let Some(part) = projection.advance(&mut bytes)? {
-                let (Part::Document(Kept { text, cut }) | Part::Element(Kept { text, cut })) = part;
+                let (Part::Document(Projected { text, truncated }) | Part::Element(Projected { text, truncated })) =
+                    part;
                 let event: Event<'_> = serde_json::from_slice(&text)?;
                 let object = event.object.map_or(&b"{}"[..], |object| object.get().as_bytes());
-                let what = match event.r#type.as_deref() {
-                    Some("ADDED" | "MODIFIED") => Some(Happened::Applied),
-                    Some("DELETED") => Some(Happened::Deleted),
+                let kind = match event.r#type.as_deref() {
+                    Some("ADDED" | "MODIFIED") => Some(EventKind::Applied),
+                    Some("DELETED") => Some(EventKind::Deleted),
                     Some("ERROR") => {
                         return Err(kube::Error::Api(Box::new(serde_json::from_slice::<Status>(object)?)).into());
                     }
-                    // A bookmark, or what is not known yet.
+                    // A bookmark, or a type of a future release.
                     _ => None,
                 };
-                if let Some(newer) = identity(object).resource_version.filter(|version| !version.is_empty()) {
+                if let Some(newer) = parse_identity(object).resource_version.filter(|version| !version.is_empty()) {
                     newer.as_ref().clone_into(version);
                 }
-                if let Some(what) = what {
-                    happened(what, object, cut);
+                if let Some(kind) = kind {
+                    on_event(kind, object, truncated);
                 }
             }
         }
     }
 
-    async fn open(&self, request: hyper::Request<Vec<u8>>, silence: Duration) -> Result<Answer, Error> {
+    async fn send(&self, request: hyper::Request<Vec<u8>>, read_timeout: Duration) -> Result<Response, Error> {
         let mut request = request.map(Body::from);
-        // Compressed, a few bytes would become any number of them.
+        // A compressed body could expand without bound.
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let (head, body) = timeout(SILENCE, self.client.send(request)).await??.into_parts();
+        let (head, body) = timeout(READ_TIMEOUT, self.client.send(request)).await??.into_parts();
         if let Some(date) = head.headers.get(DATE).and_then(|date| rfc2822::parse(date.to_str().ok()?).ok()) {
             let ahead = date.timestamp().duration_since(Timestamp::now()).as_secs();
             self.clock_ahead.store(ahead, Ordering::Relaxed);
         }
         if head.status.is_success() {
-            return Ok(Answer { body, silence });
+            return Ok(Response { body, read_timeout });
         }
         let code = head.status.as_u16();
-        let body = timeout(SILENCE, Limited::new(body, REFUSAL).collect()).await?;
+        let body = timeout(READ_TIMEOUT, Limited::new(body, MAX_ERROR_BODY).collect()).await?;
         let text = body.map(Collected::to_bytes).unwrap_or_default();
         let status = serde_json::from_slice::<Status>(&text).unwrap_or_else(|_| {
             let text = String::from_utf8_lossy(&text);
-            Status::failure(text.trim(), "the API server refuses").with_code(code)
+            Status::failure(text.trim(), "the API server rejected the request").with_code(code)
         });
         Err(kube::Error::Api(Box::new(status)).into())
     }
@@ -339,16 +328,16 @@ impl fmt::Debug for Collection {
     }
 }
 
-/// The body of an answer.
-struct Answer {
+/// The body of a response.
+struct Response {
     body: Body,
-    silence: Duration,
+    read_timeout: Duration,
 }
 
-impl Answer {
+impl Response {
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
-            match timeout(self.silence, self.body.frame()).await? {
+            match timeout(self.read_timeout, self.body.frame()).await? {
                 None => return Ok(None),
                 Some(frame) => {
                     if let Ok(data) = frame?.into_data() {
@@ -358,47 +347,4 @@ impl Answer {
             }
         }
     }
-}
-
-impl Error {
-    /// Why, in the API server's words where it answered.
-    pub(super) fn root_cause(&self) -> String {
-        match self {
-            Error::Asked(error) => root_cause(error),
-            error => error.to_string(),
-        }
-    }
-
-    /// What was asked for goes on from something that is gone: 410.
-    pub(super) fn is_gone(&self) -> bool {
-        matches!(self, Error::Asked(kube::Error::Api(status)) if status.code == 410)
-    }
-}
-
-/// For whom a `kube::Error` is one.
-impl From<Error> for kube::Error {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Asked(error) => error,
-            error => kube::Error::Service(Box::new(error)),
-        }
-    }
-}
-
-/// Whether a connection ended in the middle of an answer, as those of watches do with the API server or with what is
-/// between: nothing is lost, so it is no error.
-fn is_end(error: &kube::Error) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        let is_eof = |error: &std::io::Error| error.kind() == ErrorKind::UnexpectedEof;
-        let is_incomplete = |error: &hyper::Error| error.is_incomplete_message();
-        if error.downcast_ref().is_some_and(is_eof) || error.downcast_ref().is_some_and(is_incomplete) {
-            return true;
-        }
-        if error.source().is_none() && error.to_string().contains("unexpected EOF during chunk") {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }

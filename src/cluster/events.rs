@@ -1,13 +1,13 @@
-//! Events on the owners of pods, beside the answers and never in their way.
+//! Events on the owners of pods. A review never waits for one.
 //!
-//! A review need not come from an API server, and nothing is written in its words: an event is about an owner that a read has
-//! confirmed, and says what the notice says, in our sentences and in names. What is left for one namespace takes neither
-//! room nor turn of another's.
+//! A review may not come from the API server, so an event contains none of its text: it refers to an owner that a read
+//! has confirmed, and has our own sentences and names. The events of one namespace take neither queue space nor turns
+//! from another.
 //!
-//! kube's own `Recorder` is not used: it names events by the clock, so that two replicas would each tell the same, and
-//! what it remembers is bounded in time alone. Here the name of an event follows from what it says. The API server
-//! refuses the second of a name, whoever sends it, for as long as it keeps events (an hour by default), and to create
-//! is all that we have to be allowed.
+//! Why not kube's `Recorder`: it names events by the clock, so two replicas would each write the same event, and its
+//! memory is bounded in time only. Here the name of an event is derived from its content. The API server rejects a
+//! second event of that name from any replica for as long as it keeps events (an hour by default), and permission to
+//! create events is all that is needed.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,185 +26,189 @@ use super::namespaces::Namespaces;
 use crate::admission::Outcome;
 use crate::admission::event::{EventNote, event_notes};
 use crate::admission::pod::Pod;
-use crate::cluster::webhook_configuration::Seen;
+use crate::cluster::webhook_configuration::ObservedConfiguration;
 use crate::failure::{no_answer_within, root_cause};
 use crate::log::Throttle;
-use crate::metrics::{Metrics, Told};
+use crate::metrics::{EventResult, Metrics};
 use crate::rate::{ByNamespace, Rate};
 
 mod owner;
 mod queue;
 mod dedup;
 
-use dedup::{Key, Recent};
-use owner::{Confirmed, Named};
+use dedup::{Deduplicator, Key};
+use owner::{OwnerCache, OwnerReference};
 use queue::Queue;
 
-/// Who tells, as `kubectl describe` shows it.
+/// The reporting controller, as `kubectl describe` shows it.
 const REPORTER: &str = "dynamo-cache";
 
-/// Between two events, and so between two reads of an owner: a thousand owners at once take the API server a minute and a half.
+/// The time between two events, and so between two reads of an owner: a thousand owners at once cost the API server a
+/// minute and a half.
 const PACE: Duration = Duration::from_millis(100);
 
-/// How many events there are about the owners in one namespace: as many at once as wait for it, then one a second.
+/// The rate of events per namespace: as many at once as fit into the queue, then one a second.
 const RATE: Rate = Rate { burst: 64, every: Duration::from_secs(1) };
 
-/// For one event to be confirmed and written.
+/// The deadline for confirming and writing one event.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Where a review leaves what there is to tell.
+/// The queue of events that reviews fill.
 #[derive(Debug)]
 pub struct Events {
     namespaces: Arc<Namespaces>,
-    left: Mutex<Left>,
-    /// Something was left.
-    more: Notify,
+    pending: Mutex<Pending>,
+    /// Wakes the writer when an event was queued.
+    queued: Notify,
     metrics: Arc<Metrics>,
 }
 
-/// What was left, and what was told.
+/// The queued events, and those that were written recently.
 #[derive(Debug)]
-struct Left {
-    queue: Queue<Waiting>,
+struct Pending {
+    queue: Queue<QueuedEvent>,
     rates: ByNamespace,
-    recent: Recent,
+    written: Deduplicator,
 }
 
-/// Writes what is left there.
+/// Writes the queued events.
 pub struct Writer {
     events: Arc<Events>,
     client: Client,
-    confirmed: Confirmed,
-    /// The configuration by which we are called, if it is watched.
-    called: Option<watch::Receiver<Seen>>,
+    owners: OwnerCache,
+    /// The watched webhook configuration, if any.
+    configuration: Option<watch::Receiver<ObservedConfiguration>>,
     failures: Throttle,
 }
 
-/// An event that waits to be written.
+/// An event in the queue.
 #[derive(Debug)]
-struct Waiting {
+struct QueuedEvent {
     key: Key,
-    owner: Named,
-    notice: EventNote,
+    owner: OwnerReference,
+    note: EventNote,
 }
 
 impl Events {
-    /// Events in those of `namespaces` that opted in, which are written as the writer's `follow` is run.
-    pub fn of(
+    /// A queue for the namespaces that opted in, and its writer. No event is written until the writer's `run` runs.
+    pub fn new(
         client: &Client,
         namespaces: &Arc<Namespaces>,
-        called: Option<watch::Receiver<Seen>>,
+        configuration: Option<watch::Receiver<ObservedConfiguration>>,
         metrics: &Arc<Metrics>,
     ) -> (Arc<Self>, Writer) {
-        let left = Left { queue: Queue::default(), rates: ByNamespace::new(RATE), recent: Recent::default() };
+        let pending =
+            Pending { queue: Queue::default(), rates: ByNamespace::new(RATE), written: Deduplicator::default() };
         let (namespaces, metrics) = (Arc::clone(namespaces), Arc::clone(metrics));
-        let events = Arc::new(Events { namespaces, left: Mutex::new(left), more: Notify::new(), metrics });
-        let (confirmed, failures) = (Confirmed::default(), Throttle::default());
-        let writer = Writer { events: Arc::clone(&events), client: client.clone(), confirmed, called, failures };
+        let events = Arc::new(Events { namespaces, pending: Mutex::new(pending), queued: Notify::new(), metrics });
+        let (owners, failures) = (OwnerCache::default(), Throttle::default());
+        let writer = Writer { events: Arc::clone(&events), client: client.clone(), owners, configuration, failures };
         (events, writer)
     }
 
-    /// Leaves what a decision has to tell the owner of its pod, and never waits. Of a bare pod nobody is told: whoever
-    /// made it has seen the warnings. Nor is anybody in a namespace that is not known to have opted in.
-    pub fn tell(&self, namespace: &str, pod: &Pod<'_>, outcome: &Outcome<'_>) {
+    /// Queues the events of a decision about the owner of its pod, without waiting. A bare pod gets no event, because
+    /// its creator sees the warnings. Neither does a namespace that is not known to have opted in.
+    pub fn enqueue(&self, namespace: &str, pod: &Pod<'_>, outcome: &Outcome<'_>) {
         let Some(owner) = pod.controller() else { return };
-        let event_notes = event_notes(outcome);
-        if event_notes.is_empty() || !self.namespaces.has(namespace) {
+        let notes = event_notes(outcome);
+        if notes.is_empty() || !self.namespaces.contains(namespace) {
             return;
         }
-        for notice in event_notes {
-            let Some(owner) = Named::of(namespace, owner) else { return self.metrics.told(Told::Unconfirmed) };
-            let key = owner.key(notice.reason.code(), &notice.text);
-            self.leave(namespace, Waiting { key, owner, notice });
+        for note in notes {
+            let Some(owner) = OwnerReference::new(namespace, owner) else {
+                return self.metrics.record_event(EventResult::Unverified);
+            };
+            let key = owner.key(note.reason.code(), &note.text);
+            self.push(namespace, QueuedEvent { key, owner, note });
         }
     }
 
-    fn leave(&self, namespace: &str, waiting: Waiting) {
-        let (now, key) = (Instant::now(), waiting.key);
-        let mut left = self.left();
-        if left.recent.has(&key, now) {
+    fn push(&self, namespace: &str, event: QueuedEvent) {
+        let (now, key) = (Instant::now(), event.key);
+        let mut pending = self.pending();
+        if pending.written.contains(&key, now) {
             return;
         }
-        if left.rates.take(Some(namespace), now).is_none() {
-            return self.metrics.told(Told::Dropped);
+        if pending.rates.take(Some(namespace), now).is_none() {
+            return self.metrics.record_event(EventResult::Dropped);
         }
-        left.recent.remember(key, now);
-        if let Some(dropped) = left.queue.push(namespace, waiting) {
-            // The next pod of its owner may find room.
-            left.recent.forget(&dropped.key);
-            self.metrics.told(Told::Dropped);
+        pending.written.insert(key, now);
+        if let Some(dropped) = pending.queue.push(namespace, event) {
+            // The event of the owner's next pod may fit.
+            pending.written.remove(&dropped.key);
+            self.metrics.record_event(EventResult::Dropped);
         }
-        drop(left);
-        self.more.notify_one();
+        drop(pending);
+        self.queued.notify_one();
     }
 
-    async fn next(&self) -> Waiting {
+    async fn next(&self) -> QueuedEvent {
         loop {
-            // A word that comes between the two is kept until somebody waits for it.
-            if let Some(waiting) = self.left().queue.pop() {
-                return waiting;
+            // A notification between the two calls is stored until the next wait.
+            if let Some(event) = self.pending().queue.pop() {
+                return event;
             }
-            self.more.notified().await;
+            self.queued.notified().await;
         }
     }
 
-    fn left(&self) -> MutexGuard<'_, Left> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Writer {
-    /// Writes for ever, one event after another. One that fails counts as told: where none may be written, a thousand
-    /// pods shall not make a thousand calls.
-    pub async fn follow(mut self) {
-        let (mut pace, mut was_pure) = (interval(PACE), false);
+    /// Writes events for ever, one after another. A failed event is not retried with every pod: without the permission,
+    /// a thousand pods must not cause a thousand calls.
+    pub async fn run(mut self) {
+        let (mut pace, mut had_declared_none) = (interval(PACE), false);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let waiting = self.events.next().await;
+            let event = self.events.next().await;
             pace.tick().await;
-            let is_pure = self.is_called_pure();
-            if is_pure && !was_pure {
-                warn!("events are written, and the webhook's configuration says sideEffects: None, not NoneOnDryRun");
+            let declares_none = self.is_declared_without_side_effects();
+            if declares_none && !had_declared_none {
+                warn!("events are on, but the webhook configuration says sideEffects: None instead of NoneOnDryRun");
             }
-            was_pure = is_pure;
-            let namespace = waiting.owner.reference.namespace.clone().unwrap_or_default();
-            let late = || Err(no_answer_within(DEADLINE));
-            let written = timeout(DEADLINE, self.write(&namespace, waiting)).await;
-            let told = written.unwrap_or_else(|_| late()).unwrap_or_else(|why| {
+            had_declared_none = declares_none;
+            let namespace = event.owner.reference.namespace.clone().unwrap_or_default();
+            let timed_out = || Err(no_answer_within(DEADLINE));
+            let written = timeout(DEADLINE, self.write(&namespace, event)).await;
+            let result = written.unwrap_or_else(|_| timed_out()).unwrap_or_else(|why| {
                 if let Some(not_logged) = self.failures.pass() {
                     warn!(namespace, why, not_logged, "failed to write an event");
                 }
-                Told::Failed
+                EventResult::Failed
             });
-            self.events.metrics.told(told);
+            self.events.metrics.record_event(result);
         }
     }
 
-    /// Whether an entry that calls us says that nothing but the answer comes of it.
-    fn is_called_pure(&self) -> bool {
-        let Some(called) = &self.called else { return false };
-        matches!(&*called.borrow(), Seen::Installed(entries) if entries.iter().any(|entry| entry.is_pure))
+    /// Whether an entry that references the Service says `sideEffects: None`.
+    fn is_declared_without_side_effects(&self) -> bool {
+        let Some(configuration) = &self.configuration else { return false };
+        matches!(&*configuration.borrow(), ObservedConfiguration::Installed(entries) if entries.iter().any(|entry| entry.declares_no_side_effects))
     }
 
-    /// Writes an event whose owner is there.
-    async fn write(&mut self, namespace: &str, waiting: Waiting) -> Result<Told, String> {
-        let owner = waiting.owner.key("", "");
-        let is_there = if let Some(is_there) = self.confirmed.find(&owner, Instant::now()) {
-            is_there
+    /// Writes an event if its owner exists.
+    async fn write(&mut self, namespace: &str, event: QueuedEvent) -> Result<EventResult, String> {
+        let owner = event.owner.key("", "");
+        let exists = if let Some(exists) = self.owners.get(&owner, Instant::now()) {
+            exists
         } else {
-            let read = waiting.owner.is_there(&self.client).await;
-            let is_there = read.map_err(|error| format!("its owner: {}", root_cause(&error)))?;
-            self.confirmed.remember(owner, is_there, Instant::now());
-            is_there
+            let read = event.owner.exists(&self.client).await;
+            let exists = read.map_err(|error| format!("its owner: {}", root_cause(&error)))?;
+            self.owners.insert(owner, exists, Instant::now());
+            exists
         };
-        if !is_there {
-            return Ok(Told::Unconfirmed);
+        if !exists {
+            return Ok(EventResult::Unverified);
         }
         let api: Api<Event> = Api::namespaced(self.client.clone(), namespace);
-        match api.create(&PostParams::default(), &event(waiting)).await {
-            Ok(_) => Ok(Told::Created),
-            // Another replica has told it, or we before we were started anew.
-            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(Told::Known),
+        match api.create(&PostParams::default(), &event_object(event)).await {
+            Ok(_) => Ok(EventResult::Created),
+            // Another replica wrote it, or this one did before a restart.
+            Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => Ok(EventResult::Duplicate),
             Err(error) => Err(root_cause(&error)),
         }
     }
@@ -216,21 +220,21 @@ impl fmt::Debug for Writer {
     }
 }
 
-/// The event as it is written. Its reason is the code as events write theirs: `ClaimNotFound`.
-fn event(Waiting { key, owner, notice }: Waiting) -> Event {
-    let (name, owner) = (format!("{REPORTER}.{}", dedup::written(&key)), owner.reference);
+/// The event object. Its reason is the code in the usual form of events: `ClaimNotFound`.
+fn event_object(QueuedEvent { key, owner, note }: QueuedEvent) -> Event {
+    let (name, owner) = (format!("{REPORTER}.{}", key.to_hex()), owner.reference);
     let metadata = ObjectMeta { name: Some(name), namespace: owner.namespace.clone(), ..ObjectMeta::default() };
     Event {
         metadata,
         action: Some("Inject".to_owned()),
         event_time: Some(MicroTime(Timestamp::now())),
-        note: Some(notice.text),
-        reason: Some(format!("{:?}", notice.reason)),
+        note: Some(note.text),
+        reason: Some(format!("{:?}", note.reason)),
         regarding: Some(owner),
         reporting_controller: Some(REPORTER.to_owned()),
-        // Whichever replica it was: they all say the same.
+        // All replicas write the same event, so none is named.
         reporting_instance: Some(REPORTER.to_owned()),
-        type_: Some(if notice.is_warning { "Warning" } else { "Normal" }.to_owned()),
+        type_: Some(if note.is_warning { "Warning" } else { "Normal" }.to_owned()),
         ..Event::default()
     }
 }

@@ -1,4 +1,4 @@
-//! Our annotations on the namespaces that opted in; nothing else of a namespace is asked for or kept.
+//! The dynamo-cache annotations of the namespaces that opted in. Nothing else of a namespace is requested or stored.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,35 +13,38 @@ use super::projection::Fields;
 use super::skipped::Skipped;
 use super::store::{Limits, Store};
 use crate::admission::annotation::PREFIX;
-use crate::cluster::read_through::{Budget, Live};
+use crate::cluster::read_through::{Budget, ReadThrough};
 use crate::metrics::{Kind, Metrics};
 
-/// Bytes of our annotations on one namespace. All of our settings together take less than a tenth.
-const ANNOTATIONS: usize = 64 * 1024;
+/// The most bytes of dynamo-cache annotations on one namespace. All settings together take less than a tenth.
+const MAX_ANNOTATIONS: usize = 64 * 1024;
 
-/// Bytes of all namespaces that are stored.
-const STORED: usize = 16 << 20;
+/// The most bytes of stored namespaces.
+const MAX_STORED: usize = 16 << 20;
 
-/// Names and values.
-type Annotations = Arc<[(String, String)]>;
-
-/// The annotations of namespaces.
+/// The annotations of namespaces that opted in.
 #[derive(Debug)]
 pub struct Namespaces {
-    /// Of metadata alone: the API server sends no more.
+    /// Requests metadata only.
     collection: Arc<Collection>,
-    /// None stands for annotations that are not known.
-    store: Store<Option<Annotations>>,
-    live: Live<Annotations>,
-    /// Whether all of them were ever known.
+    store: Store<StoredNamespace>,
+    read_through: ReadThrough<Arc<[(String, String)]>>,
+    /// Whether a list was ever complete.
     listed: watch::Sender<bool>,
     metrics: Arc<Metrics>,
 }
 
-/// What is read of a namespace. Each field is one of `fields` too: nothing else arrives here.
+/// A stored namespace.
+#[derive(Clone, Debug)]
+struct StoredNamespace {
+    /// Names and values. `None` if the annotations could not be parsed.
+    annotations: Option<Arc<[(String, String)]>>,
+}
+
+/// The fields of a namespace. `fields` has the same list, so nothing else is deserialized.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Narrow {
+struct RawNamespace {
     metadata: Metadata,
 }
 
@@ -51,67 +54,68 @@ struct Metadata {
     annotations: BTreeMap<String, String>,
 }
 
-/// The fields of `Narrow`: of annotations our own, for others may be of any size.
+/// The fields of `RawNamespace`. Annotations without our prefix are skipped, because they may be of any size.
 fn fields() -> Fields {
-    collection::object(vec![("annotations", Fields::Strings(PREFIX, ANNOTATIONS))], Vec::new())
+    collection::object_fields(vec![("annotations", Fields::Strings(PREFIX, MAX_ANNOTATIONS))], Vec::new())
 }
 
-fn read(text: &[u8]) -> Result<Annotations, serde_json::Error> {
-    let Narrow { metadata } = serde_json::from_slice(text)?;
+fn read(text: &[u8]) -> Result<Arc<[(String, String)]>, serde_json::Error> {
+    let RawNamespace { metadata } = serde_json::from_slice(text)?;
     Ok(metadata.annotations.into_iter().collect())
 }
 
-/// Bytes of annotations, and of the two strings of each.
+/// The bytes of annotations: their text, and two strings each.
 fn weigh(annotations: &[(String, String)]) -> usize {
     annotations.iter().map(|(name, value)| name.len() + value.len() + size_of::<(String, String)>()).sum()
 }
 
 impl Namespaces {
-    /// Those that a label selector selects: whom the webhook is called for.
-    pub(super) fn of(client: &Client, selector: &str, budget: &Arc<Budget>, metrics: &Arc<Metrics>) -> Self {
-        let weigh = |known: &Option<Annotations>| known.as_deref().map_or(0, weigh);
-        let limits = Limits { bytes: STORED, weigh, unknown: Some(None) };
+    /// The namespaces that a label selector selects: those for which the webhook is called.
+    pub(super) fn new(client: &Client, selector: &str, budget: &Arc<Budget>, metrics: &Arc<Metrics>) -> Self {
+        let weigh = |stored: &StoredNamespace| stored.annotations.as_deref().map_or(0, weigh);
+        let unknown = Some(StoredNamespace { annotations: None });
+        let limits = Limits { bytes: MAX_STORED, weigh, unknown };
         let collection = Collection::new(client, Namespace::url_path(&(), None), true, fields());
         Namespaces {
-            collection: Arc::new(collection.labelled(selector)),
+            collection: Arc::new(collection.with_labels(selector)),
             store: Store::new(limits, Skipped::new(Kind::Namespace, metrics)),
-            live: Live::new(Kind::Namespace, budget, metrics),
+            read_through: ReadThrough::new(Kind::Namespace, budget, metrics),
             listed: watch::Sender::new(false),
             metrics: Arc::clone(metrics),
         }
     }
 
-    /// Watches, for ever. `tell` is called whenever all of them are known, and when the watch fails.
-    pub async fn follow(&self, tell: impl Fn(Result<(), String>)) {
-        let tell = |known: Result<(), String>| {
+    /// Watches namespaces for ever. `on_change` gets `Ok` with each complete list and the reason when the watch fails.
+    pub async fn follow(&self, on_change: impl Fn(Result<(), String>)) {
+        let on_change = |known: Result<(), String>| {
             if known.is_ok() {
                 self.listed.send_replace(true);
             }
-            tell(known);
+            on_change(known);
         };
-        let read = |text: &[u8]| read(text).map(Some);
-        self.store.follow(&self.collection, read, (Kind::Namespace, &self.metrics), tell).await;
+        let read = |text: &[u8]| Ok(StoredNamespace { annotations: Some(read(text)?) });
+        self.store.follow(&self.collection, read, Kind::Namespace, &self.metrics, on_change).await;
     }
 
-    /// Whether a namespace is known to have opted in; one that did a moment ago is not yet.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.store.find("", name).is_some()
+    /// Whether a namespace is known to have opted in. The watch delivers a new one after a moment.
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.store.get("", name).is_some()
     }
 
-    /// The names of those that opted in, as soon as all of them are known.
+    /// The names of the namespaces that opted in. Waits for the first complete list.
     pub(super) async fn opted_in(&self) -> Vec<Box<str>> {
-        // Its sender is here, so it never ends before.
+        // The sender belongs to `self`, so this cannot fail.
         let _ = self.listed.subscribe().wait_for(|listed| *listed).await;
         self.store.names("")
     }
 
-    /// Our annotations on a namespace; none where they are not known. Of one that opted in a moment ago, or never, or whose
-    /// annotations could not be read, they are read.
-    pub(super) async fn annotations(&self, name: &str) -> Annotations {
-        if let Some(Some(annotations)) = self.store.find("", name) {
+    /// The dynamo-cache annotations of a namespace, or none if they cannot be determined. They are read from the API
+    /// server if the watch has not delivered the namespace, or if its annotations could not be parsed.
+    pub(super) async fn annotations(&self, name: &str) -> Arc<[(String, String)]> {
+        if let Some(StoredNamespace { annotations: Some(annotations) }) = self.store.get("", name) {
             return annotations;
         }
-        self.live.object::<Namespace>(&self.collection, (None, name), read).await.unwrap_or_default()
+        self.read_through.get::<Namespace>(&self.collection, None, name, read).await.unwrap_or_default()
     }
 }
 
@@ -119,10 +123,10 @@ impl Namespaces {
 mod tests {
     use serde_json::json;
 
-    use super::{ANNOTATIONS, fields, read};
-    use crate::cluster::projection::{Kept, Part, Projection};
+    use super::{MAX_ANNOTATIONS, fields, read};
+    use crate::cluster::projection::{Part, Projected, Projection};
 
-    fn kept(object: &serde_json::Value) -> Kept {
+    fn kept(object: &serde_json::Value) -> Projected {
         let (json, fields) = (object.to_string(), fields());
         let Ok(Some(Part::Document(kept))) = Projection::new(&fields).advance(&mut json.as_bytes()) else {
             panic!("one document")
@@ -131,18 +135,18 @@ mod tests {
     }
 
     #[test]
-    fn of_a_namespace_our_annotations_are_read_and_no_others() {
+    fn only_dynamo_cache_annotations_of_a_namespace_are_read() {
         let annotations =
             json!({"dynamo-cache.io/skip": "compile", "dynamo-cache.io/number": 7, "large": "x".repeat(1 << 20)});
         let kept = kept(&json!({"metadata": {"name": "a", "annotations": annotations, "managedFields": "none"}}));
-        assert!(!kept.cut && kept.text.len() < 200);
+        assert!(!kept.truncated && kept.text.len() < 200);
         assert_eq!(*read(&kept.text).unwrap(), [("dynamo-cache.io/skip".to_owned(), "compile".to_owned())]);
     }
 
     #[test]
-    fn annotations_of_ours_without_measure_are_not_taken() {
-        let annotations = json!({"dynamo-cache.io/skip": "x".repeat(ANNOTATIONS)});
+    fn dynamo_cache_annotations_beyond_the_limit_are_cut() {
+        let annotations = json!({"dynamo-cache.io/skip": "x".repeat(MAX_ANNOTATIONS)});
         let kept = kept(&json!({"metadata": {"name": "a", "annotations": annotations}}));
-        assert!(kept.cut && kept.text.len() < 200);
+        assert!(kept.truncated && kept.text.len() < 200);
     }
 }

@@ -1,7 +1,7 @@
-//! One object that is read field by field: whatever else stands in it, and however odd it is, is not looked at.
+//! An object of which only some fields are parsed, whatever the rest contains.
 //!
-//! The typed objects of `k8s-openapi` read everything, and fail as a whole for one field that nobody needs: a time of
-//! `managedFields` that its calendar does not know, or a field set that is nested deeper than `serde_json` follows.
+//! Why not the types of `k8s-openapi`: they parse everything, and one irrelevant field fails the whole object, such as
+//! a time in `managedFields` that the calendar does not have, or a field set nested deeper than `serde_json` allows.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,35 +14,35 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::value::RawValue;
 
-/// An object of kind `K`, of which `T` is read.
+/// An object of kind `K`, parsed as `T`.
 pub(super) struct Object<K, T> {
     /// The name and the resource version, nothing else.
     metadata: ObjectMeta,
-    /// What was read, or why it could not be.
+    /// The parsed fields, or the error.
     content: Result<Arc<T>, String>,
     kind: PhantomData<fn() -> K>,
 }
 
-/// What was read of an object.
+/// The parsed fields of an object, and its version.
 #[derive(Debug)]
 pub(super) struct Found<T> {
-    /// What a write has to name so that it changes this version alone.
+    /// The version that a write has to name to change exactly this one.
     pub(super) resource_version: Option<String>,
-    /// The part that is read.
+    /// The parsed fields.
     pub(super) content: Arc<T>,
 }
 
 impl<K, T> Object<K, T> {
-    /// What was read of it.
+    /// The parsed fields.
     ///
     /// # Errors
-    /// It holds something else where `T` should be.
+    /// The object does not match `T`.
     pub(super) fn into_found(self) -> Result<Found<T>, String> {
         Ok(Found { resource_version: self.metadata.resource_version, content: self.content? })
     }
 }
 
-/// The part of an object without which a watch cannot go on.
+/// The metadata that a watch needs.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Head {
@@ -58,7 +58,7 @@ struct Identity {
 
 impl<'de, K, T: DeserializeOwned> Deserialize<'de> for Object<K, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // What is skipped here is not followed into its depth, so no nesting is too deep.
+        // A `RawValue` is not parsed recursively, so no nesting is too deep.
         let text = Box::<RawValue>::deserialize(deserializer)?;
         let Head { metadata: Identity { name, resource_version } } =
             serde_json::from_str(text.get()).map_err(serde::de::Error::custom)?;
@@ -103,7 +103,7 @@ impl<K, T> Clone for Object<K, T> {
     }
 }
 
-/// What an object holds is never printed: it may be a key.
+/// Prints no fields, because they may include a key.
 impl<K, T> fmt::Debug for Object<K, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Object").field(&self.metadata.name).field(&self.metadata.resource_version).finish()

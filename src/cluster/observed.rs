@@ -1,4 +1,4 @@
-//! What a watch of one object says: its state, and why the state is not current.
+//! The observed state of one watched object, and why it is not current.
 
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -9,12 +9,12 @@ use super::object::{Found, Object};
 use crate::cluster::watch_one;
 use crate::metrics::{Kind, Metrics};
 
-/// The state of one object, for any number of readers.
+/// The state of one object, for any number of receivers.
 #[derive(Debug, Default)]
 pub(super) struct Observed<S> {
     state: watch::Sender<S>,
-    /// Why the state is not current, where the watch fails or the object cannot be read.
-    failing: watch::Sender<Option<String>>,
+    /// The error while the watch fails or the object cannot be parsed.
+    error: watch::Sender<Option<String>>,
 }
 
 impl<S: PartialEq> Observed<S> {
@@ -23,12 +23,12 @@ impl<S: PartialEq> Observed<S> {
         self.state.subscribe()
     }
 
-    /// Why the state is not current, now and as it changes.
-    pub(super) fn failing(&self) -> watch::Receiver<Option<String>> {
-        self.failing.subscribe()
+    /// The error, now and as it changes.
+    pub(super) fn error(&self) -> watch::Receiver<Option<String>> {
+        self.error.subscribe()
     }
 
-    /// Replaces the state, where it differs.
+    /// Sets the state, and notifies receivers if it differs.
     pub(super) fn set(&self, state: S) {
         self.state.send_if_modified(|last| {
             let differs = *last != state;
@@ -37,39 +37,40 @@ impl<S: PartialEq> Observed<S> {
         });
     }
 
-    /// Watches the object of a name, for ever. `apply` gets it as it is and as it changes, none where it is not there, and
-    /// an error where neither is known. An object that cannot be read is an error like any other.
+    /// Watches the object of this name for ever. `apply` gets its fields now and whenever they change, `None` if it
+    /// does not exist, and an error while the watch fails or the object cannot be parsed.
     pub(super) async fn follow<K, T>(
         &self,
         api: &Api<Object<K, T>>,
         name: &str,
-        (kind, metrics): (Kind, &Metrics),
+        kind: Kind,
+        metrics: &Metrics,
         apply: impl Fn(Result<Option<Found<T>>, ()>),
     ) where
         K: Resource<DynamicType = ()> + 'static,
         T: DeserializeOwned + Send + Sync + 'static,
     {
-        let tell = |found: Result<Option<Object<K, T>>, String>| {
+        let on_change = |found: Result<Option<Object<K, T>>, String>| {
             let found = found.and_then(|object| {
                 let found = object.map(Object::into_found).transpose();
-                found.map_err(|why| unreadable(kind, metrics, &why))
+                found.map_err(|why| record_unreadable(kind, metrics, &why))
             });
-            // Before the state: a reader that wakes up by it must not find an old failure.
-            let failing = found.as_ref().err().cloned();
-            self.failing.send_if_modified(|last| {
-                let differs = *last != failing;
-                last.clone_from(&failing);
+            // The error is set before the state: a receiver that wakes up for the state must not read an old error.
+            let error = found.as_ref().err().cloned();
+            self.error.send_if_modified(|last| {
+                let differs = *last != error;
+                last.clone_from(&error);
                 differs
             });
             apply(found.map_err(drop));
         };
-        watch_one::follow(api, name, (kind, metrics), tell).await;
+        watch_one::watch(api, name, kind, metrics, on_change).await;
     }
 }
 
-/// Logs and counts an object that cannot be read; why, in words.
-fn unreadable(kind: Kind, metrics: &Metrics, why: &str) -> String {
-    metrics.watch_failed(kind);
-    warn!(?kind, why, "failed to read the object; what was known of it still applies");
-    format!("it cannot be read: {why}")
+/// Logs and counts an object that cannot be parsed. Returns the reason as a sentence.
+fn record_unreadable(kind: Kind, metrics: &Metrics, why: &str) -> String {
+    metrics.record_watch_error(kind);
+    warn!(?kind, why, "failed to parse the object; its last state still applies");
+    format!("it cannot be parsed: {why}")
 }

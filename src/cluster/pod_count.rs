@@ -1,7 +1,8 @@
-//! How many component pods of the namespaces that opted in have no status of ours: counted from metadata, page by page.
+//! Counts the component pods without a status annotation in the namespaces that opted in, page by page and from
+//! metadata only.
 //!
-//! Every replica counts for itself: no lease has to be held for a number that all of them find alike. Nothing of a pod
-//! outlives its page.
+//! Every replica counts on its own: a number that all replicas compute alike needs no lease. No data of a pod outlives
+//! its page.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,133 +24,148 @@ use crate::cluster::namespaces::Namespaces;
 use crate::cluster::projection::Fields;
 use crate::cluster::reflector::Object;
 use crate::cluster::skipped::Skipped;
-use crate::cluster::webhook_configuration::Seen;
-use crate::metrics::{Counting, Kind, Metrics, Skip};
+use crate::cluster::webhook_configuration::ObservedConfiguration;
+use crate::metrics::{Kind, Metrics, PodCountResult, SkipReason};
 
-/// Bytes of one pod's annotations, and of its labels that matter. The API server takes 256 KiB of annotations, each of whose
-/// characters it writes as six at most, and an object of 1.5 MiB.
-const STRINGS: usize = 2 << 20;
+/// The most bytes of one pod's annotations, and of its relevant labels. The API server accepts 256 KiB of annotations,
+/// escapes a character as six at most, and accepts an object of 1.5 MiB.
+const MAX_BYTES: usize = 2 << 20;
 
-/// What all labels begin with by which a pod is judged.
-const LABELLED: &str = "nvidia.com/";
+/// The prefix of all labels that make a pod a component.
+const LABEL_PREFIX: &str = "nvidia.com/";
 
-/// Pods that have ended are no more without caches than with them. Metadata does not tell, so the API server is asked.
+/// Excludes pods that have ended, which need no caches. Metadata does not have the phase, so the API server filters.
 const NOT_ENDED: &str = "status.phase!=Failed,status.phase!=Succeeded";
 
-/// Counts pods, again and again.
-pub struct Pods {
+/// Counts pods periodically.
+pub struct UnreviewedPodCounter {
     client: Client,
     namespaces: Arc<Namespaces>,
-    /// The configuration by which we are called, if it is watched: it may exclude namespaces.
-    called: Option<watch::Receiver<Seen>>,
-    /// Pods in one page.
+    /// The watched webhook configuration, if any. It may exclude namespaces.
+    configuration: Option<watch::Receiver<ObservedConfiguration>>,
+    /// The number of pods per page.
     page: u32,
     skipped: Skipped,
     metrics: Arc<Metrics>,
 }
 
-impl Pods {
-    /// Counts them in `namespaces`, but for those that the configuration by which we are `called` excludes.
-    pub fn of(
+impl UnreviewedPodCounter {
+    /// A counter for `namespaces`, except those that the webhook configuration excludes.
+    pub fn new(
         client: &Client,
         namespaces: &Arc<Namespaces>,
-        called: Option<watch::Receiver<Seen>>,
+        configuration: Option<watch::Receiver<ObservedConfiguration>>,
         page: u32,
         metrics: &Arc<Metrics>,
     ) -> Self {
         let (client, namespaces, metrics) = (client.clone(), Arc::clone(namespaces), Arc::clone(metrics));
-        Pods { client, namespaces, called, page, skipped: Skipped::new(Kind::Pod, &metrics), metrics }
-    }
-
-    /// Counts for ever, at first as soon as the namespaces are known. A count that fails leaves the last number, which
-    /// grows older.
-    pub async fn follow(mut self, every: Duration) {
-        let mut last = 0;
-        loop {
-            if let Some((missed, at)) = self.count().await {
-                match at {
-                    _ if missed == last => debug!(missed, "counted the component pods without our status"),
-                    None => info!("every component pod has our status now"),
-                    Some(namespace) => {
-                        info!(missed, namespace, "component pods have no status of ours; dynamo-cache check tells why");
-                    }
-                }
-                last = missed;
-            }
-            sleep(spread(every)).await;
+        UnreviewedPodCounter {
+            client,
+            namespaces,
+            configuration,
+            page,
+            skipped: Skipped::new(Kind::Pod, &metrics),
+            metrics,
         }
     }
 
-    /// The number, and a namespace in which there are some; nothing where it cannot be known.
+    /// Counts for ever, first as soon as the namespaces are known. If a count fails, the gauge keeps its last value and
+    /// its timestamp grows old.
+    pub async fn follow(mut self, every: Duration) {
+        let mut last = 0;
+        loop {
+            if let Some((unreviewed, at)) = self.count().await {
+                match at {
+                    _ if unreviewed == last => {
+                        debug!(unreviewed, "counted the component pods without a status annotation");
+                    }
+                    None => info!("every component pod has a status annotation now"),
+                    Some(namespace) => {
+                        info!(
+                            unreviewed,
+                            namespace, "component pods have no status annotation; dynamo-cache check explains why"
+                        );
+                    }
+                }
+                last = unreviewed;
+            }
+            sleep(jitter(every)).await;
+        }
+    }
+
+    /// The number, and a namespace that has such pods. `None` if the count failed.
     async fn count(&mut self) -> Option<(u64, Option<String>)> {
         let (mut all, mut somewhere) = (0, None);
-        for namespace in self.asked_for().await {
-            match self.missed(&namespace).await {
+        for namespace in self.matched_namespaces().await {
+            match self.count_in(&namespace).await {
                 Ok(0) => {}
-                Ok(missed) => {
-                    all += missed;
+                Ok(unreviewed) => {
+                    all += unreviewed;
                     somewhere.get_or_insert(namespace.into_string());
                 }
-                // A number without this namespace would be a lie.
+                // A sum without this namespace would be wrong.
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
-                    warn!(namespace = &*namespace, error, "failed to count the pods without our status; trying again");
-                    self.metrics.counted_pods(Counting::Failed);
+                    warn!(
+                        namespace = &*namespace,
+                        error, "failed to count the pods without a status annotation; retrying"
+                    );
+                    self.metrics.record_pod_count(PodCountResult::Failed);
                     return None;
                 }
             }
         }
-        self.metrics.missed.set(all, SystemTime::now());
-        self.metrics.counted_pods(Counting::Done);
+        self.metrics.unreviewed_pods.set(all, SystemTime::now());
+        self.metrics.record_pod_count(PodCountResult::Completed);
         Some((all, somewhere))
     }
 
-    /// The namespaces whose pods are sent to us.
-    async fn asked_for(&mut self) -> Vec<Box<str>> {
+    /// The namespaces for whose pods the API server calls the webhook.
+    async fn matched_namespaces(&mut self) -> Vec<Box<str>> {
         let mut names = self.namespaces.opted_in().await;
-        if let Some(called) = &mut self.called {
-            // Where its sender is gone, what it said last stands.
-            let _ = called.wait_for(|seen| *seen != Seen::NotYet).await;
-            if let Seen::Installed(entries) = &*called.borrow() {
+        if let Some(configuration) = &mut self.configuration {
+            // If the sender is gone, the last state still applies.
+            let _ = configuration.wait_for(|observed| *observed != ObservedConfiguration::Unknown).await;
+            if let ObservedConfiguration::Installed(entries) = &*configuration.borrow() {
                 names.retain(|name| !entries.iter().any(|entry| entry.excluded.contains(&**name)));
             }
         }
         names
     }
 
-    async fn missed(&self, namespace: &str) -> Result<u64, Error> {
+    async fn count_in(&self, namespace: &str) -> Result<u64, Error> {
         let path = v1::Pod::url_path(&(), Some(namespace));
-        let mut missed = 0;
+        let mut unreviewed = 0;
         for labels in selectors() {
-            let collection = Collection::new(&self.client, path.clone(), true, fields()).labelled(&labels);
+            let collection = Collection::new(&self.client, path.clone(), true, fields()).with_labels(&labels);
             let mut parameters = collection.parameters().fields(NOT_ENDED).limit(self.page);
             loop {
-                let page = collection.page(&parameters, |kept| {
-                    let pod = Object::read(&kept.text, kept.cut, |text| {
+                let page = collection.page(&parameters, |projected| {
+                    let pod = Object::parse(&projected.text, projected.truncated, |text| {
                         let pod: Pod<'_> = serde_json::from_slice(text)?;
                         Ok(is_unreviewed(&pod))
                     });
                     match pod.value {
-                        Ok(is_unreviewed) => missed += u64::from(is_unreviewed),
-                        // The number is without it; the API server stores no such pod.
-                        Err(why) => self.skipped.count(Skip::Unreadable, namespace, &pod.name, &why),
+                        Ok(is_unreviewed) => unreviewed += u64::from(is_unreviewed),
+                        // The count omits it. The API server stores no such pod.
+                        Err(why) => self.skipped.record(SkipReason::Unreadable, namespace, &pod.name, &why),
                     }
                 });
                 let Some(token) = page.await?.next.filter(|token| !token.is_empty()) else { break };
                 parameters = parameters.continue_token(&token);
             }
         }
-        Ok(missed)
+        Ok(unreviewed)
     }
 }
 
-/// What is read of a pod: `is_unreviewed` looks at nothing else of metadata.
+/// The fields of a pod. `is_unreviewed` reads no other metadata.
 fn fields() -> Fields {
-    let labels = ("labels", Fields::Strings(LABELLED, STRINGS));
-    collection::object(vec![labels, ("annotations", Fields::Strings("", STRINGS))], Vec::new())
+    let labels = ("labels", Fields::Strings(LABEL_PREFIX, MAX_BYTES));
+    collection::object_fields(vec![labels, ("annotations", Fields::Strings("", MAX_BYTES))], Vec::new())
 }
 
-/// Selectors that together select every pod with a component label, each once: selectors know no `or`.
+/// Selectors that together match every pod with a component label exactly once. Selectors have no `or`.
 fn selectors() -> impl Iterator<Item = String> {
     COMPONENT_LABELS.iter().enumerate().map(|(index, label)| {
         let earlier = COMPONENT_LABELS.iter().take(index).map(|label| format!(",!{label}"));
@@ -157,15 +173,14 @@ fn selectors() -> impl Iterator<Item = String> {
     })
 }
 
-/// Nine to eleven tenths of a time: replicas that began together drift apart, and the API server is not asked by all at
-/// once.
-fn spread(every: Duration) -> Duration {
+/// A duration of 90 % to 110 % of `every`, so that replicas that started together do not call the API server together.
+fn jitter(every: Duration) -> Duration {
     every.mul_f64(0.9 + 0.2 * random())
 }
 
-impl fmt::Debug for Pods {
+impl fmt::Debug for UnreviewedPodCounter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pods").field("namespaces", &self.namespaces).finish_non_exhaustive()
+        f.debug_struct("UnreviewedPodCounter").field("namespaces", &self.namespaces).finish_non_exhaustive()
     }
 }
 
@@ -175,11 +190,11 @@ mod tests {
 
     use serde_json::json;
 
-    use super::{COMPONENT_LABELS, LABELLED, Pod, fields, is_unreviewed, selectors, spread};
+    use super::{COMPONENT_LABELS, LABEL_PREFIX, Pod, fields, is_unreviewed, jitter, selectors};
     use crate::cluster::projection::{Part, Projection};
 
     #[test]
-    fn each_pod_is_selected_once() {
+    fn every_pod_is_selected_once() {
         let selectors: Vec<_> = selectors().collect();
         assert_eq!(selectors[0], "nvidia.com/dynamo-component-type");
         assert_eq!(selectors[1], "nvidia.com/dynamo-component,!nvidia.com/dynamo-component-type");
@@ -189,37 +204,37 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_of_a_pod_tells_whether_it_was_missed() {
+    fn the_fields_of_a_pod_decide_whether_it_is_unreviewed() {
         let metadata = |annotations: serde_json::Value| {
             json!({"name": "a", "labels": {"nvidia.com/dynamo-component": "w", "app": "x".repeat(63)},
                 "annotations": annotations, "managedFields": [{"manager": "kubelet"}]})
         };
         let full = "<".repeat(260_000);
-        for (annotations, missed) in [
+        for (annotations, unreviewed) in [
             (json!({}), true),
             (json!({"dynamo-cache.io/status": "{}"}), false),
             (json!({"dynamo-cache.io/inject": "false"}), false),
             (json!({"large": "x".repeat(200_000)}), true),
             (json!({"large": full}), false),
         ] {
-            // As the API server writes it.
+            // As the API server encodes it.
             let json = json!({"metadata": metadata(annotations)}).to_string().replace('<', "\\u003c");
             let (fields, mut json) = (fields(), json.as_bytes());
-            let Ok(Some(Part::Document(kept))) = Projection::new(&fields).advance(&mut json) else {
+            let Ok(Some(Part::Document(projected))) = Projection::new(&fields).advance(&mut json) else {
                 panic!("one document")
             };
-            let pod: Pod<'_> = serde_json::from_slice(&kept.text).unwrap();
-            assert!(!kept.cut);
-            assert_eq!(is_unreviewed(&pod), missed);
-            assert!(COMPONENT_LABELS.iter().all(|label| label.starts_with(LABELLED)));
+            let pod: Pod<'_> = serde_json::from_slice(&projected.text).unwrap();
+            assert!(!projected.truncated);
+            assert_eq!(is_unreviewed(&pod), unreviewed);
+            assert!(COMPONENT_LABELS.iter().all(|label| label.starts_with(LABEL_PREFIX)));
         }
     }
 
     #[test]
-    fn a_wait_is_spread_around_its_middle() {
+    fn a_wait_varies_around_its_middle() {
         let every = Duration::from_secs(300);
-        let waits: Vec<_> = (0..100).map(|_| spread(every)).collect();
+        let waits: Vec<_> = (0..100).map(|_| jitter(every)).collect();
         assert!(waits.iter().all(|wait| (270..=330).contains(&wait.as_secs())), "{waits:?}");
-        assert!(waits.iter().any(|wait| *wait != waits[0]), "a die that always shows the same");
+        assert!(waits.iter().any(|wait| *wait != waits[0]), "the waits are not random");
     }
 }

@@ -1,95 +1,105 @@
-//! The fields of a JSON document that we use, cut out of it byte by byte while it arrives.
+//! Extracts the fields that we use from a JSON document while its bytes arrive.
 //!
-//! Everybody who may create a claim decides what else the API server sends us: megabytes of annotations, `managedFields` with
-//! a time that no type of ours holds or with a hundred levels, which the recursion limit of `serde_json` refuses. Here
-//! nothing of that is kept or parsed. What remains of an object is a JSON text of a size that its `Fields` bound.
+//! Any tenant who may create a claim decides what else the API server sends: megabytes of annotations, or
+//! `managedFields` with a time that no type of ours can hold, or with a hundred levels, which exceeds the recursion
+//! limit of `serde_json`. None of that is stored or parsed here. What remains of an object is JSON text whose size its
+//! `Fields` bound.
 //!
-//! Rejected, and why:
-//! - kube's `watcher` and `reflector::Store`: they parse the whole typed object, hold a page of a list as text and as objects,
-//!   and one object that does not fit the type fails the list. They also begin a watch again without a pause where it ends.
-//! - `WatchList` (a list as a watch, one object a line): off by default in Kubernetes 1.33, and a line is as large as an object.
-//! - `serde_json::StreamDeserializer` and struson: they read from a blocking `Read`.
-//! - actson: fed by bytes like this, but it buffers every string whole, also those that nobody wants, without a bound.
+//! Rejected alternatives:
+//! - kube's `watcher` and `reflector::Store` parse the whole typed object, hold a page of a list both as text and as
+//!   objects, and one object that does not fit the type fails the list. They also restart a watch that ends without a
+//!   pause.
+//! - `WatchList` (a list as a watch, one object a line) is off by default in Kubernetes 1.33, and a line is as large as
+//!   its object.
+//! - `serde_json::StreamDeserializer` and struson read from a blocking `Read`.
+//! - actson takes bytes as they arrive, but buffers every string whole and without a bound, including those that are
+//!   not used.
 //!
-//! What is skipped is not validated: the API server wrote it. What is kept is valid where the reader of it says so.
+//! Skipped values are not validated, because the API server wrote them. Extracted values are validated by the code that
+//! parses them.
 
-/// Bytes of the longest name of a member that anybody wants; an annotation's has at most 317.
-const LONGEST_NAME: usize = 512;
+mod scan;
 
-/// Which parts of a value are wanted. Of a value with another type nothing is kept, as if it were not there.
+use scan::Scan;
+
+/// The longest name of a member that can match. The name of an annotation has at most 317 bytes.
+const MAX_NAME: usize = 512;
+
+/// The parts of a value to extract. A value of another type is treated as absent.
 #[derive(Clone, Debug)]
 pub(super) enum Fields {
-    /// Any value, of at most so many bytes.
+    /// Any value of at most this many bytes.
     Any(usize),
-    /// The elements of a list, each handed out by itself.
+    /// The elements of an array, each returned as a part of its own.
     Each(Box<Fields>),
     /// These members of an object.
     Object(Vec<(&'static str, Fields)>),
-    /// Members of an object that are strings and whose names begin so; all of them have at most so many bytes.
+    /// The string members of an object whose names have this prefix, of at most this many bytes in total.
     Strings(&'static str, usize),
-    /// A string of at most so many bytes, with its quotes and escapes.
+    /// A string of at most this many bytes, including its quotes and escapes.
     Text(usize),
-    /// The strings in a list, of at most so many bytes together.
+    /// The strings in an array, of at most this many bytes in total.
     Texts(usize),
 }
 
-/// What has arrived whole.
+/// A part that is complete.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// The document, without what was handed out before.
-    Document(Kept),
-    /// An element of a list that is handed out element by element.
-    Element(Kept),
+    /// The document, without the elements that were returned before.
+    Document(Projected),
+    /// An element of a `Fields::Each`.
+    Element(Projected),
 }
 
-/// What is kept of a value.
+/// The extracted fields of a value.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Kept {
-    /// JSON; empty where nothing of it was wanted.
+pub(super) struct Projected {
+    /// JSON text; empty if nothing matched.
     pub(super) text: Vec<u8>,
-    /// Something wanted was larger than its bound, and is not in the text.
-    pub(super) cut: bool,
+    /// Whether a field was omitted because it exceeds its limit.
+    pub(super) truncated: bool,
 }
 
 /// The document is not JSON.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it is not JSON: byte {found:#04x} instead of {wanted}")]
+#[error("it is not JSON: byte {found:#04x} instead of {expected}")]
 pub(super) struct Malformed {
     found: u8,
-    wanted: &'static str,
+    expected: &'static str,
 }
 
-/// One document after another, as their bytes arrive.
+/// An extractor for a sequence of documents, fed with bytes as they arrive.
 #[derive(Debug)]
 pub(super) struct Projection<'f> {
     fields: &'f Fields,
-    /// The containers that are open and of which something is wanted.
+    /// The open containers of which fields are extracted.
     open: Vec<Container<'f>>,
     next: Next,
-    /// The name of the current member as it is written, without quotes; a byte more than the longest where it is longer.
+    /// The name of the current member as written, without quotes. A name that is too long is stored with one byte more
+    /// than the limit.
     name: Vec<u8>,
-    kept: Vec<u8>,
-    cut: bool,
-    /// What was kept of the document before the current element.
-    around: Option<(Vec<u8>, bool)>,
+    output: Vec<u8>,
+    truncated: bool,
+    /// The text of the document before the current element.
+    outer: Option<(Vec<u8>, bool)>,
 }
 
 #[derive(Debug)]
 struct Container<'f> {
-    wanted: Wanted<'f>,
-    /// Something of it was kept, so that a comma comes next.
+    contents: Contents<'f>,
+    /// Whether a comma has to precede the next value.
     has_some: bool,
-    /// It is an element that is handed out.
+    /// Whether it is an element of a `Fields::Each`.
     is_element: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Wanted<'f> {
+enum Contents<'f> {
     Each(&'f Fields),
     Members(&'f [(&'static str, Fields)]),
-    /// What names begin with, and the bytes that are left.
+    /// The prefix of names, and the remaining bytes.
     Strings(&'static str, usize),
-    /// The bytes that are left.
+    /// The remaining bytes.
     Texts(usize),
 }
 
@@ -99,14 +109,14 @@ enum Next {
     /// A comma, or the end of the container.
     AfterValue,
     Colon,
-    /// The first quote of a name; the end of the object where it is empty so far.
+    /// The opening quote of a name, or the end of an object that is empty so far.
     Member {
         may_end: bool,
     },
     Name {
         escaped: bool,
     },
-    /// The first byte of a value; the end of the list where it is empty so far.
+    /// The first byte of a value, or the end of an array that is empty so far.
     Value {
         may_end: bool,
     },
@@ -116,55 +126,41 @@ enum Next {
 /// A value that is kept or skipped as a whole.
 #[derive(Clone, Copy, Debug)]
 struct Whole {
-    kind: Kind,
-    /// Where its member begins in what is kept, and the bytes that are left for it; none: it is skipped.
+    scan: Scan,
+    /// Where its member starts in the output, and the remaining bytes. `None` if it is skipped.
     keeps: Option<(usize, usize)>,
     is_element: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    /// How many containers are open; no stack, so any depth costs the same.
-    Container {
-        depth: usize,
-        in_string: bool,
-        escaped: bool,
-    },
-    Scalar,
-    String {
-        escaped: bool,
-    },
-}
-
-/// What is wanted of the value that begins.
-enum Want<'f> {
+/// How to treat the next value.
+enum Treatment<'f> {
     Fields(&'f Fields),
-    Nothing,
+    Skip,
     Text(usize),
 }
 
 impl<'f> Projection<'f> {
-    /// Before the first document.
+    /// An extractor before its first document.
     pub(super) fn new(fields: &'f Fields) -> Self {
         Projection {
             fields,
             open: Vec::new(),
             next: Next::Value { may_end: false },
             name: Vec::new(),
-            kept: Vec::new(),
-            cut: false,
-            around: None,
+            output: Vec::new(),
+            truncated: false,
+            outer: None,
         }
     }
 
-    /// Takes bytes from the input until something is whole; none: it took all of them.
+    /// Consumes input until a part is complete. Returns `None` once all input is consumed.
     ///
     /// # Errors
-    /// It is not JSON. Nothing can be read from there on.
+    /// The input is not JSON. The extractor cannot continue after that.
     pub(super) fn advance(&mut self, input: &mut &[u8]) -> Result<Option<Part>, Malformed> {
         while let Some((&byte, rest)) = input.split_first() {
             if let Next::Whole(whole) = self.next {
-                if let Some(part) = self.pass(whole, input) {
+                if let Some(part) = self.consume(whole, input) {
                     return Ok(Some(part));
                 }
                 continue;
@@ -181,7 +177,7 @@ impl<'f> Projection<'f> {
             let part = match (self.next, byte) {
                 (Next::Value { may_end: true }, b']') | (Next::Member { may_end: true }, b'}') => self.close(),
                 (Next::Value { .. }, _) => {
-                    // The bytes of a value that is passed as a whole are taken there.
+                    // `consume` takes the bytes of a value that is kept or skipped as a whole.
                     if !self.begin_value(byte)? {
                         continue;
                     }
@@ -192,12 +188,12 @@ impl<'f> Projection<'f> {
                     self.next = Next::Name { escaped: false };
                     None
                 }
-                (Next::Member { .. }, _) => return Err(Malformed { found: byte, wanted: "a name" }),
+                (Next::Member { .. }, _) => return Err(Malformed { found: byte, expected: "a name" }),
                 (Next::Colon, b':') => {
                     self.next = Next::Value { may_end: false };
                     None
                 }
-                (Next::Colon, _) => return Err(Malformed { found: byte, wanted: "a colon" }),
+                (Next::Colon, _) => return Err(Malformed { found: byte, expected: "a colon" }),
                 (_, _) => self.after_value(byte)?,
             };
             *input = rest;
@@ -213,7 +209,7 @@ impl<'f> Projection<'f> {
             self.next = Next::Colon;
             return;
         }
-        if self.name.len() <= LONGEST_NAME {
+        if self.name.len() <= MAX_NAME {
             self.name.push(byte);
         }
         self.next = Next::Name { escaped: byte == b'\\' && !escaped };
@@ -226,80 +222,82 @@ impl<'f> Projection<'f> {
             b',' => self.next = Next::Value { may_end: false },
             b'}' if is_object => return Ok(self.close()),
             b']' if !is_object => return Ok(self.close()),
-            _ => return Err(Malformed { found: byte, wanted: "a comma or an end" }),
+            _ => return Err(Malformed { found: byte, expected: "a comma or an end" }),
         }
         Ok(None)
     }
 
-    /// Begins a value. False: its first byte was not taken.
+    /// Starts a value. Returns false if its first byte was not consumed.
     fn begin_value(&mut self, byte: u8) -> Result<bool, Malformed> {
-        let (want, is_element) = self.wanted();
-        let wanted = match (&want, byte) {
-            (Want::Fields(Fields::Each(fields)), b'[') => {
-                // Its elements are handed out; of the list itself nothing is kept.
-                self.open.push(Container { wanted: Wanted::Each(fields), has_some: false, is_element: false });
+        let (treatment, is_element) = self.next_treatment();
+        let contents = match (&treatment, byte) {
+            (Treatment::Fields(Fields::Each(fields)), b'[') => {
+                // Each element becomes a part; the array itself leaves no output.
+                self.open.push(Container { contents: Contents::Each(fields), has_some: false, is_element: false });
                 self.next = Next::Value { may_end: true };
                 return Ok(true);
             }
-            (Want::Fields(Fields::Object(members)), b'{') => Wanted::Members(members),
-            (Want::Fields(Fields::Strings(prefix, most)), b'{') => Wanted::Strings(prefix, *most),
-            (Want::Fields(Fields::Texts(most)), b'[') => Wanted::Texts(*most),
+            (Treatment::Fields(Fields::Object(members)), b'{') => Contents::Members(members),
+            (Treatment::Fields(Fields::Strings(prefix, most)), b'{') => Contents::Strings(prefix, *most),
+            (Treatment::Fields(Fields::Texts(most)), b'[') => Contents::Texts(*most),
             _ => {
-                let most = match (want, byte) {
-                    (Want::Fields(Fields::Text(most)), b'"') | (Want::Fields(Fields::Any(most)), _) => Some(*most),
-                    (Want::Text(most), b'"') => Some(most),
+                let most = match (treatment, byte) {
+                    (Treatment::Fields(Fields::Text(most)), b'"') | (Treatment::Fields(Fields::Any(most)), _) => {
+                        Some(*most)
+                    }
+                    (Treatment::Text(most), b'"') => Some(most),
                     _ => None,
                 };
                 self.begin_whole(byte, most, is_element)?;
                 return Ok(false);
             }
         };
-        self.begin_kept(is_element);
-        self.kept.push(byte);
+        self.begin_output(is_element);
+        self.output.push(byte);
         if let Some(container) = self.open.last_mut() {
             container.has_some = true;
         }
-        let container = Container { wanted, has_some: false, is_element };
+        let container = Container { contents, has_some: false, is_element };
         self.next = if container.is_object() { Next::Member { may_end: true } } else { Next::Value { may_end: true } };
         self.open.push(container);
         Ok(true)
     }
 
     fn begin_whole(&mut self, byte: u8, most: Option<usize>, is_element: bool) -> Result<(), Malformed> {
-        let kind = match byte {
-            b'"' | b'{' | b'[' => Kind::of_first(byte),
-            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => Kind::Scalar,
-            _ => return Err(Malformed { found: byte, wanted: "a value" }),
+        let scan = match byte {
+            b'"' | b'{' | b'[' => Scan::new(byte),
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => Scan::Scalar,
+            _ => return Err(Malformed { found: byte, expected: "a value" }),
         };
-        let keeps = most.map(|most| (self.begin_kept(is_element), most));
-        self.next = Next::Whole(Whole { kind, keeps, is_element: is_element && keeps.is_some() });
+        let keeps = most.map(|most| (self.begin_output(is_element), most));
+        self.next = Next::Whole(Whole { scan, keeps, is_element: is_element && keeps.is_some() });
         Ok(())
     }
 
-    /// What is wanted of the next value, and whether it is an element that is handed out.
-    fn wanted(&mut self) -> (Want<'f>, bool) {
-        let Some(container) = self.open.last() else { return (Want::Fields(self.fields), false) };
-        match container.wanted {
-            Wanted::Each(fields) => (Want::Fields(fields), true),
-            Wanted::Members(members) => {
+    /// How to treat the next value, and whether it is an element of a `Fields::Each`.
+    fn next_treatment(&mut self) -> (Treatment<'f>, bool) {
+        let Some(container) = self.open.last() else { return (Treatment::Fields(self.fields), false) };
+        match container.contents {
+            Contents::Each(fields) => (Treatment::Fields(fields), true),
+            Contents::Members(members) => {
                 let name = self.name();
-                let member = members.iter().find(|(wanted, _)| name.as_deref() == Some(*wanted));
-                (member.map_or(Want::Nothing, |(_, fields)| Want::Fields(fields)), false)
+                let member = members.iter().find(|(member, _)| name.as_deref() == Some(*member));
+                (member.map_or(Treatment::Skip, |(_, fields)| Treatment::Fields(fields)), false)
             }
-            Wanted::Strings(prefix, left) => {
+            Contents::Strings(prefix, left) => {
                 if !self.name().is_some_and(|name| name.starts_with(prefix)) {
-                    return (Want::Nothing, false);
+                    return (Treatment::Skip, false);
                 }
-                let left = left.checked_sub(self.name.len()).filter(|_| self.name.len() <= LONGEST_NAME);
-                // A name that does not fit is cut like its value.
-                self.cut |= left.is_none();
-                (left.map_or(Want::Nothing, Want::Text), false)
+                let left = left.checked_sub(self.name.len()).filter(|_| self.name.len() <= MAX_NAME);
+                // A name beyond the limit counts as truncated, like a value.
+                self.truncated |= left.is_none();
+                (left.map_or(Treatment::Skip, Treatment::Text), false)
             }
-            Wanted::Texts(left) => (Want::Text(left), false),
+            Contents::Texts(left) => (Treatment::Text(left), false),
         }
     }
 
-    /// The name of the current member; none where it is no text.
+    /// The name of the current member, or `None` if it is not valid UTF-8.
     fn name(&self) -> Option<std::borrow::Cow<'_, str>> {
         if self.name.contains(&b'\\') {
             let quoted = [b"\"", &*self.name, b"\""].concat();
@@ -308,37 +306,37 @@ impl<'f> Projection<'f> {
         std::str::from_utf8(&self.name).ok().map(Into::into)
     }
 
-    /// Writes what stands before a value that is kept: a comma, and its name. Says where that begins.
-    fn begin_kept(&mut self, is_element: bool) -> usize {
+    /// Writes the comma and the name that precede a value. Returns where they start in the output.
+    fn begin_output(&mut self, is_element: bool) -> usize {
         if is_element {
-            self.around = Some((std::mem::take(&mut self.kept), std::mem::take(&mut self.cut)));
+            self.outer = Some((std::mem::take(&mut self.output), std::mem::take(&mut self.truncated)));
             return 0;
         }
-        let start = self.kept.len();
+        let start = self.output.len();
         let Some(container) = self.open.last() else { return start };
         if container.has_some {
-            self.kept.push(b',');
+            self.output.push(b',');
         }
         if container.is_object() {
-            self.kept.push(b'"');
-            self.kept.extend_from_slice(&self.name);
-            self.kept.extend_from_slice(b"\":");
+            self.output.push(b'"');
+            self.output.extend_from_slice(&self.name);
+            self.output.extend_from_slice(b"\":");
         }
         start
     }
 
-    /// Passes bytes of a value that is kept or skipped as a whole.
-    fn pass(&mut self, mut whole: Whole, input: &mut &[u8]) -> Option<Part> {
-        let (length, has_ended) = whole.kind.scan(input);
+    /// Consumes bytes of a value that is kept or skipped as a whole.
+    fn consume(&mut self, mut whole: Whole, input: &mut &[u8]) -> Option<Part> {
+        let (length, has_ended) = whole.scan.advance(input);
         let (bytes, rest) = input.split_at(length);
         *input = rest;
         whole.keeps = whole.keeps.and_then(|(start, left)| {
             let left = left.checked_sub(bytes.len());
             if left.is_some() {
-                self.kept.extend_from_slice(bytes);
+                self.output.extend_from_slice(bytes);
             } else {
-                self.kept.truncate(start);
-                self.cut = true;
+                self.output.truncate(start);
+                self.truncated = true;
             }
             Some((start, left?))
         });
@@ -348,7 +346,7 @@ impl<'f> Projection<'f> {
         }
         if let (Some((_, left)), Some(container)) = (whole.keeps, self.open.last_mut()) {
             container.has_some = true;
-            if let Wanted::Strings(_, all) | Wanted::Texts(all) = &mut container.wanted {
+            if let Contents::Strings(_, all) | Contents::Texts(all) = &mut container.contents {
                 *all = left;
             }
         }
@@ -358,23 +356,23 @@ impl<'f> Projection<'f> {
     /// Ends the innermost container.
     fn close(&mut self) -> Option<Part> {
         let container = self.open.pop()?;
-        match container.wanted {
-            Wanted::Each(_) => {}
-            Wanted::Members(_) | Wanted::Strings(..) => self.kept.push(b'}'),
-            Wanted::Texts(_) => self.kept.push(b']'),
+        match container.contents {
+            Contents::Each(_) => {}
+            Contents::Members(_) | Contents::Strings(..) => self.output.push(b'}'),
+            Contents::Texts(_) => self.output.push(b']'),
         }
         self.end_value(container.is_element)
     }
 
     fn end_value(&mut self, is_element: bool) -> Option<Part> {
         self.next = Next::AfterValue;
-        let take = |projection: &mut Self| Kept {
-            text: std::mem::take(&mut projection.kept),
-            cut: std::mem::take(&mut projection.cut),
+        let take = |projection: &mut Self| Projected {
+            text: std::mem::take(&mut projection.output),
+            truncated: std::mem::take(&mut projection.truncated),
         };
         if is_element {
             let element = take(self);
-            (self.kept, self.cut) = self.around.take().unwrap_or_default();
+            (self.output, self.truncated) = self.outer.take().unwrap_or_default();
             return Some(Part::Element(element));
         }
         if self.open.is_empty() {
@@ -387,64 +385,7 @@ impl<'f> Projection<'f> {
 
 impl Container<'_> {
     fn is_object(&self) -> bool {
-        matches!(self.wanted, Wanted::Members(_) | Wanted::Strings(..))
-    }
-}
-
-impl Kind {
-    /// Before the first byte of a string or a container.
-    fn of_first(byte: u8) -> Self {
-        if byte == b'"' {
-            // After a backslash no quote ends it: so its first one does not.
-            Kind::String { escaped: true }
-        } else {
-            Kind::Container { depth: 0, in_string: false, escaped: false }
-        }
-    }
-
-    /// How many of the bytes belong to the value, and whether it ends there.
-    fn scan(&mut self, bytes: &[u8]) -> (usize, bool) {
-        match self {
-            Kind::Scalar => {
-                let end = bytes.iter().position(|byte| b",]} \t\r\n".contains(byte));
-                (end.unwrap_or(bytes.len()), end.is_some())
-            }
-            Kind::String { escaped } => {
-                // Patterns, for they are fast in a debug build as well: this is where megabytes pass.
-                let mut rest = bytes;
-                while let [byte, after @ ..] = rest {
-                    rest = after;
-                    match *byte {
-                        _ if *escaped => *escaped = false,
-                        b'\\' => *escaped = true,
-                        b'"' => return (bytes.len() - rest.len(), true),
-                        _ => {}
-                    }
-                }
-                (bytes.len(), false)
-            }
-            Kind::Container { depth, in_string, escaped } => {
-                let mut rest = bytes;
-                while let [byte, after @ ..] = rest {
-                    rest = after;
-                    match *byte {
-                        _ if *escaped => *escaped = false,
-                        b'\\' if *in_string => *escaped = true,
-                        b'"' => *in_string = !*in_string,
-                        _ if *in_string => {}
-                        b'{' | b'[' => *depth += 1,
-                        b'}' | b']' => {
-                            *depth -= 1;
-                            if *depth == 0 {
-                                return (bytes.len() - rest.len(), true);
-                            }
-                        }
-                        _ => {}
-                    }
-                }
-                (bytes.len(), false)
-            }
-        }
+        matches!(self.contents, Contents::Members(_) | Contents::Strings(..))
     }
 }
 

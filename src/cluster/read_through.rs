@@ -1,4 +1,4 @@
-//! Reads of what a watch does not have yet, bounded in time, in number, in rate and in memory.
+//! Reads objects that no watch has delivered yet, bounded in time, number, rate and memory.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,28 +16,28 @@ use crate::cluster::collection::Collection;
 use crate::cluster::reflector::Object;
 use crate::failure::root_cause;
 use crate::log::Throttle;
-use crate::metrics::{Kind, Metrics, Read, Skip};
+use crate::metrics::{Kind, LiveReadResult, Metrics, SkipReason};
 use crate::rate::{Bucket, Rate};
 
-/// How long a read may take: a review waits for it.
+/// The deadline of a read. A review waits for it.
 const DEADLINE: Duration = Duration::from_millis(300);
 
-/// How long its result is remembered, from its beginning.
-const REMEMBERED: Duration = Duration::from_secs(1);
+/// How long a result is cached, from the start of the read.
+const CACHED_FOR: Duration = Duration::from_secs(1);
 
-/// So many results are kept before the old ones are removed; [`RATE`] bounds how many are not old.
-const SWEPT_AT: usize = 128;
+/// The number of cached results at which expired ones are removed. [`RATE`] bounds how many are not expired.
+const SWEEP_AT: usize = 128;
 
-/// Most reads in flight, of all kinds together: each has a connection to the API server, and so a file.
-const IN_FLIGHT: usize = 16;
+/// The most concurrent reads of all kinds. Each needs a connection to the API server, and so a file descriptor.
+const MAX_IN_FLIGHT: usize = 16;
 
-/// How often the API server is read. A pod asks for three objects at most, and only where its namespace or claims are younger than
-/// our watches, or not there; its siblings share the reads. So the burst is for thirty new namespaces at once, and fifty reads a
-/// second are what a rollout costs in fifty namespaces that lack a claim. Reviews that no API server sent cost it no more: they
-/// made 1,605 reads a second before there was a bound.
+/// The rate of reads. A pod needs at most three objects, and only if its namespace or claims are newer than our watches
+/// or do not exist; pods that ask for the same object share a read. So the burst allows for thirty new namespaces at
+/// once, and fifty reads a second are what a rollout in fifty namespaces without a claim costs. Reviews that did not
+/// come from an API server cost it no more than that: without this bound they caused 1,605 reads a second.
 const RATE: Rate = Rate { burst: 100, every: Duration::from_millis(20) };
 
-/// How many reads there may be, for all kinds of objects together.
+/// The limits on reads, shared by all kinds of objects.
 pub(super) struct Budget {
     in_flight: Arc<Semaphore>,
     bucket: Mutex<Bucket>,
@@ -46,12 +46,12 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new() -> Arc<Self> {
-        let in_flight = Arc::new(Semaphore::new(IN_FLIGHT));
+        let in_flight = Arc::new(Semaphore::new(MAX_IN_FLIGHT));
         Arc::new(Budget { in_flight, bucket: Mutex::new(Bucket::full(Instant::now())), refused: Throttle::default() })
     }
 
-    /// A permit for a read; none where there are too many of them.
-    fn begin(&self) -> Option<OwnedSemaphorePermit> {
+    /// A permit for a read, or `None` if a limit is reached.
+    fn acquire(&self) -> Option<OwnedSemaphorePermit> {
         let permit = Arc::clone(&self.in_flight).try_acquire_owned().ok()?;
         let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
         bucket.take(RATE, Instant::now())?;
@@ -59,68 +59,71 @@ impl Budget {
     }
 }
 
-/// The reads of one kind of object, at most one in flight for each.
-pub(super) struct Live<V> {
+/// The reads of one kind of object, at most one at a time for each object.
+pub(super) struct ReadThrough<V> {
     kind: Kind,
     metrics: Arc<Metrics>,
     budget: Arc<Budget>,
     failures: Arc<Failures>,
-    reads: Arc<Reads<V>>,
+    cache: Arc<Cache<V>>,
 }
 
-/// What is read or was read a moment ago, by the object's key.
-struct Reads<V>(Mutex<HashMap<String, Remembered<V>>>);
+/// Reads in flight and cached results, by the object's key.
+struct Cache<V>(Mutex<HashMap<String, Cached<V>>>);
 
-/// What of the failures is logged.
+/// Limits the log lines about failed reads.
 #[derive(Default)]
 struct Failures {
     failed: Throttle,
-    late: Throttle,
+    timeouts: Throttle,
 }
 
-/// A read, and how long it counts.
-struct Remembered<V> {
+/// A read or its result, and when it expires.
+struct Cached<V> {
     read: State<V>,
     until: Instant,
 }
 
 enum State<V> {
     Done(Option<V>),
-    /// Held by those who wait for it alone: when the last of them has gone away the read ends, and its permit is free again.
+    /// A read that only its waiters own: once the last of them is dropped, the read is cancelled and its permit
+    /// returned.
     InFlight(WeakShared<BoxFuture<'static, Option<V>>>),
 }
 
-impl<V: Clone + Send + Sync + 'static> Live<V> {
+impl<V: Clone + Send + Sync + 'static> ReadThrough<V> {
     pub(super) fn new(kind: Kind, budget: &Arc<Budget>, metrics: &Arc<Metrics>) -> Self {
         let (budget, metrics) = (Arc::clone(budget), Arc::clone(metrics));
-        Live { kind, metrics, budget, failures: Arc::default(), reads: Arc::new(Reads(Mutex::default())) }
+        ReadThrough { kind, metrics, budget, failures: Arc::default(), cache: Arc::new(Cache(Mutex::default())) }
     }
 
-    /// The object as `fetch` finds it, now or less than a second ago; none where it is not there, the read failed, or there
-    /// are too many reads for another one.
+    /// The object as `fetch` finds it now or found it within the last second. `None` if it does not exist, the read
+    /// failed, or a limit is reached.
     async fn read<F>(&self, key: String, fetch: impl FnOnce() -> F) -> Option<V>
     where
         F: Future<Output = Result<Option<V>, kube::Error>> + Send + 'static,
     {
-        // Whoever asks drives the read, so it needs no task of its own.
-        let read = self.begin_or_join(key, fetch)?;
+        // Every waiter polls the read, so it needs no task of its own.
+        let read = self.start_or_join(key, fetch)?;
         read.await
     }
 
-    /// An object of a collection, in a namespace where it has one, reduced by `read`. One that cannot be read is counted.
-    pub(super) async fn object<K: Resource<DynamicType = ()>>(
+    /// Reads an object of a collection and reduces it by `read`. `namespace` is `None` for cluster-scoped objects. An
+    /// object that cannot be parsed is counted.
+    pub(super) async fn get<K: Resource<DynamicType = ()>>(
         &self,
         collection: &Arc<Collection>,
-        (namespace, name): (Option<&str>, &str),
+        namespace: Option<&str>,
+        name: &str,
         read: fn(&[u8]) -> Result<V, serde_json::Error>,
     ) -> Option<V> {
         let (collection, metrics, kind) = (Arc::clone(collection), Arc::clone(&self.metrics), self.kind);
         let (path, wanted) = (K::url_path(&(), namespace), name.to_owned());
         let fetch = || async move {
-            let Some(kept) = collection.get(&path, &wanted).await? else { return Ok(None) };
-            let value = Object::read(&kept.text, kept.cut, read).value;
+            let Some(projected) = collection.get(&path, &wanted).await? else { return Ok(None) };
+            let value = Object::parse(&projected.text, projected.truncated, read).value;
             value.map(Some).map_err(|why| {
-                metrics.skipped(kind, Skip::Unreadable);
+                metrics.record_skipped_object(kind, SkipReason::Unreadable);
                 why.into()
             })
         };
@@ -128,14 +131,14 @@ impl<V: Clone + Send + Sync + 'static> Live<V> {
         self.read(key, fetch).await
     }
 
-    fn begin_or_join<F>(&self, key: String, fetch: impl FnOnce() -> F) -> Option<Shared<BoxFuture<'static, Option<V>>>>
+    fn start_or_join<F>(&self, key: String, fetch: impl FnOnce() -> F) -> Option<Shared<BoxFuture<'static, Option<V>>>>
     where
         F: Future<Output = Result<Option<V>, kube::Error>> + Send + 'static,
     {
         let now = Instant::now();
-        let mut reads = self.reads.lock();
-        if let Some(remembered) = reads.get(&key).filter(|remembered| now < remembered.until) {
-            match &remembered.read {
+        let mut cache = self.cache.lock();
+        if let Some(cached) = cache.get(&key).filter(|cached| now < cached.until) {
+            match &cached.read {
                 State::Done(value) => return Some(std::future::ready(value.clone()).boxed().shared()),
                 State::InFlight(read) => {
                     if let Some(read) = read.upgrade() {
@@ -144,43 +147,43 @@ impl<V: Clone + Send + Sync + 'static> Live<V> {
                 }
             }
         }
-        let Some(permit) = self.budget.begin() else {
-            drop(reads);
-            self.refuse();
+        let Some(permit) = self.budget.acquire() else {
+            drop(cache);
+            self.record_throttled();
             return None;
         };
-        if reads.len() >= SWEPT_AT {
-            reads.retain(|_, remembered| now < remembered.until);
+        if cache.len() >= SWEEP_AT {
+            cache.retain(|_, cached| now < cached.until);
         }
-        let read = self.count(key.clone(), permit, fetch()).boxed().shared();
+        let read = self.run(key.clone(), permit, fetch()).boxed().shared();
         let in_flight = read.downgrade().map(State::InFlight);
-        reads.insert(key, Remembered { read: in_flight.unwrap_or(State::Done(None)), until: now + REMEMBERED });
+        cache.insert(key, Cached { read: in_flight.unwrap_or(State::Done(None)), until: now + CACHED_FOR });
         Some(read)
     }
 
-    fn refuse(&self) {
-        self.metrics.read_live(self.kind, Read::Refused);
+    fn record_throttled(&self) {
+        self.metrics.record_live_read(self.kind, LiveReadResult::Throttled);
         if let Some(not_logged) = self.budget.refused.pass() {
-            warn!(kind = ?self.kind, not_logged, "too many reads of what the watches do not have; it counts as not there");
+            warn!(kind = ?self.kind, not_logged, "too many reads of objects that no watch has delivered; this one counts as not found");
         }
     }
 
-    /// One read, with its deadline, counted and remembered.
-    fn count(
+    /// Runs one read within the deadline, counts it and caches its result.
+    fn run(
         &self,
         key: String,
         permit: OwnedSemaphorePermit,
         fetch: impl Future<Output = Result<Option<V>, kube::Error>> + Send + 'static,
     ) -> impl Future<Output = Option<V>> + Send + 'static {
         let (kind, metrics) = (self.kind, Arc::clone(&self.metrics));
-        let (failures, reads) = (Arc::clone(&self.failures), Arc::clone(&self.reads));
+        let (failures, cache) = (Arc::clone(&self.failures), Arc::clone(&self.cache));
         async move {
             let read = timeout(DEADLINE, fetch).await;
             drop(permit);
-            metrics.read_live(kind, failures.result(kind, &key, &read));
+            metrics.record_live_read(kind, failures.classify(kind, &key, &read));
             let value = read.ok().and_then(Result::ok).flatten();
-            if let Some(remembered) = reads.lock().get_mut(&key) {
-                remembered.read = State::Done(value.clone());
+            if let Some(cached) = cache.lock().get_mut(&key) {
+                cached.read = State::Done(value.clone());
             }
             value
         }
@@ -188,37 +191,47 @@ impl<V: Clone + Send + Sync + 'static> Live<V> {
 }
 
 impl Failures {
-    /// How a read went; of each kind of failure one is logged in a minute.
-    fn result<V, E>(&self, kind: Kind, key: &str, read: &Result<Result<Option<V>, kube::Error>, E>) -> Read {
+    /// Classifies the result of a read. One failure of each kind is logged a minute.
+    fn classify<V, E>(
+        &self,
+        kind: Kind,
+        key: &str,
+        read: &Result<Result<Option<V>, kube::Error>, E>,
+    ) -> LiveReadResult {
         match read {
-            Ok(Ok(Some(_))) => Read::Found,
-            Ok(Ok(None)) => Read::Absent,
+            Ok(Ok(Some(_))) => LiveReadResult::Found,
+            Ok(Ok(None)) => LiveReadResult::Absent,
             Ok(Err(error)) => {
                 if let Some(not_logged) = self.failed.pass() {
                     let why = root_cause(error);
-                    warn!(?kind, key, why, not_logged, "failed to read what the watch does not have");
+                    warn!(?kind, key, why, not_logged, "failed to read an object that the watch has not delivered");
                 }
-                Read::Failed
+                LiveReadResult::Failed
             }
             Err(_) => {
-                if let Some(not_logged) = self.late.pass() {
-                    warn!(?kind, key, not_logged, "the cluster was too slow to tell what the watch does not have");
+                if let Some(not_logged) = self.timeouts.pass() {
+                    warn!(
+                        ?kind,
+                        key,
+                        not_logged,
+                        "the API server did not answer in time about an object that the watch has not delivered"
+                    );
                 }
-                Read::Late
+                LiveReadResult::Timeout
             }
         }
     }
 }
 
-impl<V> Reads<V> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Remembered<V>>> {
+impl<V> Cache<V> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Cached<V>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<V> fmt::Debug for Live<V> {
+impl<V> fmt::Debug for ReadThrough<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Live").field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("ReadThrough").field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 
@@ -232,12 +245,12 @@ mod tests {
     use futures::future::join;
     use tokio::time::advance;
 
-    use super::{Budget, IN_FLIGHT, Live, RATE, SWEPT_AT};
+    use super::{Budget, MAX_IN_FLIGHT, RATE, ReadThrough, SWEEP_AT};
     use crate::metrics::{Kind, Metrics};
 
-    fn live() -> (Live<u8>, Arc<Metrics>) {
+    fn read_through() -> (ReadThrough<u8>, Arc<Metrics>) {
         let metrics = Arc::new(Metrics::default());
-        (Live::new(Kind::Claim, &Budget::new(), &metrics), metrics)
+        (ReadThrough::new(Kind::Claim, &Budget::new(), &metrics), metrics)
     }
 
     fn counted(metrics: &Metrics, result: &str, times: usize) -> bool {
@@ -246,8 +259,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_who_ask_for_one_object_share_one_read_and_its_answer() {
-        let ((live, metrics), calls) = (live(), AtomicUsize::new(0));
+    async fn concurrent_readers_of_one_object_share_a_read_and_its_result() {
+        let ((objects, metrics), calls) = (read_through(), AtomicUsize::new(0));
         let fetch = || {
             calls.fetch_add(1, Ordering::Relaxed);
             async {
@@ -255,35 +268,36 @@ mod tests {
                 Ok(None)
             }
         };
-        let both = join(live.read("team/models".to_owned(), fetch), live.read("team/models".to_owned(), fetch));
+        let both = join(objects.read("team/models".to_owned(), fetch), objects.read("team/models".to_owned(), fetch));
         assert_eq!(both.await, (None, None));
-        assert_eq!(live.read("team/models".to_owned(), fetch).await, None, "remembered");
+        assert_eq!(objects.read("team/models".to_owned(), fetch).await, None, "cached");
         assert_eq!(calls.load(Ordering::Relaxed), 1);
         assert!(counted(&metrics, "absent", 1));
-        assert_eq!(live.read("team/others".to_owned(), || ready(Ok(Some(7)))).await, Some(7));
+        assert_eq!(objects.read("team/others".to_owned(), || ready(Ok(Some(7)))).await, Some(7));
         assert!(counted(&metrics, "found", 1));
     }
 
     #[tokio::test]
-    async fn a_cluster_that_never_answers_is_given_up() {
-        let (live, metrics) = live();
-        assert_eq!(live.read("team/models".to_owned(), pending).await, None);
-        assert!(counted(&metrics, "late", 1));
+    async fn a_read_that_is_never_answered_times_out() {
+        let (objects, metrics) = read_through();
+        assert_eq!(objects.read("team/models".to_owned(), pending).await, None);
+        assert!(counted(&metrics, "timeout", 1));
     }
 
     #[tokio::test]
-    async fn reads_in_flight_are_bounded_for_all_kinds_and_one_that_is_abandoned_is_none() {
+    async fn concurrent_reads_of_all_kinds_share_a_limit_and_abandoned_ones_return_it() {
         let metrics = Arc::new(Metrics::default());
         let budget = Budget::new();
-        let [claims, namespaces] = [Kind::Claim, Kind::Namespace].map(|kind| Live::<u8>::new(kind, &budget, &metrics));
-        let mut waiting: Vec<_> = (0..IN_FLIGHT)
+        let [claims, namespaces] =
+            [Kind::Claim, Kind::Namespace].map(|kind| ReadThrough::<u8>::new(kind, &budget, &metrics));
+        let mut waiting: Vec<_> = (0..MAX_IN_FLIGHT)
             .map(|number| Box::pin([&claims, &namespaces][number % 2].read(number.to_string(), pending)))
             .collect();
         for read in &mut waiting {
             assert!(futures::poll!(read).is_pending());
         }
-        assert_eq!(claims.read("more".to_owned(), || ready(Ok(Some(7)))).await, None, "refused at once");
-        assert!(counted(&metrics, "refused", 1));
+        assert_eq!(claims.read("more".to_owned(), || ready(Ok(Some(7)))).await, None, "rejected at once");
+        assert!(counted(&metrics, "throttled", 1));
         waiting.pop();
         assert_eq!(claims.read("more".to_owned(), || ready(Ok(Some(7)))).await, Some(7));
         waiting.clear();
@@ -292,22 +306,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn reads_are_bounded_in_rate_and_what_is_remembered_is_bounded_in_number() {
-        let ((live, metrics), calls) = (live(), AtomicUsize::new(0));
+    async fn reads_are_bounded_in_rate_and_cached_results_in_number() {
+        let ((objects, metrics), calls) = (read_through(), AtomicUsize::new(0));
         let fetch = || {
             calls.fetch_add(1, Ordering::Relaxed);
             ready(Ok(None))
         };
         for second in 0..10 {
             for number in 0..1000 {
-                assert_eq!(live.read(format!("{second}/{number}"), fetch).await, None);
+                assert_eq!(objects.read(format!("{second}/{number}"), fetch).await, None);
             }
             advance(Duration::from_secs(1)).await;
         }
         let per_second = usize::try_from(Duration::from_secs(1).as_millis() / RATE.every.as_millis()).unwrap();
         let most = usize::try_from(RATE.burst).unwrap() + 9 * per_second;
         assert_eq!(calls.load(Ordering::Relaxed), most);
-        assert!(counted(&metrics, "refused", 10_000 - most));
-        assert!(live.reads.lock().len() <= SWEPT_AT);
+        assert!(counted(&metrics, "throttled", 10_000 - most));
+        assert!(objects.cache.lock().len() <= SWEEP_AT);
     }
 }

@@ -1,6 +1,7 @@
-//! Lists a collection and watches it from there, for ever: what client-go calls a reflector.
+//! Lists a collection and watches it from there for ever, as a reflector of client-go does.
 //!
-//! No object fails a list or a watch. One that cannot be read is handed on as such, so that nothing old is taken for its facts.
+//! No single object fails a list or a watch. An object that cannot be parsed is reported as such, so that old facts
+//! about it are not used.
 
 use std::time::Duration;
 
@@ -8,49 +9,49 @@ use kube::api::ListParams;
 use tokio::time::sleep;
 
 use super::backoff::{Backoff, End};
-use super::collection::{Collection, Error, Happened, identity};
+use super::collection::{Collection, Error, EventKind, parse_identity};
 
-/// Items in a page. What we hold does not depend on it, but the API server holds a page as a whole, and an item may be megabytes
-/// there.
-const PAGE: u32 = 100;
+/// The number of items per page. Our memory does not depend on it, but the API server holds a whole page, and an item
+/// there may have megabytes.
+const PAGE_SIZE: u32 = 100;
 
-/// What a reflector hands on.
+/// A change that a reflector reports.
 #[derive(Debug)]
 pub(super) enum Change<V> {
-    /// A list begins: what is not in it is gone when it is complete.
-    Begun,
-    /// The list is complete, and is watched from now on.
-    Complete,
-    /// There is no list, or no watch; both begin again.
+    /// A list starts. An object that is not in it is gone once the list is complete.
+    ListStarted,
+    /// The list is complete, and the watch starts.
+    ListComplete,
+    /// The list or the watch failed. Both start over.
     Failed(String),
-    /// An object is as this says, in a list or since.
+    /// The current state of an object, from a list or an event.
     Applied(Object<V>),
-    /// An object is gone.
+    /// An object was deleted.
     Deleted(Object<()>),
 }
 
-/// An object, reduced to what is used of it.
+/// An object, reduced to the value that is used.
 #[derive(Debug)]
 pub(super) struct Object<V> {
-    /// Its namespace; empty where it has none.
+    /// The namespace; empty for cluster-scoped objects.
     pub(super) namespace: String,
     pub(super) name: String,
-    /// What is used of it.
+    /// The value, or why it is not known.
     pub(super) value: Result<V, Unreadable>,
 }
 
-/// Why the facts of an object are not known.
+/// The reason why an object has no value.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
-    /// Something that we use has more bytes than are taken of it.
-    #[error("what is used of it is larger than what is taken")]
-    Cut,
-    /// It is not what we expect.
+    /// A field exceeds its limit.
+    #[error("a field that is used exceeds its size limit")]
+    TooLarge,
+    /// A field has an unexpected type.
     #[error("{0}")]
     Json(#[from] serde_json::Error),
 }
 
-/// For whom a `kube::Error` is one.
+/// For callers whose errors are `kube::Error`.
 impl From<Unreadable> for kube::Error {
     fn from(why: Unreadable) -> Self {
         kube::Error::Service(Box::new(why))
@@ -58,19 +59,19 @@ impl From<Unreadable> for kube::Error {
 }
 
 impl<V> Object<V> {
-    /// Reads what was kept of an object.
-    pub(super) fn read(text: &[u8], cut: bool, read: impl Fn(&[u8]) -> Result<V, serde_json::Error>) -> Self {
-        let identity = identity(text);
+    /// Parses the extracted fields of an object.
+    pub(super) fn parse(text: &[u8], truncated: bool, read: impl Fn(&[u8]) -> Result<V, serde_json::Error>) -> Self {
+        let identity = parse_identity(text);
         Object {
             namespace: identity.namespace.unwrap_or_default().into_owned(),
             name: identity.name.unwrap_or_default().into_owned(),
-            value: if cut { Err(Unreadable::Cut) } else { read(text).map_err(Unreadable::Json) },
+            value: if truncated { Err(Unreadable::TooLarge) } else { read(text).map_err(Unreadable::Json) },
         }
     }
 }
 
-/// Follows a collection for ever. `read` reduces the text that is kept of an object.
-pub(super) async fn follow<V>(
+/// Lists and watches a collection for ever. `read` reduces the extracted text of an object to its value.
+pub(super) async fn run<V>(
     collection: &Collection,
     read: impl Fn(&[u8]) -> Result<V, serde_json::Error>,
     mut change: impl FnMut(Change<V>),
@@ -79,49 +80,49 @@ pub(super) async fn follow<V>(
     loop {
         let (lasted, error) = list_and_watch(collection, &read, &mut change, &mut backoff).await;
         change(Change::Failed(error.root_cause()));
-        // What we knew is too old to go on from, as after every longer outage: a new list is all it takes.
+        // The version is too old to continue, as after a longer outage. A new list is all it takes.
         let end = if error.is_gone() { End::Expected } else { End::Failed };
         sleep(backoff.pause(end, lasted)).await;
     }
 }
 
-/// Until it fails; and how long the last watch had lasted.
+/// Runs until an error. Returns the error, and how long the last watch lasted.
 async fn list_and_watch<V>(
     collection: &Collection,
     read: &impl Fn(&[u8]) -> Result<V, serde_json::Error>,
     change: &mut impl FnMut(Change<V>),
     backoff: &mut Backoff,
 ) -> (Duration, Error) {
-    change(Change::Begun);
+    change(Change::ListStarted);
     let mut version = match list(collection, read, change).await {
         Ok(version) => version,
         Err(error) => return (Duration::ZERO, error),
     };
-    change(Change::Complete);
+    change(Change::ListComplete);
     loop {
-        let happened = |what: Happened, text: &[u8], cut: bool| {
-            change(match what {
-                Happened::Applied => Change::Applied(Object::read(text, cut, read)),
-                Happened::Deleted => Change::Deleted(Object::read(text, false, |_| Ok(()))),
+        let on_event = |kind: EventKind, text: &[u8], truncated: bool| {
+            change(match kind {
+                EventKind::Applied => Change::Applied(Object::parse(text, truncated, read)),
+                EventKind::Deleted => Change::Deleted(Object::parse(text, false, |_| Ok(()))),
             });
         };
-        match collection.watch(&mut version, happened).await {
+        match collection.watch(&mut version, on_event).await {
             (lasted, Ok(())) => sleep(backoff.pause(End::Expected, lasted)).await,
             (lasted, Err(error)) => return (lasted, error),
         }
     }
 }
 
-/// Hands on the whole list, and says at which version it is.
+/// Reports every item of the list, and returns its version.
 async fn list<V>(
     collection: &Collection,
     read: &impl Fn(&[u8]) -> Result<V, serde_json::Error>,
     change: &mut impl FnMut(Change<V>),
 ) -> Result<String, Error> {
-    let mut parameters = ListParams { limit: Some(PAGE), ..collection.parameters() };
+    let mut parameters = ListParams { limit: Some(PAGE_SIZE), ..collection.parameters() };
     loop {
-        let item = |kept: &super::projection::Kept| {
-            change(Change::Applied(Object::read(&kept.text, kept.cut, read)));
+        let item = |kept: &super::projection::Projected| {
+            change(Change::Applied(Object::parse(&kept.text, kept.truncated, read)));
         };
         let page = collection.page(&parameters, item).await?;
         match page.next.filter(|token| !token.is_empty()) {

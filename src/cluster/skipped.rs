@@ -1,4 +1,4 @@
-//! Objects whose facts are not known: counted each, and logged once a minute.
+//! Counts every object whose facts are not stored, and logs one a minute.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,29 +6,29 @@ use std::sync::Arc;
 use tracing::warn;
 
 use crate::log::Throttle;
-use crate::metrics::{Kind, Metrics, Skip};
+use crate::metrics::{Kind, Metrics, SkipReason};
 
-/// What was skipped of one kind of object.
+/// The skipped objects of one kind.
 pub(super) struct Skipped {
     kind: Kind,
     metrics: Arc<Metrics>,
-    /// The lines about each reason: who may create objects decides how many of them are skipped.
+    /// Limits the log lines per reason: any tenant who may create objects decides how many are skipped.
     unreadable: Throttle,
     full: Throttle,
 }
 
 impl Skipped {
-    /// None were.
+    /// A counter for one kind of object.
     pub(super) fn new(kind: Kind, metrics: &Arc<Metrics>) -> Self {
         Skipped { kind, metrics: Arc::clone(metrics), unreadable: Throttle::default(), full: Throttle::default() }
     }
 
-    /// Counts an object, and logs it where the last line of its kind is a minute old.
-    pub(super) fn count(&self, reason: Skip, namespace: &str, name: &str, why: &dyn fmt::Display) {
-        self.metrics.skipped(self.kind, reason);
+    /// Counts a skipped object, and logs it if no line was logged for the same reason in the last minute.
+    pub(super) fn record(&self, reason: SkipReason, namespace: &str, name: &str, why: &dyn fmt::Display) {
+        self.metrics.record_skipped_object(self.kind, reason);
         let lines = match reason {
-            Skip::Full => &self.full,
-            Skip::Unreadable => &self.unreadable,
+            SkipReason::Full => &self.full,
+            SkipReason::Unreadable => &self.unreadable,
         };
         if let Some(not_logged) = lines.pass() {
             let kind = self.kind;
@@ -48,14 +48,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::Skipped;
-    use crate::metrics::{Kind, Metrics, Skip};
+    use crate::metrics::{Kind, Metrics, SkipReason};
 
     #[test]
-    fn each_is_counted() {
+    fn every_skipped_object_is_counted() {
         let metrics = Arc::new(Metrics::default());
         let skipped = Skipped::new(Kind::Claim, &metrics);
-        for reason in [Skip::Unreadable, Skip::Full, Skip::Unreadable] {
-            skipped.count(reason, "team", "a", &"why");
+        for reason in [SkipReason::Unreadable, SkipReason::Full, SkipReason::Unreadable] {
+            skipped.record(reason, "team", "a", &"why");
         }
         let page = metrics.page();
         for (reason, times) in [("unreadable", 2), ("full", 1)] {

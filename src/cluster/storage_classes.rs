@@ -1,4 +1,4 @@
-//! The StorageClasses of the cluster: when each binds the claims that name it.
+//! The StorageClasses of the cluster, each reduced to its volume binding mode.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,42 +16,42 @@ use super::store::{Limits, Store};
 use crate::admission::claim::BindingMode;
 use crate::metrics::{Kind, Metrics};
 
-/// Bytes of all StorageClasses that are stored: thousands. Only an administrator creates them.
-const STORED: usize = 1 << 20;
+/// The most bytes of stored StorageClasses: enough for thousands. Only administrators create them.
+const MAX_STORED: usize = 1 << 20;
 
-/// Bytes of a mode's name.
-const WORD: usize = 256;
+/// The most bytes of the name of a mode.
+const MAX_VALUE: usize = 256;
 
 /// The StorageClasses of the cluster.
 pub(super) struct StorageClasses {
     collection: Collection,
     store: Store<BindingMode>,
-    /// Whether all of them were ever known.
+    /// Whether a list was ever complete.
     listed: watch::Sender<bool>,
     metrics: Arc<Metrics>,
 }
 
-/// What is read of a StorageClass. Each field is one of `fields` too: nothing else arrives here.
+/// The fields of a StorageClass. `fields` has the same list, so nothing else is deserialized.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Narrow<'a> {
+struct RawStorageClass<'a> {
     #[serde(borrow)]
     volume_binding_mode: Option<Cow<'a, str>>,
 }
 
-/// The fields of `Narrow`.
+/// The fields of `RawStorageClass`.
 fn fields() -> Fields {
-    collection::object(Vec::new(), vec![("volumeBindingMode", Fields::Text(WORD))])
+    collection::object_fields(Vec::new(), vec![("volumeBindingMode", Fields::Text(MAX_VALUE))])
 }
 
 fn read(text: &[u8]) -> Result<BindingMode, serde_json::Error> {
-    let Narrow { volume_binding_mode } = serde_json::from_slice(text)?;
+    let RawStorageClass { volume_binding_mode } = serde_json::from_slice(text)?;
     Ok(BindingMode::named(volume_binding_mode.as_deref()))
 }
 
 impl StorageClasses {
     pub(super) fn new(client: &Client, metrics: &Arc<Metrics>) -> Self {
-        let limits = Limits { bytes: STORED, weigh: |_| 0, unknown: Some(BindingMode::WaitForFirstConsumer) };
+        let limits = Limits { bytes: MAX_STORED, weigh: |_| 0, unknown: Some(BindingMode::WaitForFirstConsumer) };
         StorageClasses {
             collection: Collection::new(client, StorageClass::url_path(&(), None), false, fields()),
             store: Store::new(limits, Skipped::new(Kind::StorageClass, metrics)),
@@ -60,21 +60,22 @@ impl StorageClasses {
         }
     }
 
-    /// Watches, for ever. `tell` is called whenever all of them are known, and when the watch fails.
-    pub(super) async fn follow(&self, tell: impl Fn(Result<(), String>)) {
-        let tell = |known: Result<(), String>| {
+    /// Watches StorageClasses for ever. `on_change` gets `Ok` with each complete list and the reason when the watch
+    /// fails.
+    pub(super) async fn follow(&self, on_change: impl Fn(Result<(), String>)) {
+        let on_change = |known: Result<(), String>| {
             if known.is_ok() {
                 self.listed.send_replace(true);
             }
-            tell(known);
+            on_change(known);
         };
-        self.store.follow(&self.collection, read, (Kind::StorageClass, &self.metrics), tell).await;
+        self.store.follow(&self.collection, read, Kind::StorageClass, &self.metrics, on_change).await;
     }
 
-    /// When a class binds; `None` where there is no such class. Before all of them are known, each counts as one that waits for
-    /// a pod: no claim is skipped for want of knowledge.
+    /// The binding mode of a class, or `None` if the class does not exist. Before the first complete list every class
+    /// counts as one that waits for a pod, so that no claim is skipped for lack of knowledge.
     pub(super) fn mode(&self, class: &str) -> Option<BindingMode> {
-        match self.store.find("", class) {
+        match self.store.get("", class) {
             None if !*self.listed.borrow() => Some(BindingMode::WaitForFirstConsumer),
             found => found,
         }

@@ -1,4 +1,8 @@
-//! What a reflector hands on, reduced to what we use, and bounded: who may create objects decides how many there are.
+//! The objects of a reflector, reduced to what we use and bounded: tenants who may create objects decide how many there
+//! are.
+//!
+//! Why not kube's `reflector::Store`: it holds whole typed objects, keeps a second copy while it lists, and has no
+//! bound.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -10,39 +14,40 @@ use super::collection::Collection;
 use super::reflector::{self, Change, Object};
 use super::skipped::Skipped;
 use crate::cluster::watch_one;
-use crate::metrics::{Kind, Metrics, Skip};
+use crate::metrics::{Kind, Metrics, SkipReason};
 
-/// Objects that are stored at most. Of any other nothing is known, and who asks for it has it read.
-const MOST: usize = 100_000;
+/// The most objects in a store. A caller reads any other object from the API server.
+const MAX_OBJECTS: usize = 100_000;
 
-/// Bytes that an entry takes besides its names and what its value has elsewhere: two allocations, and its part of two tables.
-const ENTRY: usize = 80;
+/// The overhead of an entry besides its names and the heap of its value: two allocations, and its share of two tables.
+const ENTRY_OVERHEAD: usize = 80;
 
-/// Values by namespace and name; what has no namespace stands under the empty one. A look-up costs no allocation.
+/// Values by namespace and name. Cluster-scoped objects have the empty namespace. A look-up does not allocate.
 #[derive(Debug)]
 pub(super) struct Store<V> {
-    known: RwLock<Known<V>>,
+    state: RwLock<State<V>>,
     limits: Limits<V>,
     skipped: Skipped,
 }
 
-/// What a store takes, and how its values are measured.
+/// The limits of a store, and how its values are measured.
 #[derive(Debug)]
 pub(super) struct Limits<V> {
-    /// Bytes of all entries together.
+    /// The most bytes of all entries.
     pub(super) bytes: usize,
-    /// Bytes that a value has elsewhere.
+    /// The heap bytes of a value.
     pub(super) weigh: fn(&V) -> usize,
-    /// What stands for an object whose facts are unknown; none: nothing does.
+    /// The value of an object that cannot be parsed. `None` omits such objects.
     pub(super) unknown: Option<V>,
 }
 
 #[derive(Debug)]
-struct Known<V> {
+struct State<V> {
     objects: HashMap<Box<str>, HashMap<Box<str>, Entry<V>>>,
     count: usize,
     bytes: usize,
-    /// Moves on with each list: what is not in it is gone when it is complete. There is never a second copy.
+    /// The number of the current list. Entries of an earlier list are removed once it is complete, so there is never a
+    /// second copy.
     list: u64,
 }
 
@@ -53,63 +58,64 @@ struct Entry<V> {
 }
 
 impl<V: Clone> Store<V> {
-    /// Nothing is known yet. What it does not take is counted.
+    /// An empty store. Objects that it rejects are counted in `skipped`.
     pub(super) fn new(limits: Limits<V>, skipped: Skipped) -> Self {
-        let known = Known { objects: HashMap::new(), count: 0, bytes: 0, list: 0 };
-        Store { known: RwLock::new(known), limits, skipped }
+        let state = State { objects: HashMap::new(), count: 0, bytes: 0, list: 0 };
+        Store { state: RwLock::new(state), limits, skipped }
     }
 
-    /// What is known of an object.
-    pub(super) fn find(&self, namespace: &str, name: &str) -> Option<V> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.objects.get(namespace)?.get(name).map(|entry| entry.value.clone())
+    /// The value of an object.
+    pub(super) fn get(&self, namespace: &str, name: &str) -> Option<V> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.objects.get(namespace)?.get(name).map(|entry| entry.value.clone())
     }
 
-    /// The names of all that are known in a namespace, in no order.
+    /// The names of all objects in a namespace, in no particular order.
     pub(super) fn names(&self, namespace: &str) -> Vec<Box<str>> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.objects.get(namespace).into_iter().flat_map(HashMap::keys).cloned().collect()
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.objects.get(namespace).into_iter().flat_map(HashMap::keys).cloned().collect()
     }
 
-    /// Follows a collection for ever. Errors are logged and counted, and it goes on; what was known before stays until a
-    /// new list is complete. `tell` is called with each complete list and with each error, after which there is a new one.
+    /// Lists and watches a collection for ever. Errors are logged and counted; stored objects stay until a new list is
+    /// complete. `on_change` gets `Ok` with each complete list, and the reason with each error.
     pub(super) async fn follow(
         &self,
         collection: &Collection,
         read: impl Fn(&[u8]) -> Result<V, serde_json::Error>,
-        (kind, metrics): (Kind, &Metrics),
-        tell: impl Fn(Result<(), String>),
+        kind: Kind,
+        metrics: &Metrics,
+        on_change: impl Fn(Result<(), String>),
     ) {
         let change = |change: Change<V>| match change {
-            Change::Failed(why) => tell(Err(watch_one::failed(kind, metrics, &why))),
-            Change::Complete => {
+            Change::Failed(why) => on_change(Err(watch_one::record_error(kind, metrics, &why))),
+            Change::ListComplete => {
                 info!(?kind, objects = self.complete(), "watching");
-                tell(Ok(()));
+                on_change(Ok(()));
             }
-            change => self.take(change),
+            change => self.apply(change),
         };
-        reflector::follow(collection, read, change).await;
+        reflector::run(collection, read, change).await;
     }
 
-    fn take(&self, change: Change<V>) {
+    fn apply(&self, change: Change<V>) {
         match change {
-            Change::Begun => self.write().list += 1,
-            Change::Complete => _ = self.complete(),
+            Change::ListStarted => self.write().list += 1,
+            Change::ListComplete => _ = self.complete(),
             Change::Applied(Object { namespace, name, value }) => {
                 let value = value.map_err(|why| {
-                    self.skipped.count(Skip::Unreadable, &namespace, &name, &why);
+                    self.skipped.record(SkipReason::Unreadable, &namespace, &name, &why);
                 });
                 let value = value.ok().or_else(|| self.limits.unknown.clone());
-                let mut known = self.write();
+                let mut state = self.write();
                 let is_kept = if let Some(value) = value {
-                    known.put(&self.limits, &namespace, &name, value)
+                    state.insert(&self.limits, &namespace, &name, value)
                 } else {
-                    known.remove(&self.limits, &namespace, &name);
+                    state.remove(&self.limits, &namespace, &name);
                     true
                 };
-                drop(known);
+                drop(state);
                 if !is_kept {
-                    self.skipped.count(Skip::Full, &namespace, &name, &"so much is known already");
+                    self.skipped.record(SkipReason::Full, &namespace, &name, &"the store is full");
                 }
             }
             Change::Deleted(Object { namespace, name, .. }) => self.write().remove(&self.limits, &namespace, &name),
@@ -117,10 +123,10 @@ impl<V: Clone> Store<V> {
         }
     }
 
-    /// Forgets what was not in the list that is complete now; how many objects are known.
+    /// Removes the objects that are not in the list that is now complete. Returns how many remain.
     fn complete(&self) -> usize {
-        let mut known = self.write();
-        let Known { objects, count, bytes, list } = &mut *known;
+        let mut state = self.write();
+        let State { objects, count, bytes, list } = &mut *state;
         objects.retain(|namespace, names| {
             names.retain(|name, entry| {
                 let stays = entry.list == *list;
@@ -135,23 +141,23 @@ impl<V: Clone> Store<V> {
         *count
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Known<V>> {
-        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> RwLockWriteGuard<'_, State<V>> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<V> Limits<V> {
     fn size(&self, namespace: &str, name: &str, value: &V) -> usize {
-        namespace.len() + name.len() + ENTRY + (self.weigh)(value)
+        namespace.len() + name.len() + ENTRY_OVERHEAD + (self.weigh)(value)
     }
 }
 
-impl<V> Known<V> {
-    /// False: there is no room for it, and nothing is known of it.
-    fn put(&mut self, limits: &Limits<V>, namespace: &str, name: &str, value: V) -> bool {
+impl<V> State<V> {
+    /// Inserts a value. Returns false if the store is full; the object then has no entry.
+    fn insert(&mut self, limits: &Limits<V>, namespace: &str, name: &str, value: V) -> bool {
         self.remove(limits, namespace, name);
         let size = limits.size(namespace, name, &value);
-        if self.count >= MOST || self.bytes + size > limits.bytes || name.is_empty() {
+        if self.count >= MAX_OBJECTS || self.bytes + size > limits.bytes || name.is_empty() {
             return false;
         }
         let list = self.list;
@@ -177,12 +183,12 @@ impl<V> Known<V> {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Limits, MOST, Store};
+    use super::{Limits, MAX_OBJECTS, Store};
     use crate::cluster::reflector::{Change, Object, Unreadable};
     use crate::cluster::skipped::Skipped;
     use crate::metrics::{Kind, Metrics};
 
-    /// Bytes of a store without values to speak of.
+    /// A limit that the values of these tests do not reach.
     const ENOUGH: usize = 32 << 20;
 
     fn store(bytes: usize, unknown: Option<String>) -> (Store<String>, Arc<Metrics>) {
@@ -196,7 +202,7 @@ mod tests {
     }
 
     fn unreadable(name: &str) -> Change<String> {
-        let value = Err(Unreadable::Cut);
+        let value = Err(Unreadable::TooLarge);
         Change::Applied(Object { namespace: "team".to_owned(), name: name.to_owned(), value })
     }
 
@@ -204,9 +210,9 @@ mod tests {
         Change::Deleted(Object { namespace: "team".to_owned(), name: name.to_owned(), value: Ok(()) })
     }
 
-    fn take(store: &Store<String>, changes: impl IntoIterator<Item = Change<String>>) {
+    fn apply_all(store: &Store<String>, changes: impl IntoIterator<Item = Change<String>>) {
         for change in changes {
-            store.take(change);
+            store.apply(change);
         }
     }
 
@@ -216,53 +222,53 @@ mod tests {
     }
 
     #[test]
-    fn what_is_gone_when_a_new_list_is_complete_is_gone_and_not_before() {
+    fn an_object_missing_from_a_new_list_goes_when_the_list_is_complete() {
         let (store, _) = store(ENOUGH, None);
-        let find = |name: &str| store.find("team", name);
-        let list = [put("a", "1"), put("b", "1"), Change::Complete, put("c", "2"), put("a", "3"), delete("b")];
-        take(&store, [Change::Begun].into_iter().chain(list));
-        let broken = [Change::Begun, put("c", "5"), Change::Failed("it ends early".to_owned())];
-        take(&store, broken);
+        let find = |name: &str| store.get("team", name);
+        let list = [put("a", "1"), put("b", "1"), Change::ListComplete, put("c", "2"), put("a", "3"), delete("b")];
+        apply_all(&store, [Change::ListStarted].into_iter().chain(list));
+        let broken = [Change::ListStarted, put("c", "5"), Change::Failed("it ends early".to_owned())];
+        apply_all(&store, broken);
         assert_eq!((find("a"), find("b"), find("c")), (Some("3".to_owned()), None, Some("5".to_owned())));
 
-        take(&store, [Change::Begun, put("c", "6"), Change::Complete]);
+        apply_all(&store, [Change::ListStarted, put("c", "6"), Change::ListComplete]);
         assert_eq!((find("a"), find("c")), (None, Some("6".to_owned())));
-        assert_eq!(store.find("other", "c"), None);
+        assert_eq!(store.get("other", "c"), None);
         assert_eq!(store.names("team"), ["c".into()]);
     }
 
     #[test]
-    fn of_what_cannot_be_read_nothing_old_is_known_and_it_can_be_deleted() {
+    fn an_object_that_cannot_be_parsed_replaces_its_old_facts() {
         let (plain, metrics) = store(ENOUGH, None);
-        take(&plain, [put("a", "1"), unreadable("a")]);
-        assert_eq!(plain.find("team", "a"), None);
+        apply_all(&plain, [put("a", "1"), unreadable("a")]);
+        assert_eq!(plain.get("team", "a"), None);
         assert!(counted(&metrics, "unreadable", 1));
 
         let (named, _) = store(ENOUGH, Some("unknown".to_owned()));
-        take(&named, [put("a", "1"), unreadable("a")]);
-        assert_eq!(named.find("team", "a").as_deref(), Some("unknown"));
-        named.take(delete("a"));
+        apply_all(&named, [put("a", "1"), unreadable("a")]);
+        assert_eq!(named.get("team", "a").as_deref(), Some("unknown"));
+        named.apply(delete("a"));
         assert!(named.names("team").is_empty());
     }
 
     #[test]
-    fn no_more_is_stored_than_its_bounds() {
+    fn a_store_stays_within_its_limits() {
         let (many, metrics) = store(ENOUGH, None);
-        take(&many, (0..=MOST).map(|number| put(&number.to_string(), "")));
-        assert_eq!(many.names("team").len(), MOST);
+        apply_all(&many, (0..=MAX_OBJECTS).map(|number| put(&number.to_string(), "")));
+        assert_eq!(many.names("team").len(), MAX_OBJECTS);
         assert!(counted(&metrics, "full", 1));
-        many.take(delete("7"));
-        many.take(put("another", ""));
-        assert!(many.find("team", "another").is_some(), "there is room again");
+        many.apply(delete("7"));
+        many.apply(put("another", ""));
+        assert!(many.get("team", "another").is_some(), "there is room again");
 
         let (large, metrics) = store(1000, None);
-        large.take(put("a", &"x".repeat(500)));
-        large.take(put("b", &"x".repeat(500)));
+        large.apply(put("a", &"x".repeat(500)));
+        large.apply(put("b", &"x".repeat(500)));
         assert_eq!(large.names("team"), ["a".into()]);
-        large.take(put("a", &"x".repeat(2000)));
-        assert_eq!(large.find("team", "a"), None, "what it was before is not what it is");
-        large.take(put("b", &"x".repeat(500)));
-        assert!(large.find("team", "b").is_some(), "there is room again");
+        large.apply(put("a", &"x".repeat(2000)));
+        assert_eq!(large.get("team", "a"), None, "its old value is not kept");
+        large.apply(put("b", &"x".repeat(500)));
+        assert!(large.get("team", "b").is_some(), "there is room again");
         assert!(counted(&metrics, "full", 2));
     }
 }

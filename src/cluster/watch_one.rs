@@ -1,4 +1,4 @@
-//! The watch of one object, for ever.
+//! Watches a single object by name.
 
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -10,39 +10,41 @@ use crate::cluster::reflector;
 use crate::cluster::reflector::Change;
 use crate::metrics::{Kind, Metrics};
 
-/// Bytes of one whole object as JSON. The API server takes requests of 3 MiB, and writes some characters as six.
-const OBJECT: usize = 20 << 20;
+/// The most bytes of an object as JSON. The API server accepts requests of 3 MiB, and escapes some characters as six.
+const MAX_OBJECT: usize = 20 << 20;
 
-/// Watches the one object of a name. `tell` is told of it as it is and as it changes, of none where it is not there, and
-/// why the watch fails for the moment, which is logged and counted. An object that cannot be read is such a failure.
-pub(super) async fn follow<K>(
+/// Watches the object of this name for ever. `on_change` gets the object now and whenever it changes, `None` if it does
+/// not exist, and the reason while the watch fails. Each failure is logged and counted, also that of an object that
+/// cannot be parsed.
+pub(super) async fn watch<K>(
     api: &Api<K>,
     name: &str,
-    (kind, metrics): (Kind, &Metrics),
-    mut tell: impl FnMut(Result<Option<K>, String>),
+    kind: Kind,
+    metrics: &Metrics,
+    mut on_change: impl FnMut(Result<Option<K>, String>),
 ) where
     K: Resource + Clone + DeserializeOwned,
 {
     let path = api.resource_url().to_owned();
     let collection =
-        Collection::new(&api.clone().into_client(), path, K::metadata_api(), Fields::Any(OBJECT)).named(name);
+        Collection::new(&api.clone().into_client(), path, K::metadata_api(), Fields::Any(MAX_OBJECT)).with_name(name);
     let mut is_there = false;
     let change = |change: Change<K>| match change {
-        Change::Begun => is_there = false,
-        Change::Complete if is_there => {}
-        Change::Complete | Change::Deleted(_) => tell(Ok(None)),
+        Change::ListStarted => is_there = false,
+        Change::ListComplete if is_there => {}
+        Change::ListComplete | Change::Deleted(_) => on_change(Ok(None)),
         Change::Applied(object) => {
             is_there = true;
-            tell(object.value.map(Some).map_err(|why| failed(kind, metrics, &why.to_string())));
+            on_change(object.value.map(Some).map_err(|why| record_error(kind, metrics, &why.to_string())));
         }
-        Change::Failed(why) => tell(Err(failed(kind, metrics, &why))),
+        Change::Failed(why) => on_change(Err(record_error(kind, metrics, &why))),
     };
-    reflector::follow(&collection, |text| serde_json::from_slice(text), change).await;
+    reflector::run(&collection, |text| serde_json::from_slice(text), change).await;
 }
 
-/// Logs and counts an error of a watch, which goes on; why it fails, in words.
-pub(super) fn failed(kind: Kind, metrics: &Metrics, why: &str) -> String {
-    metrics.watch_failed(kind);
-    warn!(?kind, why, "failed to watch; trying again");
+/// Logs and counts an error of a watch that is being retried. Returns it as a sentence.
+pub(super) fn record_error(kind: Kind, metrics: &Metrics, why: &str) -> String {
+    metrics.record_watch_error(kind);
+    warn!(?kind, why, "watch failed; retrying");
     format!("the watch fails: {why}")
 }

@@ -1,8 +1,9 @@
-//! Our `MutatingWebhookConfiguration`: which entries of it call us, and whom the API server trusts there.
+//! The `MutatingWebhookConfiguration`: the entries that reference this Service, and their `caBundle`.
 //!
-//! `caBundle` is written by a strategic merge patch under a field manager of our own, not by server-side apply: an apply
-//! would also own the entry itself, and a `helm rollback` to a chart without that entry would leave a stub of it and fail
-//! with 422 (seen with Helm 4 and Kubernetes 1.37). Of a patch we own the one field, and it goes with its entry.
+//! We write `caBundle` by a strategic merge patch with a field manager of our own, not by server-side apply. An apply
+//! would also own the entry itself, so a `helm rollback` to a chart without that entry would leave a stub of it and
+//! fail with 422 (seen with Helm 4 and Kubernetes 1.37). With a patch we own only the one field, which is deleted with
+//! its entry.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -19,41 +20,42 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
-use crate::cluster::MANAGER;
+use crate::cluster::FIELD_MANAGER;
 use crate::cluster::object::{Found, Object};
 use crate::cluster::observed::Observed;
 use crate::metrics::{Kind, Metrics};
 
-/// The label by which Kubernetes itself tells a namespace's name.
-const NAMESPACE: &str = "kubernetes.io/metadata.name";
+/// The label that Kubernetes sets on every namespace to its name.
+const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
-/// Who calls us, as the configuration names us.
+/// The Service that a webhook configuration references.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
-    /// The namespace.
+    /// The namespace of the Service.
     pub namespace: String,
-    /// The name.
+    /// The name of the Service.
     pub name: String,
 }
 
 impl Service {
-    /// The name by which the API server calls.
+    /// The host name that the API server connects to.
     pub fn host(&self) -> String {
         format!("{}.{}.svc", self.name, self.namespace)
     }
 }
 
-/// The configuration, and what was last seen of it.
-pub struct Configuration {
+/// The configuration, and its last observed state.
+pub struct WebhookConfiguration {
     api: Api<Object<MutatingWebhookConfiguration, Content>>,
     name: String,
     service: Service,
-    observed: Observed<Seen>,
+    observed: Observed<ObservedConfiguration>,
     versions: Mutex<Versions>,
     metrics: Arc<Metrics>,
 }
 
-/// What is read of a configuration. An API server stores no other than these, and all of them are optional there.
+/// The fields that are read from a configuration. The API server stores no other types for these, and each is optional
+/// there.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Content {
@@ -64,7 +66,7 @@ struct Content {
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Metadata {
-    /// Each is read by itself, and says nothing where it cannot be: it names who wrote a field, and decides nothing.
+    /// Each item is parsed on its own and ignored on error: it only names who wrote a field, and decides nothing.
     managed_fields: Option<Vec<Box<RawValue>>>,
 }
 
@@ -106,7 +108,7 @@ struct Expression {
     values: Option<Vec<String>>,
 }
 
-/// Who manages which fields, of the webhooks alone.
+/// A field manager, and the fields of webhooks that it owns.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Managed {
@@ -132,46 +134,46 @@ struct ManagedClientConfig {
     ca_bundle: Option<IgnoredAny>,
 }
 
-/// How far things have come.
+/// The versions that the watch and our writes have reached.
 #[derive(Clone, Copy, Debug, Default)]
 struct Versions {
-    /// What the watch told of last.
+    /// The last version that the watch delivered.
     watched: Option<u64>,
-    /// What we wrote, until the watch has come as far.
+    /// The version of our last write, until the watch has reached it.
     written: Option<u64>,
 }
 
-/// What was last seen of the configuration.
+/// The last observed state of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Seen {
-    /// It has entries that call us, at least one.
+pub enum ObservedConfiguration {
+    /// At least one entry references the Service.
     Installed(Vec<Entry>),
-    /// It is not there, or none of its entries calls us.
+    /// The configuration does not exist, or no entry references the Service.
     NotInstalled,
-    /// Nothing yet.
+    /// The watch has not delivered it yet.
     #[default]
-    NotYet,
+    Unknown,
 }
 
-/// An entry that calls us.
+/// An entry that references the Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// Whom the API server trusts there, in PEM; empty where nothing is set.
+    /// The `caBundle` in PEM; empty if it is not set.
     pub bundle: Vec<u8>,
-    /// Who else than we has written its `caBundle`.
+    /// The other field managers that have written its `caBundle`.
     pub writers: BTreeSet<String>,
-    /// Namespaces that its selector keeps from us by their names.
+    /// The namespaces that its selector excludes by name.
     pub excluded: BTreeSet<String>,
-    /// Whether it promises the API server that nothing but the answer comes of a call: `sideEffects: None`.
-    pub is_pure: bool,
+    /// Whether it says `sideEffects: None`: a call changes nothing else.
+    pub declares_no_side_effects: bool,
 }
 
-impl Configuration {
-    /// The configuration of this name, which becomes known as `follow` is run.
-    pub fn of(client: &Client, name: &str, service: &Service, metrics: &Arc<Metrics>) -> Self {
-        Configuration {
+impl WebhookConfiguration {
+    /// The configuration of this name. It stays unknown until `follow` runs.
+    pub fn new(client: &Client, name: &str, service: &Service, metrics: &Arc<Metrics>) -> Self {
+        WebhookConfiguration {
             api: Api::all(client.clone()),
             name: name.to_owned(),
             service: service.clone(),
@@ -181,74 +183,79 @@ impl Configuration {
         }
     }
 
-    /// What it is called.
+    /// The name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whom it has to name to call us.
+    /// The Service that its entries have to reference.
     pub fn service(&self) -> &Service {
         &self.service
     }
 
-    /// What is seen of it, now and as it changes.
-    pub fn seen(&self) -> watch::Receiver<Seen> {
+    /// The observed state, now and as it changes.
+    pub fn observed(&self) -> watch::Receiver<ObservedConfiguration> {
         self.observed.state()
     }
 
-    /// Why nothing new is seen of it, where the watch fails, now and as it changes.
-    pub fn failing(&self) -> watch::Receiver<Option<String>> {
-        self.observed.failing()
+    /// The error of the watch while it fails, now and as it changes.
+    pub fn watch_error(&self) -> watch::Receiver<Option<String>> {
+        self.observed.error()
     }
 
-    /// Watches, for ever.
+    /// Watches the configuration for ever.
     pub async fn follow(&self) {
         let apply = |found: Result<Option<Found<Content>>, ()>| match found {
-            Ok(found) => self.catch_up(found.as_ref()),
-            // The listing that comes next is how things are, whatever we wrote.
+            Ok(found) => self.observe_watched(found.as_ref()),
+            // The next list is authoritative, whatever we wrote.
             Err(()) => self.versions().written = None,
         };
-        self.observed.follow(&self.api, &self.name, (Kind::Configuration, &self.metrics), apply).await;
+        self.observed.follow(&self.api, &self.name, Kind::Configuration, &self.metrics, apply).await;
     }
 
-    /// Sees what the watch tells, unless it is from before our last writing: somebody would seem to have undone it.
-    fn catch_up(&self, found: Option<&Found<Content>>) {
+    /// Takes a state from the watch, unless it is older than our last write: that would look as if another client had
+    /// reverted the write.
+    fn observe_watched(&self, found: Option<&Found<Content>>) {
         let mut versions = self.versions();
         versions.watched = found.and_then(version);
         if versions.watched.zip(versions.written).is_some_and(|(watched, written)| watched < written) {
             return;
         }
         versions.written = None;
-        self.see(found);
+        self.update(found);
     }
 
-    /// Sees what came of our writing, unless the watch has told of something later already.
-    fn see_written(&self, written: &Found<Content>) {
+    /// Takes the result of our write, unless the watch has delivered a later state already.
+    fn observe_written(&self, written: &Found<Content>) {
         let mut versions = self.versions();
         if versions.watched.zip(version(written)).is_some_and(|(watched, written)| written <= watched) {
             return;
         }
         versions.written = version(written);
-        self.see(Some(written));
+        self.update(Some(written));
     }
 
-    /// Held for as long as something is seen, so that what comes later is also seen later.
+    /// Callers hold the lock while they update the state, so that states are set in order.
     fn versions(&self) -> MutexGuard<'_, Versions> {
         self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn see(&self, found: Option<&Found<Content>>) {
+    fn update(&self, found: Option<&Found<Content>>) {
         let entries = found.map(|found| entries(&found.content, &self.service)).unwrap_or_default();
-        self.observed.set(if entries.is_empty() { Seen::NotInstalled } else { Seen::Installed(entries) });
+        self.observed.set(if entries.is_empty() {
+            ObservedConfiguration::NotInstalled
+        } else {
+            ObservedConfiguration::Installed(entries)
+        });
     }
 
-    /// Reads the entries that call us, and writes what `amend` wants of the `caBundle` of each, where it wants anything.
-    /// False: nothing was written, for there was nothing to write or to write to, or somebody else wrote meanwhile, and
-    /// what came of it is seen next.
+    /// Reads the entries that reference the Service, and writes a new `caBundle` for each for which `amend` returns
+    /// one. Returns false if nothing was written: there was nothing to change, or another client wrote in the meantime,
+    /// which the watch then delivers.
     ///
     /// # Errors
-    /// The API server refused or could not be reached. An entry that is gone is no error, and neither is a configuration
-    /// that cannot be read: the watch tells of it.
+    /// The API server rejected the request, or could not be reached. An entry that is gone is not an error, and neither
+    /// is a configuration that cannot be parsed: the watch reports it.
     pub async fn publish(&self, amend: impl Fn(&Entry) -> Option<String>) -> Result<bool, kube::Error> {
         let Some(found) = self.api.get_opt(&self.name).await? else { return Ok(false) };
         let Ok(found) = found.into_found() else { return Ok(false) };
@@ -261,27 +268,27 @@ impl Configuration {
         if webhooks.is_empty() {
             return Ok(false);
         }
-        let parameters = PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() };
-        // Only over what was just read: a replica that wrote meanwhile may have added what we do not know of.
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        // Only over the version that was just read: another replica may have added a CA that this one does not know.
         let metadata = json!({"resourceVersion": found.resource_version});
         let patch = Patch::Strategic(json!({"metadata": metadata, "webhooks": webhooks}));
         match self.api.patch(&self.name, &parameters, &patch).await {
             Ok(written) => {
                 if let Ok(written) = written.into_found() {
-                    self.see_written(&written);
+                    self.observe_written(&written);
                 }
                 Ok(true)
             }
-            // An entry that has gone since is 409 too. 422 would be a bundle that the API server refuses.
+            // An entry that was deleted since is 409 too. 422 would be a bundle that the API server rejects.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
             Err(error) => Err(error),
         }
     }
 }
 
-impl fmt::Debug for Configuration {
+impl fmt::Debug for WebhookConfiguration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Configuration").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("WebhookConfiguration").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -295,20 +302,20 @@ fn entries(configuration: &Content, service: &Service) -> Vec<Entry> {
         bundle: STANDARD.decode(webhook.client_config.ca_bundle.as_deref().unwrap_or_default()).unwrap_or_default(),
         writers: writers(configuration, &webhook.name),
         excluded: excluded(webhook),
-        is_pure: webhook.side_effects == "None",
+        declares_no_side_effects: webhook.side_effects == "None",
     };
     ours.map(entry).collect()
 }
 
-/// The names that an entry's `namespaceSelector` keeps away.
+/// The namespaces that an entry's `namespaceSelector` excludes by name.
 fn excluded(webhook: &Webhook) -> BTreeSet<String> {
     let selector = webhook.namespace_selector.as_ref();
     let expressions = selector.and_then(|selector| selector.match_expressions.as_deref()).unwrap_or_default();
-    let names = expressions.iter().filter(|named| named.key == NAMESPACE && named.operator == "NotIn");
+    let names = expressions.iter().filter(|named| named.key == NAMESPACE_NAME_LABEL && named.operator == "NotIn");
     names.flat_map(|named| named.values.iter().flatten().cloned()).collect()
 }
 
-/// The field managers that have written the `caBundle` of an entry, but for ours.
+/// The field managers other than ours that have written the `caBundle` of an entry.
 fn writers(configuration: &Content, entry: &str) -> BTreeSet<String> {
     let key = format!("k:{}", json!({"name": entry}));
     let managers = configuration.metadata.managed_fields.iter().flatten();
@@ -317,11 +324,11 @@ fn writers(configuration: &Content, entry: &str) -> BTreeSet<String> {
         let entry = managed.fields_v1.webhooks.get(&key);
         entry.and_then(|entry| entry.client_config.as_ref()?.ca_bundle).is_some()
     });
-    wrote.map(|managed| managed.manager).filter(|manager| manager != MANAGER).collect()
+    wrote.map(|managed| managed.manager).filter(|manager| manager != FIELD_MANAGER).collect()
 }
 
-/// Which of two objects is the older: versions of one kind are numbers that grow
-/// (kubernetes.io/docs/reference/using-api/api-concepts, resource versions).
+/// The resource version as a number. Versions of one kind grow (kubernetes.io/docs/reference/using-api/api-concepts,
+/// resource versions).
 fn version(configuration: &Found<Content>) -> Option<u64> {
     configuration.resource_version.as_ref()?.parse().ok()
 }
@@ -333,7 +340,7 @@ mod tests {
     use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
     use serde_json::json;
 
-    use super::{Configuration, Content, Found, Object, Seen, Service};
+    use super::{Content, Found, Object, ObservedConfiguration, Service, WebhookConfiguration};
     use crate::metrics::Metrics;
 
     fn stored(version: &str, bundle: &str) -> Found<Content> {
@@ -343,7 +350,7 @@ mod tests {
                 json!({"f:webhooks": {format!("k:{{\"name\":\"{entry}\"}}"): {"f:clientConfig": {"f:caBundle": {}}}}});
             json!({"manager": manager, "fieldsType": "FieldsV1", "fieldsV1": fields})
         };
-        // None of the last three can be read by k8s-openapi, and so could not the object that has one of them.
+        // `k8s-openapi` cannot parse an object with any of these three.
         let late = json!({"manager": "late", "time": "9999-12-31T23:59:59Z", "fieldsV1": {}});
         let deep: serde_json::Value = serde_json::from_str(&format!("{}{}", "[".repeat(120), "]".repeat(120))).unwrap();
         let deep = json!({"manager": "deep", "fieldsV1": {"f:metadata": deep}});
@@ -359,32 +366,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_latest_is_seen_whether_the_watch_or_our_writing_tells_of_it_first() {
+    async fn the_latest_state_counts_whether_the_watch_or_our_write_delivers_it() {
         let client = kube::Client::try_from(kube::Config::new("http://127.0.0.1:1".parse().unwrap())).unwrap();
         let service = Service { namespace: "system".to_owned(), name: "ours".to_owned() };
-        let configuration = Configuration::of(&client, "ours", &service, &Arc::new(Metrics::default()));
-        let bundle = || match &*configuration.seen().borrow() {
-            Seen::Installed(entries) => entries.iter().map(|entry| entry.bundle.clone()).collect(),
-            Seen::NotInstalled | Seen::NotYet => Vec::new(),
+        let configuration = WebhookConfiguration::new(&client, "ours", &service, &Arc::new(Metrics::default()));
+        let bundle = || match &*configuration.observed().borrow() {
+            ObservedConfiguration::Installed(entries) => entries.iter().map(|entry| entry.bundle.clone()).collect(),
+            ObservedConfiguration::NotInstalled | ObservedConfiguration::Unknown => Vec::new(),
         };
-        configuration.catch_up(Some(&stored("8", "b2xk")));
+        configuration.observe_watched(Some(&stored("8", "b2xk")));
         assert_eq!(bundle(), [b"old"]);
-        configuration.see_written(&stored("10", "bmV3"));
-        configuration.catch_up(Some(&stored("9", "b2xk")));
+        configuration.observe_written(&stored("10", "bmV3"));
+        configuration.observe_watched(Some(&stored("9", "b2xk")));
         assert_eq!(bundle(), [b"new"], "9 is older than what we wrote");
-        configuration.catch_up(Some(&stored("10", "bmV3")));
-        configuration.catch_up(Some(&stored("11", "b2xk")));
-        configuration.see_written(&stored("10", "bmV3"));
-        assert_eq!(bundle(), [b"old"], "somebody wrote over ours before we had its answer");
-        configuration.catch_up(Some(&stored("3", "bmV3")));
+        configuration.observe_watched(Some(&stored("10", "bmV3")));
+        configuration.observe_watched(Some(&stored("11", "b2xk")));
+        configuration.observe_written(&stored("10", "bmV3"));
+        assert_eq!(bundle(), [b"old"], "another client overwrote ours before we had the response");
+        configuration.observe_watched(Some(&stored("3", "bmV3")));
         assert_eq!(bundle(), [b"new"], "an API server that was restored from a backup counts from lower again");
-        configuration.see_written(&stored("12", "b2xk"));
-        configuration.catch_up(None);
+        configuration.observe_written(&stored("12", "b2xk"));
+        configuration.observe_watched(None);
         assert!(bundle().is_empty(), "what is gone is gone");
     }
 
     #[test]
-    fn who_wrote_a_bundle_is_told_for_each_entry() {
+    fn the_writers_of_a_bundle_are_known_for_each_entry() {
         assert_eq!(super::writers(&stored("1", "").content, "a.io").into_iter().collect::<Vec<_>>(), ["stranger"]);
         assert_eq!(super::writers(&stored("1", "").content, "b.io").into_iter().collect::<Vec<_>>(), ["other"]);
     }

@@ -1,27 +1,28 @@
-//! Lines that wait for the thread that writes them, bounded in bytes; what does not fit is dropped and counted.
+//! A queue of log lines for the writer thread, bounded in bytes. Lines that do not fit are dropped and counted.
 //!
-//! Why not `tracing-appender`: its queue is bounded in lines of any length, and the end of its writer, where the queue is full,
-//! prints to standard output and waits for that (0.2.5), which is the same stopped reader in `serve 2>&1 | less`.
+//! Why not `tracing-appender`: its queue is bounded in lines of any length, and when its writer is dropped with a full
+//! queue, it prints to standard output and blocks on that (0.2.5), which is the same stopped reader in `serve 2>&1 |
+//! less`.
 
 use std::io::{self, Write};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Most bytes that wait, those included that are being written: some two thousand lines.
-const MOST_BYTES: usize = 1024 * 1024;
+/// The most bytes in the queue, including those being written: about two thousand lines.
+const MAX_BYTES: usize = 1024 * 1024;
 
-/// Most bytes in one line; what is longer is cut, and ends in an ellipsis. Names in a line have bounds of their own, so this is for
-/// words of others, such as an API server's error.
-const LONGEST_LINE: usize = 16 * 1024;
+/// The most bytes in one line. A longer line is cut and ends in an ellipsis. Names have limits of their own, so this is
+/// for text of others, such as an API server's error.
+const MAX_LINE: usize = 16 * 1024;
 
-/// Before a reader is tried again that has no room.
-const READER_PAUSE: Duration = Duration::from_millis(10);
+/// The pause before a non-blocking write is retried.
+const WRITE_RETRY: Duration = Duration::from_millis(10);
 
-/// What stands at the end of a line that was cut.
+/// The end of a line that was cut.
 const CUT: &str = "…\n";
 
-/// The lines that wait.
+/// The queue.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -31,7 +32,7 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     lines: Vec<Vec<u8>>,
-    /// Bytes of `lines` and of those that are being written.
+    /// The bytes of `lines` and of those being written.
     bytes: usize,
     dropped: u64,
     reported: u64,
@@ -39,11 +40,11 @@ struct State {
 }
 
 impl Queue {
-    /// Leaves a line to be written, and never waits for the reader.
+    /// Queues a line without waiting for the reader.
     pub(super) fn push(&self, line: &[u8]) {
-        let line = bounded(line);
+        let line = cut(line);
         let mut state = self.state();
-        if state.bytes + line.len() > MOST_BYTES {
+        if state.bytes + line.len() > MAX_BYTES {
             state.dropped += 1;
             return;
         }
@@ -53,17 +54,17 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// How many lines were dropped.
+    /// The number of dropped lines.
     pub(super) fn dropped(&self) -> u64 {
         self.state().dropped
     }
 
-    /// Writes for ever. Where lines were dropped, `report` is called with their number once there is room again.
+    /// Writes lines for ever. If lines were dropped, `report` is called with their number once there is space again.
     pub(super) fn write_to(&self, mut output: impl Write, report: impl Fn(u64)) {
         loop {
             let lines = self.next_lines();
             for line in &lines {
-                // A reader that has gone away has what it wanted.
+                // A closed output needs no more lines.
                 let _ = write_whole(&mut output, line);
             }
             let written: usize = lines.iter().map(Vec::len).sum();
@@ -71,12 +72,12 @@ impl Queue {
             state.bytes -= written;
             state.is_writing = false;
             let unreported = state.dropped - state.reported;
-            let has_room = state.bytes < MOST_BYTES / 2;
-            if has_room {
+            let has_space = state.bytes < MAX_BYTES / 2;
+            if has_space {
                 state.reported = state.dropped;
             }
             drop(state);
-            if has_room && unreported > 0 {
+            if has_space && unreported > 0 {
                 report(unreported);
             }
             self.changed.notify_all();
@@ -90,9 +91,9 @@ impl Queue {
         std::mem::take(&mut state.lines)
     }
 
-    /// Waits until every line is written, or for so long.
-    pub(super) fn flush(&self, longest: Duration) {
-        let until = Instant::now() + longest;
+    /// Waits until every line is written, or until the timeout.
+    pub(super) fn flush(&self, wait_limit: Duration) {
+        let until = Instant::now() + wait_limit;
         let mut state = self.state();
         while state.is_writing || !state.lines.is_empty() {
             let left = until.saturating_duration_since(Instant::now());
@@ -108,13 +109,15 @@ impl Queue {
     }
 }
 
-/// Writes a line, however long its reader takes: standard error may be a pipe that another program has made non-blocking.
+/// Writes a line, however long its reader takes. Standard error may be a pipe that another program has made
+/// non-blocking.
+#[expect(clippy::disallowed_methods, reason = "this runs on the log's own thread, which has nothing else to do")]
 fn write_whole(output: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
     while !line.is_empty() {
         match output.write(line) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => line = &line[written..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(READER_PAUSE),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(WRITE_RETRY),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
@@ -122,18 +125,18 @@ fn write_whole(output: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
     output.flush()
 }
 
-/// A line as it is kept: no longer than a line may be.
-fn bounded(line: &[u8]) -> Vec<u8> {
-    if line.len() <= LONGEST_LINE {
+/// Cuts a line to the most bytes of one.
+fn cut(line: &[u8]) -> Vec<u8> {
+    if line.len() <= MAX_LINE {
         return line.to_vec();
     }
-    let begin = &line[..LONGEST_LINE - CUT.len()];
-    // A character that is cut in two is left out.
+    let begin = &line[..MAX_LINE - CUT.len()];
+    // An incomplete character at the end is removed.
     let whole = begin.utf8_chunks().next().map_or(0, |chunk| chunk.valid().len());
     [&begin[..whole], CUT.as_bytes()].concat()
 }
 
-/// One line, which the subscriber writes whole.
+/// A writer for one line, which the subscriber writes in one call.
 #[derive(Debug)]
 pub(super) struct Line<'q>(pub(super) &'q Queue);
 
@@ -153,19 +156,19 @@ mod tests {
     use std::io::{self, Write};
     use std::time::Duration;
 
-    use super::{LONGEST_LINE, MOST_BYTES, Queue, write_whole};
+    use super::{MAX_BYTES, MAX_LINE, Queue, write_whole};
 
-    /// Takes five bytes, then has no room once, and so on.
+    /// Accepts five bytes, then blocks once, and so on.
     #[derive(Default)]
     struct Reluctant {
         taken: Vec<u8>,
-        has_room: bool,
+        has_space: bool,
     }
 
     impl Write for Reluctant {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.has_room = !self.has_room;
-            if !self.has_room {
+            self.has_space = !self.has_space;
+            if !self.has_space {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             let taken = bytes.len().min(5);
@@ -179,37 +182,33 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_without_room_gets_the_rest_of_a_line_later() {
+    fn a_blocked_reader_gets_the_rest_of_a_line_later() {
         let mut reader = Reluctant::default();
         write_whole(&mut reader, b"one line that is longer than that\n").unwrap();
         assert_eq!(reader.taken, b"one line that is longer than that\n");
     }
 
     #[test]
-    fn no_more_waits_than_fits_and_the_rest_is_counted() {
+    fn lines_beyond_the_limit_are_dropped_and_counted() {
         let queue = Queue::default();
         let line = vec![b'x'; 1000];
         for _ in 0..2000 {
             queue.push(&line);
         }
         let state = queue.state();
-        assert_eq!(state.bytes, MOST_BYTES / 1000 * 1000);
+        assert_eq!(state.bytes, MAX_BYTES / 1000 * 1000);
         assert_eq!(state.lines.len() + usize::try_from(state.dropped).unwrap(), 2000);
         drop(state);
-        // Nobody writes, and the end does not wait for long.
+        // No thread writes, and the flush times out.
         queue.flush(Duration::from_millis(10));
     }
 
     #[test]
     fn a_long_line_is_cut_between_two_characters() {
         let queue = Queue::default();
-        queue.push("ü".repeat(LONGEST_LINE).as_bytes());
+        queue.push("ü".repeat(MAX_LINE).as_bytes());
         let state = queue.state();
         let line = std::str::from_utf8(&state.lines[0]).unwrap();
-        assert!(
-            line.len() <= LONGEST_LINE && line.len() > LONGEST_LINE - 8 && line.ends_with("ü…\n"),
-            "{}",
-            line.len()
-        );
+        assert!(line.len() <= MAX_LINE && line.len() > MAX_LINE - 8 && line.ends_with("ü…\n"), "{}", line.len());
     }
 }

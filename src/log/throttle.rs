@@ -1,14 +1,14 @@
-//! One line a minute for a failure that repeats, with the number of those that were not logged.
+//! Limits the lines about a repeated failure to one a minute, with the number of those that were not logged.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Between two lines about one kind of failure.
+/// The interval between two lines about one kind of failure.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// Which of the lines about one kind of failure are logged.
+/// Decides which lines about one kind of failure are logged.
 ///
 /// ```
 /// use dynamo_cache::log::Throttle;
@@ -27,7 +27,7 @@ struct State {
 }
 
 impl Throttle {
-    /// Whether a line is to be logged now, and how many were not since the last one.
+    /// Returns how many lines were not logged since the last if a line is due now, else counts it and returns `None`.
     pub fn pass(&self) -> Option<u64> {
         let now = Instant::now();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,7 +47,7 @@ mod tests {
     use super::{PAUSE, Throttle};
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_that_repeats_is_a_line_a_minute_with_the_count_of_the_others() {
+    async fn a_repeated_failure_is_logged_once_a_minute_with_a_count() {
         let throttle = Throttle::default();
         let passed: Vec<_> = (0..1000).filter_map(|_| throttle.pass()).collect();
         assert_eq!(passed, [0]);

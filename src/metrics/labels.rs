@@ -1,132 +1,132 @@
-//! The labels of the metrics, each a type, so that nothing that came from outside can become one.
+//! Label types of the metrics. Labels are types, so no text from a request can become a label.
 
 use std::fmt::{self, Debug, Write as _};
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 
-/// The labels of `reviews`.
+/// Labels of `reviews_total`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Review {
     pub(super) decision: &'static str,
     pub(super) dry_run: bool,
 }
 
-/// The label of `left_out`.
+/// Label of `skipped_total`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct LeftOut {
+pub(super) struct Skipped {
     pub(super) reason: &'static str,
 }
 
-/// The label of `answers`.
+/// Label of `http_responses_total`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct Answer {
-    pub(super) status: u32,
+pub(super) struct HttpResponse {
+    pub(super) code: u32,
 }
 
-/// The label of `shed`.
+/// Label of `shed_total`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Shed {
-    pub(super) bound: Bound,
+    pub(super) limit: Limit,
 }
 
-/// The labels of `live_reads`.
+/// Labels of `live_reads_total`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct LiveRead {
     pub(super) kind: Kind,
-    pub(super) result: Read,
+    pub(super) result: LiveReadResult,
 }
 
-/// The label of `watch_errors`.
+/// Label of `watch_errors_total`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct WatchError {
     pub(super) kind: Kind,
 }
 
-/// The labels of `objects_skipped`.
+/// Labels of `objects_skipped_total`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct SkippedObject {
     pub(super) kind: Kind,
-    pub(super) reason: Skip,
+    pub(super) reason: SkipReason,
 }
 
-/// The label of `settings_file`.
+/// Label of `settings_reloads_total`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub(super) struct SettingsFile {
-    pub(super) result: Reading,
+pub(super) struct SettingsReload {
+    pub(super) result: ReloadResult,
 }
 
-/// The label of `handshakes`.
+/// Label of `handshakes_total`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Handshake {
-    pub(super) result: Shake,
+    pub(super) result: HandshakeResult,
 }
 
-/// The labels of `connections_evicted`.
+/// Labels of `connections_evicted_total`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Evicted {
     pub(super) listener: Listener,
-    pub(super) phase: Eviction,
+    pub(super) phase: EvictedPhase,
 }
 
-/// The label of `certificate_renewals`.
+/// Label of `certificate_renewals_total`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Renewal {
-    pub(super) what: Renewed,
+    pub(super) certificate: CertificateKind,
 }
 
-/// The label of `certificate_failures`.
+/// Label of `certificate_failures_total`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Failure {
-    pub(super) reason: Trouble,
+    pub(super) reason: CertificateFailure,
 }
 
-/// The label of `pod_counts`.
+/// Label of `pod_counts_total`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct PodCount {
-    pub(super) result: Counting,
+    pub(super) result: PodCountResult,
 }
 
-/// The label of `events`.
+/// Label of `events_total`.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Event {
-    pub(super) result: Told,
+    pub(super) result: EventResult,
 }
 
-/// Which bound an overload went over.
+/// The limit that an overload reached.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub enum Bound {
-    /// That of all bodies together.
+pub enum Limit {
+    /// The total size of all buffered bodies and responses.
     Bytes,
-    /// The number of reviews.
+    /// The number of concurrent reviews.
     Reviews,
 }
 
-/// What an evicted connection was doing.
+/// The phase that a connection was in when it was evicted.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub enum Eviction {
-    /// Its answer was not taken.
-    Answer,
-    /// Its body was not whole.
+pub enum EvictedPhase {
+    /// The client had not read the response.
+    Response,
+    /// The request body was incomplete.
     Body,
-    /// Its head was not whole.
+    /// The request head was incomplete.
     Head,
-    /// It waited for the next request.
+    /// The connection was idle between two requests.
     Idle,
-    /// Nothing of a request had come.
-    Silent,
+    /// The TLS handshake was incomplete, or no byte of a request had arrived.
+    Handshake,
 }
 
-/// Where we listen.
+/// One of the two listeners of `serve`.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Listener {
-    /// For probes and metrics.
+    /// Serves probes and metrics.
     Admin,
-    /// For reviews.
+    /// Serves reviews.
     Webhook,
 }
 
 impl Listener {
-    /// The name, as in the log.
+    /// The name in log lines.
     pub fn name(self) -> &'static str {
         match self {
             Listener::Admin => "admin",
@@ -135,188 +135,195 @@ impl Listener {
     }
 }
 
-/// How a count of the pods without our status went.
+/// The result of counting the pods without a status annotation.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub enum Counting {
-    /// There is a new number.
-    Done,
-    /// A list failed, and the last number stands.
+pub enum PodCountResult {
+    /// The count is complete, and the gauge has a new value.
+    Completed,
+    /// A list request failed; the gauge keeps its last value.
     Failed,
 }
 
-/// What is watched.
+/// A kind of object that the webhook watches or lists.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Kind {
-    /// `PersistentVolumeClaim`s.
+    /// A `PersistentVolumeClaim`.
     Claim,
-    /// Our `MutatingWebhookConfiguration`.
+    /// The `MutatingWebhookConfiguration` that references the Service.
     Configuration,
-    /// Namespaces that opted in.
+    /// A namespace that opted in.
     Namespace,
-    /// Pods of those; they are listed, and not watched.
+    /// A pod of such a namespace. Pods are listed, not watched.
     Pod,
-    /// The Secret that the replicas share.
+    /// The Secret that holds the CA of all replicas.
     Secret,
-    /// `StorageClass`es.
+    /// A `StorageClass`.
     StorageClass,
 }
 
-/// Why nothing is known of an object.
+/// The reason why the store has no facts about an object.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub enum Skip {
-    /// So much is stored already.
+pub enum SkipReason {
+    /// The store is full.
     Full,
-    /// What is used of it is not what we expect, or more than is taken.
+    /// A field that the webhook uses has an unexpected type or exceeds its size limit.
     Unreadable,
 }
 
-/// What was renewed.
+/// The kind of a certificate.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub enum Renewed {
+pub enum CertificateKind {
     /// The certificate authority.
-    Authority,
-    /// The certificate that is served.
+    Ca,
+    /// The serving certificate.
     Leaf,
 }
 
-/// What failed about our certificate, and is tried again.
+/// A failed step of certificate management. Every step is retried.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub enum Trouble {
-    /// The files that were brought.
+pub enum CertificateFailure {
+    /// Reading the certificate files.
     Files,
-    /// Making a certificate.
-    Mint,
-    /// A call of ourselves as the API server would make it.
-    Probe,
-    /// Writing `caBundle`.
+    /// Issuing a certificate.
+    Issue,
+    /// The webhook's call to itself, made as the API server would make it.
+    SelfCall,
+    /// Publishing `caBundle`.
     Publish,
     /// Reading or writing the Secret.
     Secret,
 }
 
-/// How a live read went.
+/// The result of reading an object that no watch has delivered yet.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub enum Read {
-    /// The object is not there.
+pub enum LiveReadResult {
+    /// The object does not exist.
     Absent,
-    /// The API server refused or could not be reached.
+    /// The API server rejected the request, or the connection failed.
     Failed,
-    /// The object is there.
+    /// The object exists.
     Found,
-    /// The deadline came first.
-    Late,
-    /// There were so many reads that this one was not made.
-    Refused,
+    /// The deadline passed first.
+    Timeout,
+    /// The read was not attempted because of the limit on reads.
+    Throttled,
 }
 
-/// What became of a changed settings file.
+/// The result of reloading a changed settings file.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub enum Reading {
-    /// It applies.
+pub enum ReloadResult {
+    /// The new settings apply.
     Accepted,
-    /// The last good one applies.
-    Refused,
+    /// The file is invalid; the last valid settings still apply.
+    Rejected,
 }
 
-/// How a TLS handshake went.
+/// The result of a TLS handshake.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub enum Shake {
-    /// Well.
-    Done,
-    /// The two did not agree, or the connection broke.
+pub enum HandshakeResult {
+    /// The handshake succeeded.
+    Completed,
+    /// The peers did not agree, or the connection broke.
     Failed,
-    /// The deadline came first.
-    Late,
+    /// The deadline passed first.
+    Timeout,
 }
 
-/// What became of an event.
+/// The result of writing an event.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
-pub enum Told {
-    /// It was written.
+pub enum EventResult {
+    /// The API server stored the event.
     Created,
-    /// So many wait, or are remembered, that this one was not kept.
+    /// The rate limit or the full queue dropped the event.
     Dropped,
-    /// The API server refused it, or was not reached in time.
+    /// The API server rejected the event, or did not answer in time.
     Failed,
-    /// It was there already: another replica has told the same.
-    Known,
-    /// No read of the owner confirmed it, or its kind is none that is read.
-    Unconfirmed,
+    /// The event exists already: another replica wrote it, or this one did before a restart.
+    Duplicate,
+    /// The owner does not exist, or its kind is not one that the webhook may read.
+    Unverified,
 }
 
-/// The name of a variant in lower case; each is one word.
-fn word(variant: &impl Debug, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-    encoder.write_str(&format!("{variant:?}").to_lowercase())
+/// Encodes the name of a variant in kebab case: `SelfCall` as `self-call`.
+fn encode_name(variant: &impl Debug, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+    let mut text = String::new();
+    for letter in format!("{variant:?}").chars() {
+        if letter.is_ascii_uppercase() && !text.is_empty() {
+            text.push('-');
+        }
+        text.push(letter.to_ascii_lowercase());
+    }
+    encoder.write_str(&text)
 }
 
-impl EncodeLabelValue for Bound {
+impl EncodeLabelValue for Limit {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        word(self, encoder)
+        encode_name(self, encoder)
     }
 }
 
-impl EncodeLabelValue for Eviction {
+impl EncodeLabelValue for EvictedPhase {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        word(self, encoder)
+        encode_name(self, encoder)
     }
 }
 
 impl EncodeLabelValue for Listener {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        word(self, encoder)
+        encode_name(self, encoder)
     }
 }
 
-impl EncodeLabelValue for Counting {
+impl EncodeLabelValue for PodCountResult {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        word(self, encoder)
+        encode_name(self, encoder)
     }
 }
 
 impl EncodeLabelValue for Kind {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        word(self, encoder)
+        encode_name(self, encoder)
     }
 }
 
-impl EncodeLabelValue for Read {
+impl EncodeLabelValue for LiveReadResult {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        word(self, encoder)
+        encode_name(self, encoder)
     }
 }
 
-impl EncodeLabelValue for Reading {
+impl EncodeLabelValue for ReloadResult {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        word(self, encoder)
+        encode_name(self, encoder)
     }
 }
 
-impl EncodeLabelValue for Shake {
+impl EncodeLabelValue for HandshakeResult {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        word(self, encoder)
+        encode_name(self, encoder)
     }
 }
 
-impl EncodeLabelValue for Skip {
+impl EncodeLabelValue for SkipReason {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        word(self, encoder)
+        encode_name(self, encoder)
     }
 }
 
-impl EncodeLabelValue for Renewed {
+impl EncodeLabelValue for CertificateKind {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        word(self, encoder)
+        encode_name(self, encoder)
     }
 }
 
-impl EncodeLabelValue for Told {
+impl EncodeLabelValue for EventResult {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        word(self, encoder)
+        encode_name(self, encoder)
     }
 }
 
-impl EncodeLabelValue for Trouble {
+impl EncodeLabelValue for CertificateFailure {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
-        word(self, encoder)
+        encode_name(self, encoder)
     }
 }

@@ -1,4 +1,4 @@
-//! What the kernel and the log know of our process, read when somebody asks.
+//! Metrics of the process itself, read from `/proc` and from the log at each scrape.
 
 use std::fmt;
 use std::fs;
@@ -10,26 +10,26 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::log;
 
-/// Ticks in a second of the times in `/proc`: `USER_HZ`, which Linux promises never to change.
+/// Clock ticks per second in `/proc`: `USER_HZ`, which Linux keeps at 100.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// The metrics that Prometheus' own clients give a process, on Linux; elsewhere none.
+/// The `process_*` metrics that the official Prometheus clients export on Linux. On other systems there are none.
 #[derive(Debug)]
 pub(super) struct Process;
 
-/// What became of the log's lines, which have no other place to complain.
+/// The number of dropped log lines; a log that drops lines cannot report it in a line.
 #[derive(Debug)]
 pub(super) struct Log;
 
 impl Collector for Log {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let dropped = ConstCounter::new(log::dropped());
-        let help = "Lines of the log that were dropped, since nothing read them fast enough";
+        let help = "Log lines that were dropped because standard error was not read fast enough";
         dropped.encode(encoder.encode_descriptor("log_lines_dropped", help, None, dropped.metric_type())?)
     }
 }
 
-/// Our process at one moment.
+/// A sample of `/proc`.
 struct Sample {
     resident_bytes: f64,
     cpu_seconds: f64,
@@ -60,7 +60,7 @@ fn sample() -> Option<Sample> {
         line.split_whitespace().next()?.parse().ok()
     };
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is the program's name in brackets, which may hold anything; the third follows it.
+    // The second field is the program's name in parentheses, which may contain anything; the third field follows it.
     let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |number: usize| -> Option<f64> { fields.get(number - 3)?.parse().ok() };
     Some(Sample {

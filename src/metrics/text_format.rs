@@ -1,14 +1,15 @@
-//! The page in the older text form, which knows no info, and in which a counter is called as its series are.
+//! Converts the page to the older text format of Prometheus, which has no info metrics and names a counter like its
+//! series.
 
 use std::fmt::Write as _;
 
-/// The media type of that form.
+/// The media type of the older format.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Writes a page of `OpenMetrics` in the older form: the series stay as they are, and what is said of them changes.
-pub(super) fn of(page: &str) -> String {
+/// Converts a page of `OpenMetrics`. The series stay the same; only `HELP` and `TYPE` lines change.
+pub(super) fn from_open_metrics(page: &str) -> String {
     let mut older = String::with_capacity(page.len());
-    // The kind follows the help, and says how both call the family.
+    // `TYPE` follows `HELP` and decides the name of the family in both lines.
     let mut help = None;
     for line in page.lines() {
         if let Some(said) = line.strip_prefix("# HELP ") {
@@ -33,10 +34,10 @@ pub(super) fn of(page: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::of;
+    use super::from_open_metrics;
 
     #[test]
-    fn series_stay_and_each_family_is_called_as_they_are() {
+    fn series_are_unchanged_and_each_family_is_named_like_its_series() {
         let page = "\
 # HELP events Events.
 # TYPE events counter
@@ -71,6 +72,6 @@ ready 1
 # TYPE build_info gauge
 build_info{version=\"1\"} 1
 ";
-        assert_eq!(of(page), older);
+        assert_eq!(from_open_metrics(page), older);
     }
 }

@@ -1,8 +1,9 @@
-//! How many component pods have no status of ours, and when that was so: absent until it is known.
+//! The number of component pods without a status annotation, and when they were counted. Neither metric exists before
+//! the first count.
 //!
-//! One number, without the namespace: what a label may say is decided in this tree, never outside of it, and `check`
-//! tells where. A number that cannot be had anew stays and grows older, so that one failed list neither ends an alert nor
-//! makes one; its age is beside it.
+//! The gauge has no namespace label, because label values never come from outside this tree; `dynamo-cache check` names
+//! the namespaces. If a count fails, the gauge keeps its value and the timestamp beside it grows old, so a single
+//! failed list request neither resolves nor raises an alert.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -13,25 +14,25 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
-/// The last number, and when it was counted.
+/// The last count, and when it was taken.
 #[derive(Debug, Default)]
-pub struct Missed(Mutex<Option<(u64, SystemTime)>>);
+pub struct UnreviewedPods(Mutex<Option<(u64, SystemTime)>>);
 
-impl Missed {
-    /// A new number.
+impl UnreviewedPods {
+    /// Stores the result of a count.
     pub fn set(&self, pods: u64, when: SystemTime) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((pods, when));
     }
 }
 
-impl Collector for Missed {
+impl Collector for UnreviewedPods {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((pods, when)) = last else { return Ok(()) };
-        let help = "Component pods without our status, in namespaces with the label; each replica counts all of them";
+        let help = "Component pods without a status annotation in the namespaces that opted in; each replica counts all of them";
         let pods = ConstGauge::new(pods);
         pods.encode(encoder.encode_descriptor("pods_without_status", help, None, pods.metric_type())?)?;
-        let help = "When the pods without our status were last counted, in Unix time";
+        let help = "When pods_without_status was last counted, in Unix time";
         let when = when.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let when = ConstGauge::new(when.as_secs());
         let unit = Some(&Unit::Seconds);
@@ -46,10 +47,10 @@ mod tests {
     use crate::metrics::Metrics;
 
     #[test]
-    fn nothing_is_said_before_it_is_known_and_then_how_old_it_is() {
+    fn no_gauge_exists_before_the_first_count_and_then_its_age_is_beside_it() {
         let metrics = Metrics::default();
         assert!(!metrics.page().contains("pods_without_status"), "{}", metrics.page());
-        metrics.missed.set(3, SystemTime::UNIX_EPOCH + Duration::from_secs(70));
+        metrics.unreviewed_pods.set(3, SystemTime::UNIX_EPOCH + Duration::from_secs(70));
         let page = metrics.page();
         assert!(page.contains("# TYPE dynamo_cache_pods_without_status gauge\n"), "{page}");
         assert!(page.contains("\ndynamo_cache_pods_without_status 3\n"), "{page}");

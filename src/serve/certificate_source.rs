@@ -1,4 +1,4 @@
-//! Starts whatever keeps our certificate: nothing, the reading of files, or a CA of our own.
+//! Starts the tasks that manage the serving certificate: none, reloading files, or running a CA.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,91 +6,97 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use tokio::sync::watch;
 
-use crate::certificate::Clients;
+use crate::certificate::ClientCa;
 use crate::cli::Serve;
-use crate::cluster::ca_secret::Shared;
-use crate::cluster::webhook_configuration::{Configuration, Seen, Service};
+use crate::cluster::ca_secret::CaSecret;
+use crate::cluster::webhook_configuration::{ObservedConfiguration, Service, WebhookConfiguration};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
-use crate::serve::certificates::Shown;
-use crate::serve::certificates::ca_bundle_publisher::Publisher;
+use crate::serve::certificates::ServingCertificate;
+use crate::serve::certificates::ca_bundle_publisher::CaBundlePublisher;
 use crate::serve::certificates::from_files::FromFiles;
 use crate::serve::certificates::self_managed::{Lifetimes, SelfManaged};
-use crate::serve::options::{Called, Certificate};
-use crate::serve::tasks::Parts;
+use crate::serve::options::{Certificate, WebhookService};
+use crate::serve::tasks::Tasks;
 
-/// What it takes to keep a certificate.
+/// The inputs of certificate management.
 #[derive(Debug)]
-pub(super) struct Means<'m> {
-    /// What was asked for.
+pub(super) struct CertificateContext<'m> {
+    /// The command-line options.
     pub(super) options: &'m Serve,
-    /// Where we listen.
-    pub(super) listens: SocketAddr,
-    /// Who may call.
-    pub(super) clients: Option<Clients>,
-    /// Where it is said how things stand.
+    /// The address of the webhook listener.
+    pub(super) address: SocketAddr,
+    /// The CAs of clients.
+    pub(super) client_ca: Option<ClientCa>,
+    /// The readiness to report to.
     pub(super) readiness: &'m Arc<Readiness>,
-    /// Where it is counted.
+    /// The metrics.
     pub(super) metrics: &'m Arc<Metrics>,
 }
 
-/// What comes of keeping a certificate.
+/// The outputs of certificate management.
 #[derive(Debug)]
-pub(super) struct Kept {
-    /// What is shown, now and as it changes.
+pub(super) struct Handles {
+    /// The TLS configuration, now and as it changes.
     pub(super) tls: watch::Receiver<Option<Arc<ServerConfig>>>,
-    /// What is seen of the configuration by which we are called, now and as it changes; none where nobody said which.
-    pub(super) seen: Option<watch::Receiver<Seen>>,
+    /// The observed webhook configuration, now and as it changes. `None` without `--service`.
+    pub(super) configuration: Option<watch::Receiver<ObservedConfiguration>>,
 }
 
-/// Starts the parts that keep a certificate.
-pub(super) fn keep(certificate: Certificate, means: &Means<'_>, parts: &mut Parts) -> Kept {
-    let Means { options, metrics, .. } = *means;
-    let mut shown = Shown::nothing(means.readiness, metrics);
-    let (tls, mut seen) = (shown.tls(), None);
-    // Where nobody said who calls, nothing is known to be wrong with it.
+/// Starts the tasks for this source of certificates.
+pub(super) fn start(certificate: Certificate, context: &CertificateContext<'_>, tasks: &mut Tasks) -> Handles {
+    let CertificateContext { options, metrics, .. } = *context;
+    let mut serving = ServingCertificate::new(context.readiness, metrics);
+    let (tls, mut configuration) = (serving.subscribe(), None);
+    // Without `--service`, no configuration is known that could distrust the certificate.
     metrics.trusted.set(true.into());
     match certificate {
-        Certificate::Standalone(minted) => shown.show(minted.identity),
-        Certificate::Brought(files, first, called) => {
-            let publisher = called.map(|called| means.publisher(&called, parts));
-            seen = publisher.as_ref().map(Publisher::seen);
-            let files = FromFiles::new(*files, first, publisher, shown);
-            parts.start("the reading of the certificate's files", files.run(options.times.reread));
+        Certificate::Standalone(minted) => serving.serve(minted.identity),
+        Certificate::FromFiles(files, first, service) => {
+            let publisher = service.map(|service| context.publisher(&service, tasks));
+            configuration = publisher.as_ref().map(CaBundlePublisher::observed);
+            let files = FromFiles::new(*files, first, publisher, serving);
+            tasks.start("the reload of the certificate files", files.run(options.timing.reload_interval));
         }
-        Certificate::SelfManaged(called) => {
-            let publisher = means.publisher(&called, parts);
-            seen = Some(publisher.seen());
-            let Service { namespace, name } = &called.service;
-            let secret = options.called.secret.clone().unwrap_or_else(|| format!("{name}-ca"));
-            let secret = Arc::new(Shared::of(&called.client.0, namespace, &secret, metrics));
-            let times = options.times;
+        Certificate::SelfManaged(service) => {
+            let publisher = context.publisher(&service, tasks);
+            configuration = Some(publisher.observed());
+            let Service { namespace, name } = &service.reference;
+            let secret = options.service.secret.clone().unwrap_or_else(|| format!("{name}-ca"));
+            let secret = Arc::new(CaSecret::new(&service.client.0, namespace, &secret, metrics));
+            let timing = options.timing;
             let lifetimes =
-                Lifetimes { authority: times.authority_lifetime, leaf: times.leaf_lifetime, check: times.check };
-            let (names, clients) = (names(&called.service, options), means.clients.clone());
-            let keeper = SelfManaged::new(&secret, names, lifetimes, clients, publisher, shown);
-            parts.start("the watch of the Secret", async move { secret.follow().await });
-            parts.start("the making of certificates", keeper.run());
+                Lifetimes { ca: timing.ca_lifetime, leaf: timing.leaf_lifetime, check: timing.renewal_check_interval };
+            let (names, client_ca) = (names(&service.reference, options), context.client_ca.clone());
+            let manager = SelfManaged::new(&secret, names, lifetimes, client_ca, publisher, serving);
+            tasks.start("the watch of the Secret", async move { secret.follow().await });
+            tasks.start("the renewal of certificates", manager.run());
         }
     }
-    Kept { tls, seen }
+    Handles { tls, configuration }
 }
 
-impl Means<'_> {
-    /// Starts to look after the configuration by which we are called.
-    fn publisher(&self, called: &Called, parts: &mut Parts) -> Publisher {
-        let configuration = Configuration::of(&called.client.0, &called.configuration, &called.service, self.metrics);
+impl CertificateContext<'_> {
+    /// Starts the watch of the webhook configuration, and creates the publisher of its `caBundle`.
+    fn publisher(&self, service: &WebhookService, tasks: &mut Tasks) -> CaBundlePublisher {
+        let configuration =
+            WebhookConfiguration::new(&service.client.0, &service.configuration, &service.reference, self.metrics);
         self.metrics.trusted.set(false.into());
-        let (configuration, times) = (Arc::new(configuration), self.options.times);
-        let publisher = Publisher::new(&configuration, self.listens, times.settle, times.check);
-        parts.start("the watch of the webhook configuration", async move { configuration.follow().await });
+        let (configuration, timing) = (Arc::new(configuration), self.options.timing);
+        let publisher = CaBundlePublisher::new(
+            &configuration,
+            self.address,
+            timing.propagation_delay,
+            timing.renewal_check_interval,
+        );
+        tasks.start("the watch of the webhook configuration", async move { configuration.follow().await });
         publisher
     }
 }
 
-/// The names of the Service, and any more that were asked for.
+/// The names of the Service, and those of `--dns-name`.
 fn names(service: &Service, options: &Serve) -> Vec<String> {
     let host = service.host();
-    let long = format!("{host}.{}", options.called.cluster_domain);
-    [host, long].into_iter().chain(options.called.dns_name.iter().cloned()).collect()
+    let long = format!("{host}.{}", options.service.cluster_domain);
+    [host, long].into_iter().chain(options.service.dns_name.iter().cloned()).collect()
 }

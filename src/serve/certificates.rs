@@ -1,4 +1,4 @@
-//! Keeps what is shown and whom the API server trusts in agreement, for as long as we run.
+//! Keeps the serving certificate and the `caBundle` of the API server in agreement.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::certificate::Identity;
-use crate::metrics::{Metrics, Renewed};
+use crate::metrics::{CertificateKind, Metrics};
 use crate::readiness::{Condition, Readiness};
 
 pub(super) mod from_files;
@@ -20,38 +20,38 @@ mod self_call;
 pub(super) mod self_managed;
 mod propagation;
 
-/// What is shown at the moment, and who has to know of it.
+/// The certificate that is served now, and the receivers of its changes.
 #[derive(Debug)]
-pub(super) struct Shown {
+pub(super) struct ServingCertificate {
     identity: Option<Identity>,
     tls: watch::Sender<Option<Arc<ServerConfig>>>,
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
 }
 
-impl Shown {
-    /// Nothing is shown yet.
-    pub(super) fn nothing(readiness: &Arc<Readiness>, metrics: &Arc<Metrics>) -> Self {
+impl ServingCertificate {
+    /// No certificate yet.
+    pub(super) fn new(readiness: &Arc<Readiness>, metrics: &Arc<Metrics>) -> Self {
         let (readiness, metrics) = (Arc::clone(readiness), Arc::clone(metrics));
-        Shown { identity: None, tls: watch::Sender::default(), readiness, metrics }
+        ServingCertificate { identity: None, tls: watch::Sender::default(), readiness, metrics }
     }
 
-    /// What is shown, now and as it changes.
-    pub(super) fn tls(&self) -> watch::Receiver<Option<Arc<ServerConfig>>> {
+    /// The TLS configuration, now and as it changes.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Option<Arc<ServerConfig>>> {
         self.tls.subscribe()
     }
 
-    /// Shows another from now on; connections that are open stay.
-    pub(super) fn show(&mut self, identity: Identity) {
-        let ends = identity.validity.until;
-        if ends <= SystemTime::now() {
-            warn!("the certificate's time is over: the API server will refuse it");
+    /// Serves a certificate on new connections. Open connections stay.
+    pub(super) fn serve(&mut self, identity: Identity) {
+        let expiration = identity.validity.until;
+        if expiration <= SystemTime::now() {
+            warn!("the certificate has expired: the API server will reject it");
         }
         self.tls.send_replace(Some(Arc::clone(&identity.tls)));
-        self.metrics.renewed(Renewed::Leaf, ends);
+        self.metrics.record_renewal(CertificateKind::Leaf, expiration);
         self.readiness.set_met(Condition::Certificate);
-        let again = self.identity.replace(identity).is_some();
-        let seconds = ends.duration_since(SystemTime::now()).unwrap_or_default().as_secs();
-        info!(again, "serving a certificate that ends in {seconds} s");
+        let replaced = self.identity.replace(identity).is_some();
+        let seconds = expiration.duration_since(SystemTime::now()).unwrap_or_default().as_secs();
+        info!(replaced, "serving a certificate that expires in {seconds} s");
     }
 }

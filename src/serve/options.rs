@@ -1,91 +1,93 @@
-//! Everything that was asked for, read and checked in full before a socket is bound.
+//! Reads and checks all options and files before a socket is bound.
 
 use std::fs;
 
 use anyhow::{Context as _, bail};
 
 use crate::certificate;
-use crate::certificate::from_files::{Brought, Files};
-use crate::certificate::{Clients, Minted};
+use crate::certificate::from_files::{CertificateFiles, Loaded};
+use crate::certificate::{ClientCa, Minted};
 use crate::cli::Serve;
 use crate::cluster;
 use crate::cluster::webhook_configuration::Service;
 use crate::config::file::SettingsFile;
-use crate::manifest::facts::Facts as Told;
+use crate::manifest::facts::Facts as StaticFacts;
 
 const NO_CLUSTER: &str = "
-To try it without a cluster:
+To try the webhook without a cluster:
   dynamo-cache try
   dynamo-cache serve --standalone
-To serve a cluster from outside of it:
+To serve a cluster from outside:
   dynamo-cache serve --kubeconfig FILE --service NAME --namespace NAME
   dynamo-cache serve --kubeconfig FILE --cert-file FILE --key-file FILE
-To install it in a cluster: README.md";
+To install the webhook in a cluster: README.md";
 
-const NO_CERTIFICATE: &str = "no certificate: the API server calls over TLS only.
-Name the Service by which it calls (--service), and one is made here; or make a pair with certs/dev
-(certs/README.md has the other ways), and give it by --cert-file and --key-file.
-Without a cluster, --standalone mints one in memory.";
+const NO_CERTIFICATE: &str = "no certificate: the API server calls webhooks over TLS only.
+Pass --service with the name of the Service, and the webhook issues its own certificate; or create one with
+certs/dev (certs/README.md has other ways) and pass it with --cert-file and --key-file.
+Without a cluster, --standalone issues one in memory.";
 
-const ONLY_STANDALONE: &str = "--namespace-file, --namespace-annotation, --claims and --claim say what a cluster would know; \
-with a cluster it is asked. Add --standalone, or leave them out.";
+const ONLY_STANDALONE: &str = "--namespace-file, --namespace-annotation, --claims and --claim replace facts of a cluster, \
+and this webhook has a cluster. Add --standalone, or remove these options.";
 
-/// What is served, read and checked.
+/// The checked options.
 #[derive(Debug)]
 pub(super) struct Prepared {
-    /// The settings file; none: the built-in settings.
+    /// The settings file. `None` means the built-in settings.
     pub(super) settings: Option<SettingsFile>,
-    /// What is shown.
+    /// The source of the serving certificate.
     pub(super) certificate: Certificate,
-    /// Who may call; none: everyone.
-    pub(super) clients: Option<Clients>,
-    /// What is known of the world around the pods.
-    pub(super) world: World,
+    /// The CAs of clients. `None` admits every client.
+    pub(super) client_ca: Option<ClientCa>,
+    /// The source of facts about namespaces and claims.
+    pub(super) facts: FactSource,
 }
 
-/// Where the certificate comes from.
+/// The source of the serving certificate.
 #[derive(Debug)]
 pub(super) enum Certificate {
-    /// Files, and what they hold; where we know who calls, whom the API server trusts is looked after.
-    Brought(Box<Files>, Brought, Option<Called>),
-    /// It is made for a Service, by a CA in the cluster.
-    SelfManaged(Called),
-    /// It was made for this machine.
+    /// Files, and the certificate in them. With `--service`, their CAs are published and the API server's trust is
+    /// checked.
+    FromFiles(Box<CertificateFiles>, Loaded, Option<WebhookService>),
+    /// Issued for a Service by a CA that is stored in the cluster.
+    SelfManaged(WebhookService),
+    /// Issued in memory for this machine.
     Standalone(Minted),
 }
 
-/// How the API server calls us.
+/// The Service by which the API server calls the webhook.
 #[derive(Clone, Debug)]
-pub(super) struct Called {
-    /// Its cluster.
+pub(super) struct WebhookService {
+    /// A client of its cluster.
     pub(super) client: ClusterClient,
-    /// By which Service.
-    pub(super) service: Service,
-    /// By which `MutatingWebhookConfiguration`.
+    /// The Service.
+    pub(super) reference: Service,
+    /// The name of the `MutatingWebhookConfiguration`.
     pub(super) configuration: String,
 }
 
-impl Called {
-    /// As the options name it, or after the Service; none where nobody named one.
-    fn of(options: &Serve, world: &World) -> Option<Self> {
-        let World::Cluster(client) = world else { return None };
-        let name = options.called.service.clone()?;
-        let namespace = options.called.namespace.as_deref().unwrap_or(client.0.default_namespace()).to_owned();
-        let configuration = options.called.webhook_configuration.clone().unwrap_or_else(|| name.clone());
-        Some(Called { client: client.clone(), service: Service { namespace, name }, configuration })
+impl WebhookService {
+    /// The Service of the options, with defaults for what is not given. `None` without `--service` or without a
+    /// cluster.
+    fn from_options(options: &Serve, facts: &FactSource) -> Option<Self> {
+        let FactSource::Cluster(client) = facts else { return None };
+        let name = options.service.service.clone()?;
+        let namespace = options.service.namespace.as_deref().unwrap_or(client.0.default_namespace()).to_owned();
+        let configuration = options.service.webhook_configuration.clone().unwrap_or_else(|| name.clone());
+        Some(WebhookService { client: client.clone(), reference: Service { namespace, name }, configuration })
     }
 }
 
-/// Where facts come from.
+/// The source of facts.
 #[derive(Debug)]
-pub(super) enum World {
+pub(super) enum FactSource {
     /// A cluster.
     Cluster(ClusterClient),
-    /// Files and options; there is no cluster.
-    Told(Told),
+    /// Files and options, without a cluster.
+    Static(StaticFacts),
 }
 
-/// A client of the cluster, which prints nothing of itself.
+/// A client whose `Debug` prints no configuration.
 #[derive(Clone)]
 pub(super) struct ClusterClient(pub(super) kube::Client);
 
@@ -95,47 +97,48 @@ impl std::fmt::Debug for ClusterClient {
     }
 }
 
-/// Reads everything. Nobody is called and nothing is bound.
+/// Reads all files and creates the client. It makes no network request and binds no socket.
 ///
 /// # Errors
-/// What is wrong with the settings and the certificate, both at once, or that there is no cluster.
+/// The settings or the certificate are invalid, reported together, or there is no cluster.
 pub(super) async fn prepare(options: &Serve) -> anyhow::Result<Prepared> {
-    let world = if options.standalone {
-        World::Told(Told::gather(&options.known)?)
+    let facts = if options.standalone {
+        FactSource::Static(StaticFacts::gather(&options.known)?)
     } else if options.known.says_something() {
         bail!(ONLY_STANDALONE)
     } else {
         let connected = cluster::connect(options.kubeconfig.as_deref()).await;
-        World::Cluster(ClusterClient(connected.map_err(|error| match error {
+        FactSource::Cluster(ClusterClient(connected.map_err(|error| match error {
             cluster::Error::NoCluster => anyhow::anyhow!("{error}{NO_CLUSTER}"),
             error => error.into(),
         })?))
     };
     let settings = options.config.as_deref().map(SettingsFile::read).transpose();
-    match (settings, certificate(options, Called::of(options, &world))) {
-        (Ok(settings), Ok((certificate, clients))) => Ok(Prepared { settings, certificate, clients, world }),
+    match (settings, certificate(options, WebhookService::from_options(options, &facts))) {
+        (Ok(settings), Ok((certificate, client_ca))) => Ok(Prepared { settings, certificate, client_ca, facts }),
         (Err(error), Ok(_)) => Err(error.into()),
         (Ok(_), Err(error)) => Err(error),
         (Err(settings), Err(certificate)) => bail!("{settings}\n{certificate:#}"),
     }
 }
 
-fn certificate(options: &Serve, called: Option<Called>) -> anyhow::Result<(Certificate, Option<Clients>)> {
-    let clients = options.client_ca_file.as_deref().map(Clients::read).transpose()?;
+fn certificate(options: &Serve, service: Option<WebhookService>) -> anyhow::Result<(Certificate, Option<ClientCa>)> {
+    let client_ca = options.client_ca_file.as_deref().map(ClientCa::read).transpose()?;
     if options.standalone {
-        let minted = certificate::mint(clients.as_ref())?;
+        let minted = certificate::mint(client_ca.as_ref())?;
         if let Some(file) = &options.write_ca {
             fs::write(file, &minted.ca).with_context(|| format!("failed to write the CA to {}", file.display()))?;
         }
-        return Ok((Certificate::Standalone(minted), clients));
+        return Ok((Certificate::Standalone(minted), client_ca));
     }
-    match (&options.cert_file, &options.key_file, called) {
-        (Some(certificate), Some(key), called) => {
-            let mut files = Box::new(Files::new(certificate, key, options.ca_file.as_deref(), clients.clone()));
-            let first = files.read().context("failed to read the certificate's files")??;
-            Ok((Certificate::Brought(files, first, called), clients))
+    match (&options.cert_file, &options.key_file, service) {
+        (Some(certificate), Some(key), service) => {
+            let mut files =
+                Box::new(CertificateFiles::new(certificate, key, options.ca_file.as_deref(), client_ca.clone()));
+            let first = files.read().context("failed to read the certificate files")??;
+            Ok((Certificate::FromFiles(files, first, service), client_ca))
         }
-        (_, _, Some(called)) => Ok((Certificate::SelfManaged(called), clients)),
+        (_, _, Some(service)) => Ok((Certificate::SelfManaged(service), client_ca)),
         _ => bail!(NO_CERTIFICATE),
     }
 }

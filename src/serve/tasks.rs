@@ -1,25 +1,25 @@
-//! The parts that run side by side, each a task with a name and an owner.
+//! The concurrent tasks of the webhook, each with a name and an owner.
 
 use std::collections::HashMap;
 
 use tokio::task::{Id, JoinSet};
 
-/// The parts that run. Dropped, they are aborted.
+/// The running tasks. Dropping them aborts all.
 #[derive(Debug, Default)]
-pub(super) struct Parts {
+pub(super) struct Tasks {
     tasks: JoinSet<()>,
     names: HashMap<Id, &'static str>,
 }
 
-impl Parts {
-    /// Starts a part.
-    pub(super) fn start(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
-        let task = self.tasks.spawn(part);
-        self.names.insert(task.id(), name);
+impl Tasks {
+    /// Starts a task.
+    pub(super) fn start(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let handle = self.tasks.spawn(task);
+        self.names.insert(handle.id(), name);
     }
 
-    /// The name of the next part that ends, be it by a panic; none where none is left.
-    pub(super) async fn ended(&mut self) -> Option<&'static str> {
+    /// The name of the next task that ends, also by a panic. `None` if there are no more tasks.
+    pub(super) async fn next_ended(&mut self) -> Option<&'static str> {
         let id = match self.tasks.join_next_with_id().await? {
             Ok((id, ())) => id,
             Err(error) => error.id(),
@@ -27,8 +27,8 @@ impl Parts {
         self.names.remove(&id)
     }
 
-    /// Ends all parts where they are.
-    pub(super) async fn end(&mut self) {
+    /// Aborts all tasks.
+    pub(super) async fn shut_down(&mut self) {
         self.tasks.shutdown().await;
     }
 }

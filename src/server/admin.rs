@@ -1,4 +1,4 @@
-//! What a kubelet and a Prometheus ask: whether we live, whether we are ready and why not, and the metrics.
+//! The admin listener for kubelets and Prometheus: liveness, readiness and metrics.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-use crate::metrics::{Form, Metrics};
+use crate::metrics::{Format, Metrics};
 use crate::readiness::Readiness;
 use crate::server::metrics_page::MetricsPage;
 
-/// `/livez`, `/readyz`, `/readyz?verbose` and `/metrics`.
+/// The routes `/livez`, `/readyz`, `/readyz?verbose` and `/metrics`.
 pub fn routes(readiness: Arc<Readiness>, metrics: Arc<Metrics>) -> Router {
-    let standing = Arc::clone(&readiness);
+    let state = Arc::clone(&readiness);
     let ready = |State(readiness): State<Arc<Readiness>>, RawQuery(query): RawQuery| async move {
         let (ready, lines) = readiness.report();
         let verbose = query.is_some_and(|query| query.split('&').any(|word| word.split('=').next() == Some("verbose")));
@@ -26,10 +26,10 @@ pub fn routes(readiness: Arc<Readiness>, metrics: Arc<Metrics>) -> Router {
     };
     let pages = Arc::new(MetricsPage::new(Arc::clone(&metrics)));
     let page = move |head: HeaderMap| async move {
-        metrics.ready.set(standing.report().0.into());
+        metrics.ready.set(state.report().0.into());
         let accepted = head.get_all(header::ACCEPT).iter().filter_map(|accepted| accepted.to_str().ok());
-        let form = Form::accepted(accepted);
-        ([(header::CONTENT_TYPE, form.content_type())], pages.page(form)).into_response()
+        let format = Format::negotiate(accepted);
+        ([(header::CONTENT_TYPE, format.content_type())], pages.page(format)).into_response()
     };
     Router::new()
         .route("/livez", get(async || "ok\n"))

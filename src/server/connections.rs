@@ -1,4 +1,7 @@
-//! The connections that are open, and their limit: at it, the connection with the least claim is closed for the new one.
+//! The open connections of a listener, and their limit. At the limit, the connection with the least claim is closed for
+//! a new one.
+//!
+//! Why not a plain semaphore, as in the limits of `tower`: at the limit, new connections would wait behind idle ones.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,39 +15,39 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::log::Throttle;
-use crate::metrics::{Eviction, Listener, Metrics};
+use crate::metrics::{EvictedPhase, Listener, Metrics};
 
 mod eviction;
 
 pub(super) use eviction::{Budget, Phase};
-use eviction::{Candidate, first_of, victim};
+use eviction::{Candidate, choose_among, choose_victim};
 
-/// An evicted connection is closed by its own task, which has to get its turn: so many more than the limit, an eighth of it, may
-/// be open until then, so that connections are accepted meanwhile.
-const CLOSING: usize = 8;
+/// The task of an evicted connection closes it, once that task is scheduled. Until then an eighth more connections than
+/// the limit may be open, so that new ones can be accepted.
+const CLOSING_SHARE: usize = 8;
 
-/// Answers that clients have not taken, at most: an eighth of the limit. Each holds some hundred kilobytes in our buffers and in
-/// those of the kernel, which no budget counts.
-const UNREAD: usize = 8;
+/// The most responses that clients have not read: an eighth of the limit. Each takes some hundred kilobytes in our
+/// buffers and in the kernel's, which no budget counts.
+const UNREAD_SHARE: usize = 8;
 
-/// An unfinished body that holds a part of the budget of large ones for longer gives it up where others want it. One of 18 MB takes
-/// a tenth of it.
+/// An incomplete body that has held part of the large budget for longer gives it up to others. A body of 18 MB takes a
+/// tenth of this time.
 const LARGE_BODY_AGE: Duration = Duration::from_secs(1);
 
-/// Where every request is being answered, the time after which we look again for a connection to evict.
+/// The interval at which a new connection looks for one to evict while every request is being reviewed.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// What stands for a connection that was evicted in the place of its phase.
+/// The phase number of an evicted connection.
 const EVICTED: u8 = u8::MAX;
 
-/// Every connection of a listener.
+/// All connections of a listener.
 #[derive(Debug)]
 pub(super) struct Connections {
     limit: usize,
     listener: Listener,
     metrics: Option<Arc<Metrics>>,
     slots: Arc<Semaphore>,
-    /// Locked when a connection is opened, closed or evicted, and not by a request.
+    /// Locked when a connection is opened, closed or evicted, but not for each request.
     open: Mutex<Open>,
     lines: Throttle,
     epoch: Instant,
@@ -57,24 +60,24 @@ struct Open {
     next: u64,
 }
 
-/// What is known of a connection, for whoever has to choose between several.
+/// The state of a connection that eviction decides by.
 #[derive(Debug)]
 struct Connection {
     phase: AtomicU8,
-    /// Microseconds from the epoch of its listener.
+    /// When the phase began, in microseconds since the epoch of the listener.
     since: AtomicU64,
-    /// Bytes that came since the last one that a request is made of.
+    /// Bytes received since the last byte that belongs to a request.
     unproductive: AtomicUsize,
-    /// Whether its client has not taken an answer at once, and has not taken it since.
+    /// Whether its client has left a response unread.
     has_unread: AtomicBool,
-    /// Bytes that its body or answer holds of each budget.
-    holds: [AtomicUsize; 2],
+    /// Bytes that its body or response holds of each budget.
+    buffered: [AtomicUsize; 2],
     reset: AtomicBool,
     client: Arc<AtomicUsize>,
     evicted: CancellationToken,
 }
 
-/// A connection as its own task and those that answer on it know it.
+/// A connection, as its own task and its request handlers use it.
 #[derive(Clone, Debug)]
 pub(super) struct Handle {
     connections: Arc<Connections>,
@@ -104,8 +107,8 @@ impl Connections {
         })
     }
 
-    /// Makes room for a connection from this address, for which another may be evicted. Waits only while every request is
-    /// being answered. `abort` closes it, like all others.
+    /// Admits a connection from this address, and evicts another for it at the limit. Waits only while every request is
+    /// being reviewed. Cancelling `abort` closes the connection, like all others.
     pub(super) async fn admit(self: &Arc<Self>, address: IpAddr, abort: &CancellationToken) -> Slot {
         let permit = loop {
             let full = self.lock().connections.len() >= self.limit;
@@ -113,22 +116,22 @@ impl Connections {
                 tokio::time::sleep(RETRY).await;
                 continue;
             }
-            // Its owner is never closed, so an error is the deadline's.
+            // The semaphore is never closed, so an error is the timeout's.
             if let Ok(Ok(permit)) = timeout(RETRY, Arc::clone(&self.slots).acquire_owned()).await {
                 break permit;
             }
         };
         let mut open = self.lock();
-        let (id, client) = (open.next, network(address));
+        let (id, client) = (open.next, client_network(address));
         open.next += 1;
         let peers = Arc::clone(open.clients.entry(client).or_default());
         peers.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection {
-            phase: AtomicU8::new(number(Phase::Silent)),
+            phase: AtomicU8::new(phase_number(Phase::Handshake)),
             since: AtomicU64::new(self.now()),
             unproductive: AtomicUsize::new(0),
             has_unread: AtomicBool::new(false),
-            holds: [AtomicUsize::new(0), AtomicUsize::new(0)],
+            buffered: [AtomicUsize::new(0), AtomicUsize::new(0)],
             reset: AtomicBool::new(false),
             client: peers,
             evicted: abort.child_token(),
@@ -138,37 +141,38 @@ impl Connections {
         Slot { handle: Handle { connections: Arc::clone(self), connection }, id, client, _permit: permit }
     }
 
-    /// Evicts the connection with the least claim; whether there was one.
+    /// Evicts the connection with the least claim. Returns whether there was one.
     fn evict(&self) -> bool {
-        self.evict_chosen(|open| victim(open, self.limit, self.now()))
+        self.evict_chosen(|open| choose_victim(open, self.limit, self.now()))
     }
 
-    /// Evicts the connection whose answer has been unread for longest; whether there was one.
+    /// Evicts the connection whose response has been unread for longest. Returns whether there was one.
     fn evict_unread(&self) -> bool {
         self.evict_chosen(|open| {
             let unread = open.iter().filter(|candidate| candidate.has_unread && candidate.phase != Phase::Review);
-            first_of(unread, self.limit)
+            choose_among(unread, self.limit)
         })
     }
 
-    /// Evicts the connection with an unfinished body or an answer that holds most of a budget, of several the oldest; how
-    /// many bytes will come back to it.
-    fn evict_holder(&self, budget: Budget) -> Option<usize> {
+    /// Evicts the connection whose incomplete body or unread response holds most of a budget, and of several the
+    /// oldest. Returns how many bytes it will free.
+    fn evict_largest(&self, budget: Budget) -> Option<usize> {
         let mut freed = None;
         let oldest = match budget {
             Budget::Small => self.now(),
             Budget::Large => self.now().saturating_sub(micros(LARGE_BODY_AGE)),
         };
         self.evict_chosen(|open| {
-            let holds = |candidate: &&Candidate| {
-                let unfinished = matches!(candidate.phase, Phase::Body | Phase::Answer) || candidate.has_unread;
+            let is_eligible = |candidate: &&Candidate| {
+                let unfinished = matches!(candidate.phase, Phase::Body | Phase::Response) || candidate.has_unread;
                 unfinished
                     && candidate.phase != Phase::Review
                     && candidate.since <= oldest
-                    && candidate.holds(budget) > 0
+                    && candidate.buffered(budget) > 0
             };
-            let most = open.iter().filter(holds).max_by_key(|one| (one.holds(budget), std::cmp::Reverse(one.since)));
-            freed = most.map(|one| one.holds(budget));
+            let most =
+                open.iter().filter(is_eligible).max_by_key(|one| (one.buffered(budget), std::cmp::Reverse(one.since)));
+            freed = most.map(|one| one.buffered(budget));
             most.copied()
         });
         freed
@@ -178,7 +182,7 @@ impl Connections {
         let mut open = self.lock();
         let mut candidates: Vec<_> = open.connections.iter().filter_map(|(&id, one)| one.candidate(id)).collect();
         while let Some(chosen) = choose(&candidates) {
-            let phase = number(chosen.phase);
+            let phase = phase_number(chosen.phase);
             let evicted = open.connections.get(&chosen.id).is_some_and(|connection| {
                 let exchanged = connection.phase.compare_exchange(phase, EVICTED, Ordering::Relaxed, Ordering::Relaxed);
                 exchanged.is_ok().then(|| connection.close(chosen.phase)).is_some()
@@ -189,28 +193,28 @@ impl Connections {
                 self.count(chosen.phase);
                 return true;
             }
-            // It has moved on since it was looked at.
+            // The connection has changed its phase since it was inspected.
             candidates.retain(|candidate| candidate.id != chosen.id);
         }
         false
     }
 
-    /// Counts an eviction, and logs it where no line has told of any for a while.
+    /// Counts an eviction, and logs it if none was logged recently.
     fn count(&self, phase: Phase) {
         let phase = match phase {
-            Phase::Silent => Eviction::Silent,
-            Phase::Head => Eviction::Head,
-            Phase::Body => Eviction::Body,
-            // A request that is being answered is never evicted.
-            Phase::Review | Phase::Answer => Eviction::Answer,
-            Phase::Idle => Eviction::Idle,
+            Phase::Handshake => EvictedPhase::Handshake,
+            Phase::Head => EvictedPhase::Head,
+            Phase::Body => EvictedPhase::Body,
+            // A request that is being reviewed is never evicted.
+            Phase::Review | Phase::Response => EvictedPhase::Response,
+            Phase::Idle => EvictedPhase::Idle,
         };
         if let Some(metrics) = &self.metrics {
-            metrics.evicted(self.listener, phase);
+            metrics.record_eviction(self.listener, phase);
         }
         if let Some(not_logged) = self.lines.pass() {
             let listener = self.listener.name();
-            warn!(listener, ?phase, not_logged, "too many connections or unfinished requests: closed the oldest");
+            warn!(listener, ?phase, not_logged, "too many connections or incomplete requests: closed the oldest");
         }
     }
 
@@ -230,14 +234,14 @@ fn micros(time: Duration) -> u64 {
 impl Connection {
     fn candidate(&self, id: u64) -> Option<Candidate> {
         let since = self.since.load(Ordering::Relaxed);
-        let phase = phase(self.phase.load(Ordering::Relaxed))?;
-        let holds = [&self.holds[0], &self.holds[1]].map(|bytes| bytes.load(Ordering::Relaxed));
+        let phase = phase_from_number(self.phase.load(Ordering::Relaxed))?;
+        let buffered = [&self.buffered[0], &self.buffered[1]].map(|bytes| bytes.load(Ordering::Relaxed));
         let has_unread = self.has_unread.load(Ordering::Relaxed);
-        Some(Candidate { id, phase, since, peers: self.client.load(Ordering::Relaxed), has_unread, holds })
+        Some(Candidate { id, phase, since, peers: self.client.load(Ordering::Relaxed), has_unread, buffered })
     }
 
-    /// Ends its task. A client that is idle sees an ordinary end, and may send its next request elsewhere; nobody else
-    /// gets to keep what waits in the kernel's buffers.
+    /// Ends the task of the connection. An idle client sees an orderly close, so that it may send its next request
+    /// elsewhere; for any other, the data in the kernel's buffers is dropped.
     fn close(&self, phase: Phase) {
         self.reset.store(phase != Phase::Idle, Ordering::Relaxed);
         self.evicted.cancel();
@@ -245,76 +249,77 @@ impl Connection {
 }
 
 impl Handle {
-    /// What the connection does; none once it is evicted.
+    /// The phase of the connection, or `None` once it is evicted.
     pub(super) fn phase(&self) -> Option<Phase> {
-        phase(self.connection.phase.load(Ordering::Relaxed))
+        phase_from_number(self.connection.phase.load(Ordering::Relaxed))
     }
 
-    /// The connection does something else from now on, unless it is evicted.
+    /// Changes the phase, unless the connection is evicted.
     pub(super) fn enter(&self, phase: Phase) {
         self.connection.since.store(self.connections.now(), Ordering::Relaxed);
-        let kept = |held: u8| (held != EVICTED).then(|| number(phase));
-        // An error says that it is evicted, and stays so.
-        let _ = self.connection.phase.fetch_update(Ordering::Relaxed, Ordering::Relaxed, kept);
+        let changed = |current: u8| (current != EVICTED).then(|| phase_number(phase));
+        // An error means that the connection is evicted.
+        let _ = self.connection.phase.fetch_update(Ordering::Relaxed, Ordering::Relaxed, changed);
     }
 
-    /// Runs what serves the connection until it ends, or until the connection is evicted or aborted.
+    /// Runs the future that serves the connection until it ends, or until the connection is evicted or aborted.
     pub(super) async fn until_evicted(&self, serve: impl Future<Output = ()>) {
         let _ = self.connection.evicted.run_until_cancelled(serve).await;
     }
 
-    /// The client does not take its answer at once. Beyond the limit for that, the oldest such answer is given up.
-    pub(super) fn unread(&self) {
+    /// Records that the client has not read its response at once. Beyond the limit of such responses the oldest is
+    /// given up.
+    pub(super) fn mark_unread(&self) {
         self.connection.has_unread.store(true, Ordering::Relaxed);
         let connections = &self.connections;
         let unread = {
             let open = connections.lock();
             open.connections.values().filter(|one| one.has_unread.load(Ordering::Relaxed)).count()
         };
-        if unread > (connections.limit / UNREAD).max(1) {
+        if unread > (connections.limit / UNREAD_SHARE).max(1) {
             connections.evict_unread();
         }
     }
 
-    /// The client has taken its answer after all.
-    pub(super) fn has_read(&self) {
+    /// Records that the client has read its response.
+    pub(super) fn mark_read(&self) {
         self.connection.has_unread.store(false, Ordering::Relaxed);
     }
 
-    /// So many bytes of a budget are held for this connection from now on.
-    pub(super) fn hold(&self, budget: Budget, bytes: usize) {
-        self.connection.holds[budget as usize].store(bytes, Ordering::Relaxed);
+    /// Records how many bytes of a budget this connection holds.
+    pub(super) fn record_buffered(&self, budget: Budget, bytes: usize) {
+        self.connection.buffered[budget as usize].store(bytes, Ordering::Relaxed);
     }
 
-    /// Evicts connections that hold parts of a budget until so many bytes will come back to it, or none holds any; how
-    /// many. This connection itself may be among them.
-    pub(super) fn evict_holders(&self, budget: Budget, bytes: usize) -> usize {
+    /// Evicts connections that hold parts of a budget until this many bytes will be freed, or none holds any. Returns
+    /// how many will be freed. The connection itself may be evicted too.
+    pub(super) fn evict_until_freed(&self, budget: Budget, bytes: usize) -> usize {
         let mut freed = 0;
         while freed < bytes
-            && let Some(more) = self.connections.evict_holder(budget)
+            && let Some(more) = self.connections.evict_largest(budget)
         {
             freed += more;
         }
         freed
     }
 
-    /// So many bytes came; how many since the last byte of a request.
+    /// Records received bytes. Returns how many have arrived since the last byte that belongs to a request.
     pub(super) fn received(&self, bytes: usize) -> usize {
         self.connection.unproductive.fetch_add(bytes, Ordering::Relaxed) + bytes
     }
 
-    /// What came is good: a handshake that is complete, or bytes of a request.
-    pub(super) fn progressed(&self) {
+    /// Records progress: a complete handshake, or bytes of a request.
+    pub(super) fn reset_unproductive(&self) {
         self.connection.unproductive.store(0, Ordering::Relaxed);
     }
 
-    /// What the kernel still holds for the client is dropped with the connection.
-    pub(super) fn give_up(&self) {
+    /// Drops the data in the kernel's buffers when the connection closes.
+    pub(super) fn reset_on_close(&self) {
         self.connection.reset.store(true, Ordering::Relaxed);
     }
 
-    /// Whether what the kernel still holds is to be dropped.
-    pub(super) fn is_given_up(&self) -> bool {
+    /// Whether the data in the kernel's buffers is to be dropped.
+    pub(super) fn resets_on_close(&self) -> bool {
         self.connection.reset.load(Ordering::Relaxed)
     }
 }
@@ -329,107 +334,35 @@ impl Drop for Slot {
     }
 }
 
-/// How many connections may be open at this limit, those included that are evicted and not closed yet.
+/// The most connections that may be open at this limit, including evicted ones that are not closed yet.
 pub(crate) fn most_open(limit: usize) -> usize {
-    limit + (limit / CLOSING).max(1)
+    limit + (limit / CLOSING_SHARE).max(1)
 }
 
-/// What counts as one client: an address, of IPv6 the network of 64 bits, any address of which a host can take.
-fn network(address: IpAddr) -> IpAddr {
+/// What counts as one client: an IPv4 address, or an IPv6 network of 64 bits, in which a host may use any address.
+fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
         address @ IpAddr::V4(_) => address,
     }
 }
 
-fn number(phase: Phase) -> u8 {
+fn phase_number(phase: Phase) -> u8 {
     match phase {
-        Phase::Silent => 0,
+        Phase::Handshake => 0,
         Phase::Head => 1,
         Phase::Body => 2,
         Phase::Review => 3,
-        Phase::Answer => 4,
+        Phase::Response => 4,
         Phase::Idle => 5,
     }
 }
 
-fn phase(number: u8) -> Option<Phase> {
-    [Phase::Silent, Phase::Head, Phase::Body, Phase::Review, Phase::Answer, Phase::Idle]
+fn phase_from_number(number: u8) -> Option<Phase> {
+    [Phase::Handshake, Phase::Head, Phase::Body, Phase::Review, Phase::Response, Phase::Idle]
         .get(usize::from(number))
         .copied()
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-    use std::sync::Arc;
-
-    use tokio_util::sync::CancellationToken;
-
-    use super::{Connections, Phase, Slot, most_open, network};
-    use crate::metrics::{Listener, Metrics};
-
-    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-
-    /// A connection, the only one of its listener.
-    pub(in crate::server) async fn single() -> Slot {
-        Connections::new(1, Listener::Webhook, None).admit(HERE, &CancellationToken::new()).await
-    }
-
-    #[tokio::test]
-    async fn a_new_connection_evicts_another_and_is_counted() {
-        let (abort, metrics) = (CancellationToken::new(), Arc::new(Metrics::default()));
-        let connections = Connections::new(2, Listener::Admin, Some(Arc::clone(&metrics)));
-        let idle = connections.admit(HERE, &abort).await;
-        idle.handle.enter(Phase::Idle);
-        let busy = connections.admit(HERE, &abort).await;
-        busy.handle.enter(Phase::Review);
-        let new = connections.admit(HERE, &abort).await;
-        assert_eq!((idle.handle.phase(), busy.handle.phase()), (None, Some(Phase::Review)));
-        // Its task ends, and a request that came in that moment changes nothing.
-        idle.handle.until_evicted(std::future::pending()).await;
-        idle.handle.enter(Phase::Body);
-        assert_eq!(idle.handle.phase(), None);
-        assert!(!idle.handle.is_given_up(), "an idle client sees an ordinary end");
-        let line = "dynamo_cache_connections_evicted_total{listener=\"admin\",phase=\"idle\"} 1\n";
-        assert!(metrics.page().contains(line), "{}", metrics.page());
-        drop((new, busy, idle));
-        assert!(connections.lock().clients.is_empty() && connections.lock().connections.is_empty());
-        assert_eq!(connections.slots.available_permits(), most_open(2));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_new_connection_waits_while_every_request_is_being_answered() {
-        let (abort, connections) = (CancellationToken::new(), Connections::new(1, Listener::Webhook, None));
-        let busy = connections.admit(HERE, &abort).await;
-        busy.handle.enter(Phase::Review);
-        let mut waiting = Box::pin(connections.admit(HERE, &abort));
-        assert!(futures::poll!(&mut waiting).is_pending());
-        busy.handle.enter(Phase::Idle);
-        waiting.await;
-        assert_eq!(busy.handle.phase(), None);
-    }
-
-    #[tokio::test]
-    async fn only_so_many_answers_wait_for_clients_that_do_not_take_them() {
-        let (abort, connections) = (CancellationToken::new(), Connections::new(16, Listener::Webhook, None));
-        let mut slots = Vec::new();
-        for _ in 0..5 {
-            let slot = connections.admit(HERE, &abort).await;
-            slot.handle.enter(Phase::Answer);
-            slot.handle.unread();
-            slots.push(slot);
-        }
-        let left: Vec<_> = slots.iter().map(|slot| slot.handle.phase().is_some()).collect();
-        assert_eq!(left, [false, false, false, true, true]);
-        assert!(slots[0].handle.is_given_up());
-    }
-
-    #[test]
-    fn a_host_with_a_network_of_addresses_is_one_client() {
-        let v6 = |text: &str| IpAddr::V6(text.parse::<Ipv6Addr>().unwrap());
-        assert_eq!(network(v6("2001:db8::1")), network(v6("2001:db8::ffff:1")));
-        assert_ne!(network(v6("2001:db8::1")), network(v6("2001:db8:0:1::1")));
-        assert_eq!(network(v6("::ffff:127.0.0.1")), HERE);
-    }
-}
+pub(super) mod tests;

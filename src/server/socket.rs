@@ -1,4 +1,4 @@
-//! Sockets that hold little for their client: in the kernel, and of what is no part of a request.
+//! Sockets with small kernel buffers and a limit on bytes that belong to no request.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,29 +12,29 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::connections::Handle;
 
-/// What the kernel may hold of what we sent or received, each: it reserves twice as much, and by itself up to megabytes. An
-/// ordinary review fits, and one of 18 MB passes at the rate of 32 KiB a round trip.
+/// The size of each kernel buffer of a connection. The kernel reserves twice as much, and by default up to megabytes.
+/// An ordinary review fits, and one of 18 MB passes at 32 KiB per round trip.
 const KERNEL_BUFFER: u32 = 32 * 1024;
 
-/// From the first byte that a client does not acknowledge, or has no room for, to the end of the connection: as long as an
-/// answer may take, see `deadline`.
+/// The time from the first byte that a client does not acknowledge or has no space for to the end of the connection: as
+/// long as a response may take, see `timeouts`.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
-/// Connections that wait to be accepted, as far as `net.core.somaxconn` allows.
+/// The backlog of connections to accept, as far as `net.core.somaxconn` allows.
 const BACKLOG: u32 = 4096;
 
-/// Bytes without a byte of a request or the end of a handshake among them. The largest record of TLS is 18 KiB, the hello of an
-/// API server 2 KiB, and its certificates, where it has any, take a few more.
-const MOST_UNPRODUCTIVE: usize = 20 * 1024;
+/// The most bytes without a byte of a request or the end of a handshake. The largest TLS record is 18 KiB, the hello of
+/// an API server 2 KiB, and a client certificate takes a few more.
+const MAX_UNPRODUCTIVE: usize = 20 * 1024;
 
-/// Listens at an address, for connections that inherit our limits.
+/// Listens on an address. Connections inherit the limits of the listener.
 ///
 /// # Errors
-/// The address is taken, or not ours.
+/// The address is in use, or not on this machine.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
-    // Before it listens: the window of a connection is agreed upon in its first packets.
+    // Buffers are set before the socket listens: the window of a connection is negotiated in its first packets.
     socket.set_recv_buffer_size(KERNEL_BUFFER)?;
     socket.set_send_buffer_size(KERNEL_BUFFER)?;
     SockRef::from(&socket).set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
@@ -42,7 +42,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// A connection whose client has to come to the point; all that goes through it is as it was.
+/// A connection with a limit on unproductive bytes. It passes all data through unchanged.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TcpStream,
@@ -51,7 +51,7 @@ pub(super) struct Socket {
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, handle: Handle) -> Self {
-        // Answers are written whole, so there is nothing to wait for; where it fails we are only slower.
+        // Responses are written at once, so there is nothing to wait for. A failure only makes us slower.
         let _ = stream.set_nodelay(true);
         Socket { stream, handle }
     }
@@ -66,7 +66,7 @@ impl AsyncRead for Socket {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let unproductive = self.handle.received(buffer.filled().len() - before);
-        if unproductive > MOST_UNPRODUCTIVE {
+        if unproductive > MAX_UNPRODUCTIVE {
             return Poll::Ready(Err(io::Error::other("too many bytes that belong to no request")));
         }
         Poll::Ready(Ok(()))
@@ -101,8 +101,8 @@ impl AsyncWrite for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.handle.is_given_up() {
-            // Where it fails, the kernel's own deadline ends it.
+        if self.handle.resets_on_close() {
+            // If this fails, the kernel's own timeout ends the connection.
             let _ = self.stream.set_zero_linger();
         }
     }

@@ -1,4 +1,7 @@
-//! A stream that gives up where its peer is silent for too long, by what is being waited for.
+//! A stream that times out when its peer is silent for too long. The timeout depends on the phase of the connection.
+//!
+//! Why not hyper's `header_read_timeout` or `tokio-io-timeout`: the first also runs between requests, and neither knows
+//! phases or a total time for a response.
 
 use std::io;
 use std::pin::Pin;
@@ -8,93 +11,100 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::server::Deadlines;
+use crate::server::Timeouts;
 use crate::server::connections::{Handle, Phase};
 
-/// From the first byte that a peer does not take to the last of an answer. A webhook's `timeoutSeconds` is 30 at most: who asked
-/// has given up by then.
-const LONGEST_WRITE: Duration = Duration::from_secs(30);
+/// The time from the first byte that a peer does not read to the end of the response. The `timeoutSeconds` of a webhook
+/// is 30 at most, so the caller has given up by then.
+const MAX_WRITE: Duration = Duration::from_secs(30);
 
-/// A stream with deadlines; all that goes through it is as it was.
+/// A stream with timeouts. It passes all data through unchanged.
 #[derive(Debug)]
-pub(super) struct Deadlined<S> {
+pub(super) struct TimeoutStream<S> {
     stream: S,
     handle: Handle,
     /// The phase that `deadline` belongs to.
     phase: Phase,
     deadline: Option<Instant>,
-    /// By when what is being written has to be taken, where the peer did not take all of it at once.
-    unread: Option<Instant>,
-    deadlines: Deadlines,
+    /// The time by which the peer has to read the response, if it did not read all of it at once.
+    write_deadline: Option<Instant>,
+    timeouts: Timeouts,
     timer: Pin<Box<Sleep>>,
 }
 
-impl<S> Deadlined<S> {
-    pub(super) fn new(stream: S, handle: Handle, deadlines: Deadlines) -> Self {
-        let deadline = Instant::now() + deadlines.silent;
+impl<S> TimeoutStream<S> {
+    pub(super) fn new(stream: S, handle: Handle, timeouts: Timeouts) -> Self {
+        let deadline = Instant::now() + timeouts.handshake_and_head;
         let timer = Box::pin(sleep_until(deadline));
-        Deadlined { stream, handle, phase: Phase::Silent, deadline: Some(deadline), unread: None, deadlines, timer }
+        TimeoutStream {
+            stream,
+            handle,
+            phase: Phase::Handshake,
+            deadline: Some(deadline),
+            write_deadline: None,
+            timeouts,
+            timer,
+        }
     }
 
-    /// Bytes of a request came.
-    fn heard(&mut self) {
-        self.handle.progressed();
-        // A client that does not take its answer does not become another one by a byte of its next request.
-        let answers = self.unread.is_some();
-        if !answers && matches!(self.handle.phase(), Some(Phase::Silent | Phase::Answer | Phase::Idle)) {
+    /// Handles the arrival of bytes of a request.
+    fn on_request_bytes(&mut self) {
+        self.handle.reset_unproductive();
+        // A client that does not read its response cannot leave that phase by sending a byte of its next request.
+        let is_responding = self.write_deadline.is_some();
+        if !is_responding && matches!(self.handle.phase(), Some(Phase::Handshake | Phase::Response | Phase::Idle)) {
             self.handle.enter(Phase::Head);
         }
-        self.look();
+        self.update_phase();
     }
 
-    /// Takes note of a phase that others have changed. The last one stands for a connection that is evicted: it is closed
-    /// anyway.
-    fn look(&mut self) {
+    /// Adopts a phase that other code has set. An evicted connection keeps its last phase, because it is being closed.
+    fn update_phase(&mut self) {
         let Some(phase) = self.handle.phase().filter(|phase| *phase != self.phase) else { return };
         self.phase = phase;
         let wait = match phase {
             Phase::Body | Phase::Review => None,
-            Phase::Answer | Phase::Idle => Some(self.deadlines.idle),
-            Phase::Silent | Phase::Head => Some(self.deadlines.silent),
+            Phase::Response | Phase::Idle => Some(self.timeouts.keep_alive),
+            Phase::Handshake | Phase::Head => Some(self.timeouts.handshake_and_head),
         };
         self.deadline = wait.map(|wait| Instant::now() + wait);
     }
 
-    /// What became of a read or write, where a deadline may have passed.
-    fn bounded<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+    /// Turns a pending read or write into an error once a deadline has passed.
+    fn check_deadline<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             return polled;
         }
-        self.arm(context).map(|()| {
-            if self.unread.is_some() {
-                self.handle.give_up();
+        self.poll_timer(context).map(|()| {
+            if self.write_deadline.is_some() {
+                self.handle.reset_on_close();
             }
             Err(io::ErrorKind::TimedOut.into())
         })
     }
 
-    /// Sets the timer to the next deadline, and has it wake the connection then. Ready where it has passed.
-    fn arm(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.look();
-        let Some(deadline) = self.deadline.into_iter().chain(self.unread).min() else { return Poll::Pending };
+    /// Sets the timer to the next deadline, and registers the task to be woken. Ready if the deadline has passed.
+    fn poll_timer(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.update_phase();
+        let Some(deadline) = self.deadline.into_iter().chain(self.write_deadline).min() else { return Poll::Pending };
         if self.timer.deadline() != deadline {
             self.timer.as_mut().reset(deadline);
         }
         self.timer.as_mut().poll(context)
     }
 
-    /// What became of a write. Only a flush ends the wait that one begins, so that a peer that takes little and little is no
-    /// better than one that takes nothing.
-    fn wrote<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if polled.is_pending() && self.unread.is_none() {
-            self.unread = Some(Instant::now() + LONGEST_WRITE);
-            self.handle.unread();
+    /// Starts the write deadline if a write is pending. Only a flush clears it, so a peer that reads byte by byte gains
+    /// nothing over one that does not read.
+    fn on_write<T>(&mut self, polled: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if polled.is_pending() && self.write_deadline.is_none() {
+            self.write_deadline = Some(Instant::now() + MAX_WRITE);
+            self.handle.mark_unread();
         }
-        self.bounded(polled, context)
+        self.check_deadline(polled, context)
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Deadlined<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimeoutStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -103,36 +113,37 @@ impl<S: AsyncRead + Unpin> AsyncRead for Deadlined<S> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.heard();
+            self.on_request_bytes();
         }
-        self.bounded(polled, context)
+        self.check_deadline(polled, context)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.wrote(polled, context)
+        self.on_write(polled, context)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(context);
         if polled.is_ready() {
-            if self.unread.take().is_some() {
-                self.handle.has_read();
+            if self.write_deadline.take().is_some() {
+                self.handle.mark_read();
             }
-            if self.handle.phase() == Some(Phase::Answer) {
+            if self.handle.phase() == Some(Phase::Response) {
                 self.handle.enter(Phase::Idle);
             }
-            // hyper need not read again before the next request: a read that is pending since before the answer stays so.
-            let _ = self.arm(context);
+            // hyper may not read again before the next request: a read that was pending before the response stays
+            // pending.
+            let _ = self.poll_timer(context);
         }
-        self.wrote(polled, context)
+        self.on_write(polled, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.bounded(polled, context)
+        self.check_deadline(polled, context)
     }
 
     fn poll_write_vectored(
@@ -141,7 +152,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
-        self.wrote(polled, context)
+        self.on_write(polled, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -157,30 +168,30 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
     use tokio::time::{Instant, sleep};
 
-    use super::{Deadlined, LONGEST_WRITE};
-    use crate::server::Deadlines;
+    use super::{MAX_WRITE, TimeoutStream};
+    use crate::server::Timeouts;
     use crate::server::connections::tests::single;
     use crate::server::connections::{Phase, Slot};
 
     const LONG: Duration = Duration::from_secs(3600);
 
-    /// A peer, and the connection to it at a moment when a request has its answer.
-    async fn answered() -> (DuplexStream, Deadlined<DuplexStream>, Slot) {
+    /// A peer, and a connection on which a response is due.
+    async fn responding() -> (DuplexStream, TimeoutStream<DuplexStream>, Slot) {
         let ((peer, stream), slot) = (duplex(16), single().await);
-        slot.handle.enter(Phase::Answer);
-        let deadlines = Deadlines { silent: LONG, idle: LONG, finish: LONG };
-        (peer, Deadlined::new(stream, slot.handle.clone(), deadlines), slot)
+        slot.handle.enter(Phase::Response);
+        let timeouts = Timeouts { handshake_and_head: LONG, keep_alive: LONG, drain: LONG };
+        (peer, TimeoutStream::new(stream, slot.handle.clone(), timeouts), slot)
     }
 
-    async fn write(stream: &mut Deadlined<DuplexStream>) -> io::Result<()> {
+    async fn write(stream: &mut TimeoutStream<DuplexStream>) -> io::Result<()> {
         stream.write_all(&[0; 4096]).await?;
         stream.flush().await
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_does_not_take_its_answer_or_takes_little_and_little_is_given_up() {
+    async fn a_peer_that_reads_its_response_slowly_or_not_at_all_times_out() {
         for takes in [0, 5, 1000] {
-            let (mut peer, mut stream, slot) = answered().await;
+            let (mut peer, mut stream, slot) = responding().await;
             let begun = Instant::now();
             let read = async {
                 for _ in 0..takes {
@@ -194,14 +205,14 @@ mod tests {
                 () = read => {}
             }
             let waited = begun.elapsed();
-            assert!(waited.abs_diff(LONGEST_WRITE) < Duration::from_secs(1), "{takes}: {waited:?}");
-            assert!(slot.handle.is_given_up(), "and what the kernel holds with it");
+            assert!(waited.abs_diff(MAX_WRITE) < Duration::from_secs(1), "{takes}: {waited:?}");
+            assert!(slot.handle.resets_on_close(), "with the kernel's buffers");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn after_an_answer_that_is_taken_there_is_the_time_of_an_idle_connection() {
-        let (mut peer, mut stream, slot) = answered().await;
+    async fn after_a_response_the_keep_alive_timeout_applies() {
+        let (mut peer, mut stream, slot) = responding().await;
         let mut taken = [0; 4096];
         let (written, taken) = tokio::join!(write(&mut stream), peer.read_exact(&mut taken));
         assert!(written.is_ok() && taken.is_ok());

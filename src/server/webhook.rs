@@ -1,4 +1,4 @@
-//! The journey of a review: from the body of `POST /mutate` to its answer.
+//! Handles `POST /mutate`: from the body of a review to its answer.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -23,30 +23,30 @@ use crate::metrics::Metrics;
 use crate::server::limits::{Limits, Refusal};
 use crate::server::review_log::ReviewLog;
 
-/// Who answers reviews.
+/// The state of the handler.
 #[derive(Debug)]
 pub struct Webhook {
-    /// The settings that apply now.
+    /// The current settings.
     pub config: watch::Receiver<Arc<Config>>,
-    /// What is known of the cluster.
+    /// The facts about the cluster.
     pub facts: Facts,
-    /// Where the owners of pods are told what was left out; none: nowhere.
+    /// Events on the owners of pods. `None` without a cluster.
     pub events: Option<Arc<Events>>,
-    /// How much is taken on at once.
+    /// The limits on work in flight.
     pub limits: Limits,
-    /// Which reviews are a line of the log.
+    /// Decides which reviews are logged.
     pub log: ReviewLog,
-    /// Where it is counted.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
 }
 
-/// Why a review was not answered with a review.
+/// The reason why a request got an HTTP error instead of a review.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("dynamo-cache failed; its log says more")]
-    Ours,
+    #[error("dynamo-cache failed; see its log")]
+    Internal,
     #[error("{0}")]
-    Refused(#[from] Refusal),
+    Rejected(#[from] Refusal),
     #[error("{0}")]
     Review(#[from] review::Error),
 }
@@ -55,51 +55,52 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let text = format!("{self}\n");
         match self {
-            Failure::Ours => (StatusCode::INTERNAL_SERVER_ERROR, text).into_response(),
-            Failure::Refused(refusal) => refusal.into_response(),
+            Failure::Internal => (StatusCode::INTERNAL_SERVER_ERROR, text).into_response(),
+            Failure::Rejected(refusal) => refusal.into_response(),
             Failure::Review(_) => (StatusCode::BAD_REQUEST, text).into_response(),
         }
     }
 }
 
 impl Webhook {
-    /// `POST /mutate`; anything else is 404 or 405.
+    /// The route `POST /mutate`. Anything else gets 404 or 405.
     pub fn routes(self) -> Router {
         Router::new().route("/mutate", post(mutate)).with_state(Arc::new(self))
     }
 
     async fn review(&self, request: Request) -> Result<Bytes, Failure> {
-        let held = self.limits.take(request).await?;
-        let answer = self.answer(&held.body).await?;
-        Ok(self.limits.keep(held, answer).await?)
+        let buffered = self.limits.read_body(request).await?;
+        let answer = self.answer(&buffered.body).await?;
+        Ok(self.limits.budget_answer(buffered, answer).await?)
     }
 
     async fn answer(&self, body: &[u8]) -> Result<Vec<u8>, Failure> {
         let mut review = review::Request::read(body)?;
         let Some(pod) = self.pod(&mut review)? else {
-            self.metrics.decided(None, review.dry_run);
+            self.metrics.record_review(None, review.dry_run);
             return Ok(review.answer(None));
         };
         let config = Arc::clone(&self.config.borrow());
-        let namespace = self.facts.namespace(&review.namespace).await;
+        let namespace = self.facts.annotations(&review.namespace).await;
         let evaluation = Evaluation::new(&pod, &config.settings, &namespace);
         let claims = self.facts.claims(&review.namespace, evaluation.claims().collect()).await;
         let outcome = evaluation.decide(&claims);
-        self.metrics.decided(Some(&outcome), review.dry_run);
-        // Made-up namespaces have one share of the log together.
+        self.metrics.record_review(Some(&outcome), review.dry_run);
+        // Namespaces that do not exist share one part of the log.
         let namespace = Some(&*review.namespace).filter(|name| self.facts.has_namespace(name));
-        self.log.reviewed(&review, namespace, &pod, &outcome);
+        self.log.log_review(&review, namespace, &pod, &outcome);
         if let Some(events) = self.events.as_ref().filter(|_| config.events && !review.dry_run) {
-            events.tell(&review.namespace, &pod, &outcome);
+            events.enqueue(&review.namespace, &pod, &outcome);
         }
         Ok(review.answer(Some(&outcome)))
     }
 
-    /// The pod of a review; none where there is none for us, or one so large that looking at it would cost others theirs.
+    /// The pod of a review. `None` if there is no pod to change, or if it is so large that parsing it would cost other
+    /// pods theirs.
     fn pod<'a>(&self, review: &mut review::Request<'a>) -> Result<Option<Pod<'a>>, review::Error> {
         match review.pod() {
             Err(error @ review::Error::TooManyParts) => {
-                self.log.not_read(review, &error);
+                self.log.log_too_large(review, &error);
                 Ok(None)
             }
             read => read,
@@ -108,18 +109,18 @@ impl Webhook {
 }
 
 async fn mutate(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
-    let began = Instant::now();
-    // Nothing outlives a review but counters, so nothing can be left half done.
+    let started = Instant::now();
+    // Only counters outlive a review, so a panic leaves no inconsistent state.
     let answer = match AssertUnwindSafe(webhook.review(request)).catch_unwind().await {
         Ok(Ok(review)) => ([(header::CONTENT_TYPE, "application/json")], review).into_response(),
         Ok(Err(failure)) => {
-            debug!(reason = %failure, "a request was not answered with a review");
+            debug!(reason = %failure, "answered a request with an HTTP error");
             failure.into_response()
         }
-        // The log has it already, with its place: `log` sees to it.
-        Err(_) => Failure::Ours.into_response(),
+        // The panic hook of `log` has logged it with its location.
+        Err(_) => Failure::Internal.into_response(),
     };
-    webhook.metrics.answered(answer.status(), began.elapsed());
+    webhook.metrics.record_response(answer.status(), started.elapsed());
     answer
 }
 
@@ -143,19 +144,19 @@ mod tests {
     use crate::admission::claim::BINDING_TIMEOUT;
     use crate::cluster::Facts;
     use crate::metrics::Metrics;
-    use crate::server::limits::{ALL_REVIEWS, Limits};
+    use crate::server::limits::{Limits, MAX_REVIEWS};
     use crate::server::review_log::ReviewLog;
 
-    /// The routes of a webhook that has this for an API server.
+    /// The routes of a webhook with this API server.
     fn routes(api_server: Router, metrics: &Arc<Metrics>) -> TowerToHyperService<Router> {
-        let facts = Facts::of(&kube::Client::new(api_server, "default"), "", BINDING_TIMEOUT, metrics);
+        let facts = Facts::new(&kube::Client::new(api_server, "default"), "", BINDING_TIMEOUT, metrics);
         let (config, limits) = (watch::Sender::default().subscribe(), Limits::new(Arc::clone(metrics)));
         let (log, metrics) = (ReviewLog::default(), Arc::clone(metrics));
         let webhook = Webhook { config, facts, events: None, limits, log, metrics };
         TowerToHyperService::new(webhook.routes())
     }
 
-    /// Asks about a pod in a namespace that no watch knows.
+    /// Sends a review of a pod in a namespace that no watch knows.
     async fn ask(routes: &TowerToHyperService<Router>, namespace: &str) -> (StatusCode, HeaderMap, Bytes) {
         let body = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","namespace":"NAMESPACE",
             "kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","object":{"spec":{"containers":[]}}}}"#;
@@ -174,36 +175,36 @@ mod tests {
         let routes = routes(api_server, &metrics);
         for round in 1..=3 {
             let (status, _, text) = ask(&routes, "broken").await;
-            assert_eq!((status.as_u16(), &*text), (500, &b"dynamo-cache failed; its log says more\n"[..]));
+            assert_eq!((status.as_u16(), &*text), (500, &b"dynamo-cache failed; see its log\n"[..]));
             assert_eq!(ask(&routes, "well").await.0, 200);
             let page = metrics.page();
-            assert!(page.contains(&format!("answers_total{{status=\"500\"}} {round}\n")), "{page}");
+            assert!(page.contains(&format!("http_responses_total{{code=\"500\"}} {round}\n")), "{page}");
             assert!(page.contains("in_flight_bytes 0\n"), "{page}");
         }
     }
 
     #[tokio::test]
-    async fn more_reviews_at_once_than_there_are_places_are_told_to_come_again() {
-        // Nobody is answered, so every review stays where it is.
+    async fn reviews_beyond_the_limit_are_answered_with_503_and_retry_after() {
+        // The API server never answers, so every review waits.
         let api_server = Router::new().fallback(std::future::pending::<StatusCode>);
         let metrics = Arc::new(Metrics::default());
         let routes = routes(api_server, &metrics);
-        let mut places: Vec<_> = (0..ALL_REVIEWS).map(|_| Box::pin(ask(&routes, "slow"))).collect();
-        for place in &mut places {
-            assert!(futures::poll!(place).is_pending());
+        let mut reviews: Vec<_> = (0..MAX_REVIEWS).map(|_| Box::pin(ask(&routes, "slow"))).collect();
+        for review in &mut reviews {
+            assert!(futures::poll!(review).is_pending());
         }
         for shed in 1..=2 {
             let (status, head, text) = ask(&routes, "slow").await;
             assert_eq!((status.as_u16(), &*text), (503, &b"too many reviews are in flight, try again\n"[..]));
             assert_eq!((&head["retry-after"], &head["connection"]), (&"1".parse().unwrap(), &"close".parse().unwrap()));
             let page = metrics.page();
-            assert!(page.contains(&format!("shed_total{{bound=\"reviews\"}} {shed}\n")), "{page}");
+            assert!(page.contains(&format!("shed_total{{limit=\"reviews\"}} {shed}\n")), "{page}");
         }
-        drop(places.pop());
-        assert!(futures::poll!(Box::pin(ask(&routes, "slow"))).is_pending(), "a place is free again");
+        drop(reviews.pop());
+        assert!(futures::poll!(Box::pin(ask(&routes, "slow"))).is_pending(), "a slot is free again");
     }
 
-    /// Asks about a worker in a namespace of this number, whose claim has that number.
+    /// Sends a review of a worker in a namespace of this number, whose claim has that number.
     async fn ask_about(routes: &TowerToHyperService<Router>, namespace: usize, claim: usize) -> StatusCode {
         let body = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","namespace":"team-NAMESPACE",
             "kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","object":{"metadata":{"annotations":
@@ -213,8 +214,8 @@ mod tests {
         answer.unwrap().status()
     }
 
-    /// Two thousand reviews that no API server sent, about as many claims, at an API server that answers so: reads of it, and
-    /// lines of the log.
+    /// Sends two thousand reviews about as many claims, and checks the reads of the API server and the lines of the
+    /// log.
     async fn flood(api_server: Router) {
         let begun = tokio::time::Instant::now();
         let reads = Arc::new(AtomicU32::new(0));
@@ -239,19 +240,19 @@ mod tests {
         let most = 101 + took.as_millis() / 20;
         assert!((1..=most).contains(&u128::from(reads)), "{reads} reads in {took:?}");
         let lines = log.lines();
-        // A hundred about pods that lack a cache, and one of each kind of failure.
+        // A hundred about pods that lack a cache, and one for each kind of failure.
         assert!(lines <= 110, "{lines} lines");
-        assert!(metrics.page().contains("answers_total{status=\"200\"} 2000\n"), "{}", metrics.page());
+        assert!(metrics.page().contains("http_responses_total{code=\"200\"} 2000\n"), "{}", metrics.page());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_or_failing_api_server_is_read_within_bounds_whatever_is_asked() {
+    async fn a_slow_or_failing_api_server_is_read_within_limits() {
         flood(Router::new().fallback(std::future::pending::<StatusCode>)).await;
         flood(Router::new().fallback(StatusCode::INTERNAL_SERVER_ERROR)).await;
         flood(Router::new().fallback(StatusCode::NOT_FOUND)).await;
     }
 
-    /// What was logged.
+    /// The captured log.
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);
 

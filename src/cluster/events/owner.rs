@@ -1,7 +1,7 @@
-//! The controllers that own Dynamo pods, and a read that says whether one of them is there.
+//! The controllers that own Dynamo pods, and a read that confirms that one exists.
 //!
-//! A review need not come from an API server. What it says of an owner is written only where the owner itself is there, by kind, name and
-//! UID.
+//! A review may not come from the API server, so an event is written only for an owner that exists with this kind, name
+//! and UID.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use tokio::time::Instant;
 use crate::admission::pod::Owner;
 use crate::cluster::events::dedup::Key;
 
-/// A kind whose objects own pods.
+/// A kind of controller that owns pods.
 struct Kind {
     group: &'static str,
     name: &'static str,
     plural: &'static str,
 }
 
-/// Those that own the pods of Dynamo, and those by which people run a component without its operator: a Deployment by its
-/// `ReplicaSet`, a `LeaderWorkerSet` by its `StatefulSet`s. The last two are those of `RoleBasedGroup`, in its older and its newer API.
-/// The chart gives the right to get each, and no other.
+/// The controllers of Dynamo pods, and those by which people run a component without the operator: a Deployment through
+/// its `ReplicaSet`, a `LeaderWorkerSet` through its `StatefulSet`s. The last two are those of `RoleBasedGroup` in its
+/// older and its newer API. The chart grants `get` on these kinds and on no other.
 const KINDS: [Kind; 7] = [
     Kind { group: "apps", name: "DaemonSet", plural: "daemonsets" },
     Kind { group: "apps", name: "ReplicaSet", plural: "replicasets" },
@@ -35,28 +35,28 @@ const KINDS: [Kind; 7] = [
     Kind { group: "workloads.x-k8s.io", name: "RoleInstance", plural: "roleinstances" },
 ];
 
-/// How long a result is remembered: as long as the same is not told again.
-const REMEMBERED: Duration = Duration::from_secs(600);
+/// How long a result is cached: as long as the same event is not written again.
+const CACHED_FOR: Duration = Duration::from_secs(600);
 
-/// How many results are remembered; some fifty kilobytes.
-const MOST_REMEMBERED: usize = 1024;
+/// The most cached results, about 50 kB.
+const MAX_CACHED: usize = 1024;
 
-/// An owner as a review names it, of a kind that can be read and with names that can stand in a path.
+/// An owner named in a review, of a known kind and with names that are safe in a request path.
 #[derive(Debug)]
-pub(super) struct Named {
-    /// Where it is read.
+pub(super) struct OwnerReference {
+    /// The API path of its collection.
     path: String,
-    /// Its name there.
+    /// Its name.
     name: String,
-    /// It, as an event refers to it.
+    /// The reference for an event.
     pub(super) reference: ObjectReference,
 }
 
-/// What was read of owners.
+/// Cached results of reads of owners.
 #[derive(Debug, Default)]
-pub(super) struct Confirmed(Vec<(Key, bool, Instant)>);
+pub(super) struct OwnerCache(Vec<(Key, bool, Instant)>);
 
-/// As much of an object as tells which one it is; its author is a tenant, so no more of it is read.
+/// The identifying fields of an owner. A tenant writes the rest, so nothing else is parsed.
 #[derive(Deserialize)]
 struct Identity {
     metadata: Metadata,
@@ -67,9 +67,9 @@ struct Metadata {
     uid: Option<String>,
 }
 
-impl Named {
-    /// An owner in a namespace whose name is known to be one; none: no event can be about it.
-    pub(super) fn of(namespace: &str, owner: &Owner<'_>) -> Option<Self> {
+impl OwnerReference {
+    /// The owner of a pod in a namespace that opted in. `None` if no event may refer to it.
+    pub(super) fn new(namespace: &str, owner: &Owner<'_>) -> Option<Self> {
         let parts = [&owner.api_version, &owner.kind, &owner.name, &owner.uid].map(Option::as_deref);
         let [Some(api_version), Some(kind), Some(name), Some(uid)] = parts else { return None };
         let (group, version) = api_version.split_once('/')?;
@@ -86,14 +86,14 @@ impl Named {
             ..ObjectReference::default()
         };
         let path = format!("/apis/{api_version}/namespaces/{namespace}/{}", known.plural);
-        Some(Named { path, name: name.to_owned(), reference })
+        Some(OwnerReference { path, name: name.to_owned(), reference })
     }
 
-    /// Whether it is there, as the API server has it now.
+    /// Whether the owner exists now, by a read.
     ///
     /// # Errors
-    /// It could not be read.
-    pub(super) async fn is_there(&self, client: &Client) -> Result<bool, kube::Error> {
+    /// The read failed.
+    pub(super) async fn exists(&self, client: &Client) -> Result<bool, kube::Error> {
         let request = Request::new(&self.path).get_metadata(&self.name, &GetParams::default());
         let request = request.map_err(kube::Error::BuildRequest)?;
         match client.request::<Identity>(request).await {
@@ -103,37 +103,38 @@ impl Named {
         }
     }
 
-    /// What it is told, in short: all of it counts, so that a made-up owner with the UID of another takes nothing from that one.
+    /// The key of an event about this owner. It covers the whole reference, so a made-up owner with the UID of another
+    /// does not suppress that owner's events.
     pub(super) fn key(&self, reason: &str, text: &str) -> Key {
         let uid = self.reference.uid.as_deref().unwrap_or_default();
         super::dedup::key([&format!("{}/{}", self.path, self.name), uid, reason, text])
     }
 }
 
-impl Confirmed {
-    /// What was read a short while ago.
-    pub(super) fn find(&self, key: &Key, now: Instant) -> Option<bool> {
+impl OwnerCache {
+    /// A cached result.
+    pub(super) fn get(&self, key: &Key, now: Instant) -> Option<bool> {
         let found = self.0.iter().find(|(of, _, until)| of == key && now < *until);
-        found.map(|(_, is_there, _)| *is_there)
+        found.map(|(_, exists, _)| *exists)
     }
 
-    /// Remembers what was read, in place of what is old or oldest.
-    pub(super) fn remember(&mut self, key: Key, is_there: bool, now: Instant) {
+    /// Caches a result, and removes expired ones or the oldest.
+    pub(super) fn insert(&mut self, key: Key, exists: bool, now: Instant) {
         self.0.retain(|(of, _, until)| of != &key && now < *until);
-        if self.0.len() >= MOST_REMEMBERED {
+        if self.0.len() >= MAX_CACHED {
             self.0.remove(0);
         }
-        self.0.push((key, is_there, now + REMEMBERED));
+        self.0.push((key, exists, now + CACHED_FOR));
     }
 }
 
-/// `v1`, `v1beta2`: what Kubernetes takes for a version, and a path for a part.
+/// Whether a text is an API version such as `v1` or `v1beta2`, and safe in a path.
 fn is_version(text: &str) -> bool {
     let all = |text: &str, is: fn(&u8) -> bool| text.bytes().all(|byte| is(&byte));
     text.len() <= 63 && text.starts_with('v') && all(text, |byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
-/// A DNS subdomain.
+/// Whether a text is a DNS subdomain.
 fn is_name(text: &str) -> bool {
     let usual = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let is_part = |part: &str| {
@@ -144,7 +145,7 @@ fn is_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_part)
 }
 
-/// An identity as API servers make them, with room for another form.
+/// Whether a text is a UID as API servers generate them, with room for another form.
 fn is_uid(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
@@ -156,18 +157,18 @@ mod tests {
     use serde_json::json;
     use tokio::time::Instant;
 
-    use super::{Confirmed, MOST_REMEMBERED, Named, REMEMBERED};
+    use super::{CACHED_FOR, MAX_CACHED, OwnerCache, OwnerReference};
     use crate::admission::pod::Pod;
 
     fn path(version: &str, kind: &str, name: &str, uid: &str) -> Option<String> {
         let owner = json!({"apiVersion": version, "kind": kind, "name": name, "uid": uid, "controller": true});
         let pod = json!({"metadata": {"ownerReferences": [owner]}}).to_string();
         let pod: Pod<'_> = serde_json::from_str(&pod).unwrap();
-        Named::of("team", pod.controller().unwrap()).map(|named| format!("{}/{}", named.path, named.name))
+        OwnerReference::new("team", pod.controller().unwrap()).map(|named| format!("{}/{}", named.path, named.name))
     }
 
     #[test]
-    fn an_owner_is_of_a_known_kind_and_its_names_lead_nowhere_else() {
+    fn an_owner_has_a_known_kind_and_names_that_are_safe_in_a_path() {
         let found = path("apps/v1", "ReplicaSet", "w-5d4f", "1-2");
         assert_eq!(found.as_deref(), Some("/apis/apps/v1/namespaces/team/replicasets/w-5d4f"));
         let found = path("grove.io/v1alpha1", "PodClique", "graph-0.decode", "1");
@@ -193,17 +194,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_remembered_for_a_while_and_bounded() {
-        let (mut confirmed, now) = (Confirmed::default(), Instant::now());
+    fn results_are_cached_for_a_while_and_bounded() {
+        let (mut owners, now) = (OwnerCache::default(), Instant::now());
         let key = |number: usize| super::super::dedup::key([&number.to_string(), "", "", ""]);
-        for number in 0..=MOST_REMEMBERED {
-            confirmed.remember(key(number), number % 2 == 0, now);
+        for number in 0..=MAX_CACHED {
+            owners.insert(key(number), number % 2 == 0, now);
         }
-        assert_eq!(confirmed.0.len(), MOST_REMEMBERED);
-        assert_eq!([0, 1, 2].map(|number| confirmed.find(&key(number), now)), [None, Some(false), Some(true)]);
-        let later = now + REMEMBERED + Duration::from_millis(1);
-        assert_eq!(confirmed.find(&key(2), later), None);
-        confirmed.remember(key(0), true, later);
-        assert_eq!(confirmed.0.len(), 1);
+        assert_eq!(owners.0.len(), MAX_CACHED);
+        assert_eq!([0, 1, 2].map(|number| owners.get(&key(number), now)), [None, Some(false), Some(true)]);
+        let later = now + CACHED_FOR + Duration::from_millis(1);
+        assert_eq!(owners.get(&key(2), later), None);
+        owners.insert(key(0), true, later);
+        assert_eq!(owners.0.len(), 1);
     }
 }

@@ -1,18 +1,18 @@
-//! Events that wait to be written, a lane for each namespace: what waits for one takes neither room nor turn of another's.
+//! A queue of events with a lane per namespace. The events of one namespace take neither space nor turns from another.
 
 use std::collections::{HashMap, VecDeque};
 
-/// Most that waits in one lane: a namespace gets an event for each of so many owners at once.
-const MOST_IN_LANE: usize = 64;
+/// The most items in one lane: a namespace gets an event for this many owners at once.
+const MAX_IN_LANE: usize = 64;
 
-/// Most that waits in all; each takes two kilobytes at most.
-const MOST: usize = 512;
+/// The most items in all lanes. Each takes 2 kB at most.
+const MAX: usize = 512;
 
-/// What waits, by namespace.
+/// Items by namespace.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     lanes: HashMap<Box<str>, VecDeque<T>>,
-    /// The lanes in the order of their turns. Each has one, and something in it.
+    /// The lanes in the order of their turns. Each lane is listed once and is not empty.
     turns: VecDeque<Box<str>>,
     len: usize,
 }
@@ -24,14 +24,14 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// Has something wait. What is given back is not waiting: this, where its lane is full, or what came last into the longest
-    /// lane, where there is no room for more.
+    /// Adds an item. Returns the item that was dropped for it, if any: the new item if its lane is full, or the last
+    /// item of the longest lane if the queue is full.
     pub(super) fn push(&mut self, namespace: &str, item: T) -> Option<T> {
         let waiting = self.lanes.get(namespace).map_or(0, VecDeque::len);
-        if waiting >= MOST_IN_LANE {
+        if waiting >= MAX_IN_LANE {
             return Some(item);
         }
-        let dropped = if self.len >= MOST {
+        let dropped = if self.len >= MAX {
             let longest = self.lanes.values_mut().max_by_key(|lane| lane.len()).filter(|lane| lane.len() > waiting + 1);
             let Some(longest) = longest else { return Some(item) };
             self.len -= 1;
@@ -47,7 +47,7 @@ impl<T> Queue<T> {
         dropped
     }
 
-    /// What has waited longest in the lane whose turn it is.
+    /// Takes the oldest item of the lane whose turn it is.
     pub(super) fn pop(&mut self) -> Option<T> {
         let namespace = self.turns.pop_front()?;
         let lane = self.lanes.get_mut(&namespace)?;
@@ -64,7 +64,7 @@ impl<T> Queue<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST, MOST_IN_LANE, Queue};
+    use super::{MAX, MAX_IN_LANE, Queue};
 
     #[test]
     fn lanes_take_turns_and_each_keeps_its_order() {
@@ -78,25 +78,25 @@ mod tests {
     }
 
     #[test]
-    fn a_full_lane_takes_no_more_and_leaves_room_for_others() {
+    fn a_full_lane_leaves_space_for_others() {
         let mut queue = Queue::default();
         let refused = (0..1000).filter_map(|number| queue.push("flooded", number)).count();
-        assert_eq!(refused, 1000 - MOST_IN_LANE);
+        assert_eq!(refused, 1000 - MAX_IN_LANE);
         assert_eq!(queue.push("other", 7), None);
         assert_eq!((queue.pop(), queue.pop()), (Some(0), Some(7)), "its turn is next");
     }
 
     #[test]
-    fn where_all_are_full_the_longest_lane_makes_room() {
+    fn the_longest_lane_makes_room_when_the_queue_is_full() {
         let mut queue = Queue::default();
-        for lane in 0..MOST / MOST_IN_LANE {
-            for number in 0..MOST_IN_LANE {
+        for lane in 0..MAX / MAX_IN_LANE {
+            for number in 0..MAX_IN_LANE {
                 assert_eq!(queue.push(&lane.to_string(), number), None);
             }
         }
-        assert_eq!(queue.push("other", 7), Some(MOST_IN_LANE - 1), "the last of one of them");
-        assert_eq!(queue.len, MOST);
-        let popped: Vec<_> = std::iter::from_fn(|| queue.pop()).take(MOST / MOST_IN_LANE + 1).collect();
+        assert_eq!(queue.push("other", 7), Some(MAX_IN_LANE - 1), "the last of one of them");
+        assert_eq!(queue.len, MAX);
+        let popped: Vec<_> = std::iter::from_fn(|| queue.pop()).take(MAX / MAX_IN_LANE + 1).collect();
         assert!(popped.contains(&7), "{popped:?}");
     }
 }

@@ -1,19 +1,19 @@
-//! What is kept of a document is what `serde_json` finds there, wherever the bytes are cut.
+//! The projection extracts what `serde_json` finds, wherever the bytes are split.
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{Fields, Kept, Malformed, Next, Part, Projection};
+use super::{Fields, Malformed, Next, Part, Projected, Projection};
 
-/// Bytes that each part may have in these tests unless a test is about them.
+/// A limit that no part reaches, unless a test is about limits.
 const ENOUGH: usize = 100_000;
 
 fn object(members: impl IntoIterator<Item = (&'static str, Fields)>) -> Fields {
     Fields::Object(members.into_iter().collect())
 }
 
-/// The fields of a list as the watches read it.
+/// Fields like those of the lists that are watched.
 fn list() -> Fields {
     let metadata = object([
         ("name", Fields::Text(ENOUGH)),
@@ -27,7 +27,7 @@ fn list() -> Fields {
     ])
 }
 
-/// All parts of documents whose bytes arrive in pieces of these sizes, by turns.
+/// All parts of documents whose bytes arrive in chunks of these sizes, in turn.
 fn parts(fields: &Fields, json: &[u8], sizes: &[usize]) -> Result<Vec<Part>, Malformed> {
     let (mut projection, mut parts) = (Projection::new(fields), Vec::new());
     let (mut rest, mut sizes) = (json, sizes.iter().cycle());
@@ -40,15 +40,15 @@ fn parts(fields: &Fields, json: &[u8], sizes: &[usize]) -> Result<Vec<Part>, Mal
         assert!(piece.is_empty(), "all of a piece is taken");
         rest = after;
     }
-    assert!(projection.open.is_empty() && matches!(projection.next, Next::Value { .. }), "the document is whole");
+    assert!(projection.open.is_empty() && matches!(projection.next, Next::Value { .. }), "the document is complete");
     Ok(parts)
 }
 
-fn text(kept: &Kept) -> Value {
+fn text(kept: &Projected) -> Value {
     serde_json::from_slice(&kept.text).unwrap_or_else(|why| panic!("{why}: {}", String::from_utf8_lossy(&kept.text)))
 }
 
-/// The same by `serde_json`, and the elements in their order.
+/// The expected output by `serde_json`, with the elements in order.
 fn expected(fields: &Fields, value: &Value, elements: &mut Vec<Value>) -> Option<Value> {
     match (fields, value) {
         (Fields::Any(_), value) => Some(value.clone()),
@@ -80,7 +80,7 @@ fn expected(fields: &Fields, value: &Value, elements: &mut Vec<Value>) -> Option
     }
 }
 
-/// Any JSON, with the characters that have a meaning in it.
+/// Any JSON, including strings with JSON syntax in them.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -107,7 +107,7 @@ fn members(members: impl IntoIterator<Item = (String, Value)>) -> Value {
     Value::Object(members.into_iter().collect())
 }
 
-/// An item with what is wanted where it is expected, among others.
+/// An item with matching fields among others.
 fn item() -> impl Strategy<Value = Value> {
     let metadata = (value(), btree_map(name(), value(), 0..6), value(), value());
     let metadata = metadata.prop_map(|(name, annotations, any, fields)| {
@@ -122,7 +122,7 @@ fn item() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn what_is_kept_is_what_serde_json_finds_wherever_bytes_are_cut(
+    fn the_output_is_what_serde_json_finds_wherever_bytes_are_split(
         items in vec(item(), 0..6),
         envelope in btree_map(name(), value(), 0..4),
         items_first in any::<bool>(),
@@ -173,12 +173,12 @@ proptest! {
 }
 
 #[test]
-fn documents_that_follow_one_another_are_told_apart() {
+fn documents_that_follow_one_another_are_separated() {
     let fields = object([("type", Fields::Text(20))]);
     let json = b"{\"type\":\"ADDED\",\"object\":{\"a\":[1]}}\n{\"type\":\"DELETED\"}\n";
     for size in 1..json.len() {
         let found = parts(&fields, json, &[size]).unwrap();
-        let kept = |text: &[u8]| Part::Document(Kept { text: text.to_vec(), cut: false });
+        let kept = |text: &[u8]| Part::Document(Projected { text: text.to_vec(), truncated: false });
         assert_eq!(found, [kept(br#"{"type":"ADDED"}"#), kept(br#"{"type":"DELETED"}"#)]);
     }
 }
@@ -208,7 +208,7 @@ fn what_is_larger_than_its_bound_is_cut_and_the_rest_is_kept() {
         let json = serde_json::to_vec(&document).unwrap();
         let found = parts(&fields, &json, &[1000]).unwrap();
         let [Part::Document(found)] = &*found else { panic!("one document") };
-        assert_eq!((text(found), found.cut), (kept, true));
+        assert_eq!((text(found), found.truncated), (kept, true));
         assert!(found.text.capacity() < 1000, "{}", found.text.capacity());
     }
 }

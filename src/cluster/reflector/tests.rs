@@ -1,4 +1,4 @@
-//! A reflector before an API server that lists and watches as each test wants it.
+//! A reflector against an API server whose lists and watches each test defines.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -12,17 +12,17 @@ use kube::Client;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{Change, follow};
-use crate::cluster::collection::{Collection, object};
+use super::{Change, run};
+use crate::cluster::collection::{Collection, object_fields};
 use crate::cluster::projection::Fields;
 
-/// What is answered, and what was asked for.
+/// The responses, and the requests that arrived.
 #[derive(Clone, Default)]
 struct Server {
     lists: Arc<Mutex<VecDeque<Value>>>,
-    /// The lines of each watch; one that has none left stays open, unless all end at once.
+    /// The lines of each watch. A watch beyond these stays open, unless `always` is set.
     watches: Arc<Mutex<VecDeque<Vec<Value>>>>,
-    /// What every watch says before it ends at once.
+    /// The text of every watch, which then ends at once.
     always: Option<String>,
     asked: Arc<Mutex<Vec<String>>>,
 }
@@ -41,14 +41,14 @@ impl Server {
         let answer =
             move |request: Request| std::future::ready(server.answer(request.uri().query().unwrap_or_default()));
         let client = Client::new(Router::new().fallback(answer), "default");
-        let fields = object(Vec::new(), vec![("value", Fields::Any(20))]);
+        let fields = object_fields(Vec::new(), vec![("value", Fields::Any(20))]);
         Collection::new(&client, "/api/v1/things".to_owned(), false, fields)
     }
 
     fn answer(&self, query: &str) -> Body {
         self.asked.lock().unwrap().push(query.to_owned());
         if !query.contains("watch=") {
-            // The last list is that of all further requests.
+            // The last list answers all further requests.
             let mut lists = self.lists.lock().unwrap();
             let list = if lists.len() > 1 { lists.pop_front() } else { lists.front().cloned() };
             return Body::from(list.unwrap().to_string());
@@ -67,15 +67,15 @@ impl Server {
         self.asked.lock().unwrap().iter().filter(|query| query.contains(words)).count()
     }
 
-    /// What is handed on within an hour.
+    /// The changes that are reported within an hour.
     async fn changes(&self) -> Vec<String> {
         let mut changes = Vec::new();
         let collection = self.collection();
         let read = |text: &[u8]| serde_json::from_slice::<Value>(text).map(|object| object["value"].clone());
         let change = |change: Change<Value>| {
             changes.push(match change {
-                Change::Begun => "begun".to_owned(),
-                Change::Complete => "complete".to_owned(),
+                Change::ListStarted => "begun".to_owned(),
+                Change::ListComplete => "complete".to_owned(),
                 Change::Failed(why) => format!("failed: {why}"),
                 Change::Deleted(object) => format!("{} is gone", object.name),
                 Change::Applied(object) => match object.value {
@@ -84,7 +84,7 @@ impl Server {
                 },
             });
         };
-        assert!(timeout(Duration::from_secs(3600), follow(&collection, read, change)).await.is_err(), "it goes on");
+        assert!(timeout(Duration::from_secs(3600), run(&collection, read, change)).await.is_err(), "it goes on");
         changes
     }
 }
@@ -127,7 +127,7 @@ async fn an_object_that_cannot_be_read_fails_neither_list_nor_watch() {
     let events = vec![event("MODIFIED", &thing("b", 6, large)), event("DELETED", &thing("a", 7, deep))];
     let server = Server::listing([list(5, &items)]).watched([events]);
     let changes = server.changes().await;
-    let larger = "what is used of it is larger than what is taken";
+    let larger = "a field that is used exceeds its size limit";
     let [a, b] = ["a", "b"].map(|name| format!("{name}: {larger}"));
     assert_eq!(changes, ["begun", &a, "b is \"b\"", " is null", "complete", &b, "a is gone"]);
 }
@@ -137,7 +137,7 @@ async fn after_an_error_there_is_a_new_list() {
     let gone = event("ERROR", &json!({"kind": "Status", "code": 410, "message": "too old", "reason": "Expired"}));
     let lists = [list(5, &[thing("a", 1, 1)]), json!({"items": []}), list(9, &[])];
     let server = Server::listing(lists).watched([vec![gone]]);
-    let no_version = "failed: there is no resourceVersion in the list";
+    let no_version = "failed: the list has no resourceVersion";
     let changes = server.changes().await;
     assert_eq!(changes, ["begun", "a is 1", "complete", "failed: too old", "begun", no_version, "begun", "complete"]);
 }

@@ -207,7 +207,7 @@ fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
 
 /// Verifies as the API server does; the time until the leaf ends.
 fn verify(trusted: &[CertificateDer<'static>], shown: &[CertificateDer<'_>], name: &str) -> Result<Duration, String> {
-    Trust::of(trusted.to_vec()).verify(shown, name, SystemTime::now())?;
+    Trust::new(trusted.to_vec()).verify(shown, name, SystemTime::now())?;
     left(shown.first().ok_or("there is none")?)
 }
 

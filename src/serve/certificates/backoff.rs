@@ -1,53 +1,54 @@
-//! When to act again: soon, and ever later where it had to be again and again.
+//! A backoff between attempts, and waiting for the next attempt.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 const FIRST: Duration = Duration::from_millis(500);
-const LONGEST: Duration = Duration::from_secs(60);
+const MAX: Duration = Duration::from_secs(60);
 
-/// A pause that doubles each time, until there is quiet.
+/// A pause that doubles with each start, until there was a quiet period.
 #[derive(Debug, Default)]
-pub(super) struct Pause {
+pub(super) struct Backoff {
     length: Duration,
     until: Option<Instant>,
 }
 
-impl Pause {
-    /// Begins, twice as long as the last one; short again where that has been over for as long as it took.
-    pub(super) fn begin(&mut self, now: Instant) {
+impl Backoff {
+    /// Starts a pause twice as long as the last one. It is short again if the last one ended at least its own length
+    /// ago.
+    pub(super) fn start(&mut self, now: Instant) {
         if self.until.is_some_and(|until| now >= until + self.length) {
-            *self = Pause::default();
+            *self = Backoff::default();
         }
-        self.length = (self.length * 2).clamp(FIRST, LONGEST);
+        self.length = (self.length * 2).clamp(FIRST, MAX);
         self.until = Some(now + self.length);
     }
 
-    /// Begins, and lasts for exactly this long.
-    pub(super) fn begin_for(&mut self, length: Duration, now: Instant) {
-        *self = Pause { length, until: Some(now + length) };
+    /// Starts a pause of exactly this length.
+    pub(super) fn start_for(&mut self, length: Duration, now: Instant) {
+        *self = Backoff { length, until: Some(now + length) };
     }
 
-    /// There is none any more, and the next one is short.
-    pub(super) fn end(&mut self) {
-        *self = Pause::default();
+    /// Ends the pause, and makes the next one short.
+    pub(super) fn reset(&mut self) {
+        *self = Backoff::default();
     }
 
-    /// Whether it lasts.
-    pub(super) fn lasts(&self, now: Instant) -> bool {
+    /// Whether the pause lasts at this time.
+    pub(super) fn is_active(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| now < until)
     }
 
-    /// When the last one is over, or was.
+    /// The end of the last pause.
     pub(super) fn until(&self) -> Option<Instant> {
         self.until
     }
 }
 
-/// Until the first of these that had not come when all was looked at last; for ever without one.
-pub(super) async fn until_first(times: impl IntoIterator<Item = Option<Instant>>, looked: Instant) {
-    match times.into_iter().flatten().filter(|time| looked < *time).min() {
+/// Sleeps until the first of these times that is after `checked`, or for ever if there is none.
+pub(super) async fn sleep_until_first(times: impl IntoIterator<Item = Option<Instant>>, checked: Instant) {
+    match times.into_iter().flatten().filter(|time| checked < *time).min() {
         Some(time) => tokio::time::sleep_until(time).await,
         None => std::future::pending().await,
     }
@@ -57,28 +58,28 @@ pub(super) async fn until_first(times: impl IntoIterator<Item = Option<Instant>>
 mod tests {
     use tokio::time::Instant;
 
-    use super::{FIRST, LONGEST, Pause};
+    use super::{Backoff, FIRST, MAX};
 
     #[test]
-    fn two_that_undo_each_others_work_come_to_do_it_once_a_minute() {
-        let (mut pauses, mut now) = ([Pause::default(), Pause::default()], Instant::now());
+    fn replicas_that_undo_each_other_slow_down_to_once_a_minute() {
+        let (mut backoffs, mut now) = ([Backoff::default(), Backoff::default()], Instant::now());
         for turn in 0..40 {
-            let pause = &mut pauses[turn % 2];
-            now = pause.until().map_or(now, |until| until.max(now));
-            assert!(!pause.lasts(now));
-            pause.begin(now);
-            assert!(pause.lasts(now));
+            let backoff = &mut backoffs[turn % 2];
+            now = backoff.until().map_or(now, |until| until.max(now));
+            assert!(!backoff.is_active(now));
+            backoff.start(now);
+            assert!(backoff.is_active(now));
         }
-        assert!(pauses.iter().any(|pause| pause.length == LONGEST), "{pauses:?}");
+        assert!(backoffs.iter().any(|backoff| backoff.length == MAX), "{backoffs:?}");
     }
 
     #[test]
-    fn after_as_much_quiet_the_next_one_is_short() {
-        let (mut pause, now) = (Pause::default(), Instant::now());
-        pause.begin(now);
-        pause.begin(now + FIRST);
-        assert_eq!(pause.length, FIRST * 2);
-        pause.begin(now + FIRST * 5);
-        assert_eq!(pause.length, FIRST);
+    fn after_a_quiet_period_the_next_pause_is_short() {
+        let (mut backoff, now) = (Backoff::default(), Instant::now());
+        backoff.start(now);
+        backoff.start(now + FIRST);
+        assert_eq!(backoff.length, FIRST * 2);
+        backoff.start(now + FIRST * 5);
+        assert_eq!(backoff.length, FIRST);
     }
 }

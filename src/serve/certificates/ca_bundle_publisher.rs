@@ -1,4 +1,4 @@
-//! Whom the API server trusts: sees it, and puts right what is missing.
+//! Publishes CAs in the `caBundle` of the webhook configuration, and checks that the API server trusts the certificate.
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
@@ -11,128 +11,129 @@ use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use crate::certificate::ca_bundle;
-use crate::cluster::webhook_configuration::{Configuration, Entry, Seen};
+use crate::cluster::webhook_configuration::{Entry, ObservedConfiguration, WebhookConfiguration};
 use crate::failure::{no_answer_within, root_cause};
-use crate::metrics::Trouble;
-use crate::serve::certificates::Shown;
-use crate::serve::certificates::backoff::Pause;
-use crate::serve::certificates::ownership_conflict::{Contest, Place};
-use crate::serve::certificates::propagation::{Published, Settled};
-use crate::serve::certificates::trust_check::{Judge, Standing};
+use crate::metrics::CertificateFailure;
+use crate::serve::certificates::ServingCertificate;
+use crate::serve::certificates::backoff::Backoff;
+use crate::serve::certificates::ownership_conflict::{OwnershipConflict, PublishedCa};
+use crate::serve::certificates::propagation::{Propagation, Published};
+use crate::serve::certificates::trust_check::{TrustCheck, TrustInput};
 
-/// For a call of the API server.
+/// The deadline of a request to the API server.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Looks after the `caBundle` of our configuration.
+/// The publisher of `caBundle`.
 #[derive(Debug)]
-pub(in crate::serve) struct Publisher {
-    configuration: Arc<Configuration>,
-    seen: watch::Receiver<Seen>,
-    failing: watch::Receiver<Option<String>>,
-    settled: Settled,
-    contest: Contest,
-    write: Pause,
-    /// Why our last writing failed.
-    refused: Option<String>,
-    judge: Judge,
+pub(in crate::serve) struct CaBundlePublisher {
+    configuration: Arc<WebhookConfiguration>,
+    observed: watch::Receiver<ObservedConfiguration>,
+    watch_error: watch::Receiver<Option<String>>,
+    propagation: Propagation,
+    conflict: OwnershipConflict,
+    write: Backoff,
+    /// The error of the last write.
+    write_error: Option<String>,
+    trust_check: TrustCheck,
 }
 
-impl Publisher {
-    /// One that has seen nothing yet.
+impl CaBundlePublisher {
+    /// A publisher that has observed nothing yet.
     pub(in crate::serve) fn new(
-        configuration: &Arc<Configuration>,
-        listens: SocketAddr,
-        settle: Duration,
-        check: Duration,
+        configuration: &Arc<WebhookConfiguration>,
+        address: SocketAddr,
+        propagation_delay: Duration,
+        check_interval: Duration,
     ) -> Self {
-        Publisher {
+        CaBundlePublisher {
             configuration: Arc::clone(configuration),
-            seen: configuration.seen(),
-            failing: configuration.failing(),
-            settled: Settled::new(settle),
-            contest: Contest::default(),
-            write: Pause::default(),
-            refused: None,
-            judge: Judge::new(listens, check),
+            observed: configuration.observed(),
+            watch_error: configuration.watch_error(),
+            propagation: Propagation::new(propagation_delay),
+            conflict: OwnershipConflict::default(),
+            write: Backoff::default(),
+            write_error: None,
+            trust_check: TrustCheck::new(address, check_interval),
         }
     }
 
-    /// What is seen of the configuration, now and as it changes.
-    pub(in crate::serve) fn seen(&self) -> watch::Receiver<Seen> {
-        self.seen.clone()
+    /// The observed configuration, now and as it changes.
+    pub(in crate::serve) fn observed(&self) -> watch::Receiver<ObservedConfiguration> {
+        self.observed.clone()
     }
 
-    /// By which name we are called.
+    /// The host name that the API server connects to.
     pub(super) fn host(&self) -> String {
         self.configuration.service().host()
     }
 
-    /// Waits until there is something new to see. Nothing else marks it as seen, so nothing that comes while we act is
-    /// missed.
+    /// Waits for a change of the observed configuration. Only this marks a change as handled, so none is lost while the
+    /// publisher acts.
     pub(super) async fn changed(&mut self) {
         tokio::select! {
-            Ok(()) = self.seen.changed() => {}
-            Ok(()) = self.failing.changed() => {}
-            // Their senders live as long as we do.
+            Ok(()) = self.observed.changed() => {}
+            Ok(()) = self.watch_error.changed() => {}
+            // The senders live as long as `self`.
             else => std::future::pending::<()>().await,
         }
     }
 
-    /// When to try again what failed or rests, or what settles, after all was looked at last.
-    pub(super) fn when(&self, looked: Instant) -> [Option<Instant>; 4] {
-        [self.write.until(), self.contest.when(), self.judge.when(), self.settled.next(looked)]
+    /// The times at which to act again: after a failed write, after a pause, after a failed check, and when the next CA
+    /// counts as propagated.
+    pub(super) fn retry_times(&self, checked: Instant) -> [Option<Instant>; 4] {
+        [self.write.until(), self.conflict.retry_at(), self.trust_check.retry_at(), self.propagation.next_at(checked)]
     }
 
-    /// Takes in what is published now, if that is known yet.
-    pub(super) fn look(&mut self) -> Option<Published> {
-        let published = self.settled.see(&self.entries(), Instant::now());
-        (*self.seen.borrow() != Seen::NotYet).then_some(published)
+    /// Records the published CAs, and returns them unless they are unknown.
+    pub(super) fn observe(&mut self) -> Option<Published> {
+        let published = self.propagation.observe(&self.entries(), Instant::now());
+        (*self.observed.borrow() != ObservedConfiguration::Unknown).then_some(published)
     }
 
-    /// Whether nobody calls us, as far as we know.
-    pub(super) fn is_uncalled(&self) -> bool {
-        *self.seen.borrow() == Seen::NotInstalled
+    /// Whether no webhook configuration references the Service.
+    pub(super) fn has_no_callers(&self) -> bool {
+        *self.observed.borrow() == ObservedConfiguration::NotInstalled
     }
 
     fn entries(&self) -> Vec<Entry> {
-        match &*self.seen.borrow() {
-            Seen::Installed(entries) => entries.clone(),
-            Seen::NotInstalled | Seen::NotYet => Vec::new(),
+        match &*self.observed.borrow() {
+            ObservedConfiguration::Installed(entries) => entries.clone(),
+            ObservedConfiguration::NotInstalled | ObservedConfiguration::Unknown => Vec::new(),
         }
     }
 
-    /// Publishes these where they are missing, and takes away those that are withdrawn or over, unless somebody else insists
-    /// on something else.
+    /// Publishes `ours` in every entry, and removes the CAs that are withdrawn or expired, except those that another
+    /// client insists on.
     pub(super) async fn publish(
         &mut self,
         ours: &[CertificateDer<'static>],
         withdrawn: &[CertificateDer<'static>],
-        shown: &Shown,
+        serving: &ServingCertificate,
     ) {
         let entries = self.entries();
-        self.see(&entries, ours, shown);
+        self.observe_entries(&entries, ours, serving);
         let (now, wall) = (Instant::now(), SystemTime::now());
-        let is_over = |certificate: &CertificateDer<'static>| {
-            withdrawn.contains(certificate) || ca_bundle::is_over(certificate, wall)
+        let is_obsolete = |certificate: &CertificateDer<'static>| {
+            withdrawn.contains(certificate) || ca_bundle::has_expired(certificate, wall)
         };
         let amend = |entry: &Entry| {
-            let place = |certificate: &CertificateDer<'static>| (entry.name.clone(), certificate.clone());
-            let ours = ours.iter().filter(|certificate| !self.contest.rests(&place(certificate), now));
-            let is_over = |certificate: &CertificateDer<'static>| {
-                is_over(certificate) && !self.contest.insists(&place(certificate), now)
+            let published = |certificate: &CertificateDer<'static>| PublishedCa::new(entry, certificate.clone());
+            let ours = ours.iter().filter(|certificate| !self.conflict.is_paused(&published(certificate), now));
+            let is_obsolete = |certificate: &CertificateDer<'static>| {
+                is_obsolete(certificate) && !self.conflict.is_contested(&published(certificate), now)
             };
-            ca_bundle::amended(&entry.bundle, ours, is_over)
+            ca_bundle::amend(&entry.bundle, ours, is_obsolete)
         };
-        if ours.is_empty() || self.write.lasts(now) || !entries.iter().any(|entry| amend(entry).is_some()) {
+        if ours.is_empty() || self.write.is_active(now) || !entries.iter().any(|entry| amend(entry).is_some()) {
             return;
         }
         let why = match timeout(DEADLINE, self.configuration.publish(amend)).await {
             Ok(Ok(published)) => {
-                self.write.end();
-                self.refused = None;
+                self.write.reset();
+                self.write_error = None;
                 if published {
-                    let over = |(_, certificate): &Place| is_over(certificate);
-                    self.contest.put(places(&entries, ours), places_of(&entries).filter(over), now);
+                    let obsolete = |ca: &PublishedCa| is_obsolete(&ca.certificate);
+                    self.conflict.record_write(expected(&entries, ours), present(&entries).filter(obsolete), now);
                     info!(configuration = self.configuration.name(), cas = ours.len(), "published caBundle");
                 }
                 return;
@@ -140,67 +141,70 @@ impl Publisher {
             Ok(Err(error)) => root_cause(&error),
             Err(_) => no_answer_within(DEADLINE),
         };
-        self.write.begin(Instant::now());
-        shown.metrics.certificate_failed(Trouble::Publish);
-        warn!(why, "failed to publish caBundle; trying again");
-        self.refused = Some(why);
+        self.write.start(Instant::now());
+        serving.metrics.record_certificate_failure(CertificateFailure::Publish);
+        warn!(why, "failed to publish caBundle; retrying");
+        self.write_error = Some(why);
     }
 
-    /// Takes in which of ours are where, and tells of one that somebody has taken.
-    fn see(&mut self, entries: &[Entry], ours: &[CertificateDer<'static>], shown: &Shown) {
-        let has: HashSet<_> = places_of(entries).filter(|(_, certificate)| ours.contains(certificate)).collect();
+    /// Records which of our CAs the entries have, and reports a removal by another client.
+    fn observe_entries(&mut self, entries: &[Entry], ours: &[CertificateDer<'static>], serving: &ServingCertificate) {
+        let found: HashSet<_> = present(entries).filter(|ca| ours.contains(&ca.certificate)).collect();
         let now = Instant::now();
-        if self.contest.see(places(entries, ours), has, now) {
-            shown.metrics.bundle_conflicts.inc();
+        if self.conflict.observe(expected(entries, ours), found, now) {
+            serving.metrics.bundle_conflicts.inc();
             let writers = writers(entries);
-            if self.contest.gave_up(now) {
-                error!(writers, "somebody else keeps taking our CA from caBundle; we leave it to them for an hour");
+            if self.conflict.gave_up_at(now) {
+                error!(
+                    writers,
+                    "another client keeps removing our CA from caBundle; not publishing it again for an hour"
+                );
             } else {
-                warn!(writers, "somebody else has taken our CA from caBundle; we put it back");
+                warn!(writers, "another client removed our CA from caBundle; publishing it again");
             }
         }
     }
 
-    /// Says whether the API server trusts what is shown, and whether a call of it would reach us.
-    pub(super) async fn judge(&mut self, shown: &Shown) {
-        let seen = self.seen.borrow().clone();
-        let standing = Standing {
-            trouble: self.trouble(),
-            seen,
+    /// Checks whether the API server trusts the serving certificate, and whether a call would reach the webhook.
+    pub(super) async fn check_trust(&mut self, serving: &ServingCertificate) {
+        let observed = self.observed.borrow().clone();
+        let input = TrustInput {
+            problem: self.problem(),
+            observed,
             configuration: self.configuration.name().to_owned(),
             host: self.host(),
         };
-        self.judge.judge(standing, shown).await;
+        self.trust_check.run(input, serving).await;
     }
 
-    /// What keeps us from seeing or writing the configuration.
-    fn trouble(&self) -> Option<String> {
-        if let Some(failing) = &*self.failing.borrow() {
-            return Some(failing.clone());
+    /// Why the configuration cannot be watched or written.
+    fn problem(&self) -> Option<String> {
+        if let Some(watch_error) = &*self.watch_error.borrow() {
+            return Some(watch_error.clone());
         }
-        if self.contest.gave_up(Instant::now()) {
+        if self.conflict.gave_up_at(Instant::now()) {
             let writers = writers(&self.entries());
             return Some(format!(
-                "given up, {writers} keeps taking a CA of ours away; we try again within an hour: certs/README.md, GitOps"
+                "paused, because {writers} keeps removing our CA; retrying within an hour: certs/README.md, GitOps"
             ));
         }
-        self.refused.as_ref().map(|refused| format!("failed to publish a CA: {refused}"))
+        self.write_error.as_ref().map(|error| format!("failed to publish a CA: {error}"))
     }
 }
 
-/// Where each of these should be.
-fn places(entries: &[Entry], ours: &[CertificateDer<'static>]) -> impl Iterator<Item = Place> {
-    entries.iter().flat_map(|entry| ours.iter().map(|ours| (entry.name.clone(), ours.clone())))
+/// Every entry with every one of these CAs.
+fn expected(entries: &[Entry], ours: &[CertificateDer<'static>]) -> impl Iterator<Item = PublishedCa> {
+    entries.iter().flat_map(|entry| ours.iter().map(|ours| PublishedCa::new(entry, ours.clone())))
 }
 
-/// What is where.
-fn places_of(entries: &[Entry]) -> impl Iterator<Item = Place> {
+/// Every entry with every CA that it has.
+fn present(entries: &[Entry]) -> impl Iterator<Item = PublishedCa> {
     entries.iter().flat_map(|entry| {
-        ca_bundle::read(&entry.bundle).into_iter().map(|certificate| (entry.name.clone(), certificate))
+        ca_bundle::read(&entry.bundle).into_iter().map(|certificate| PublishedCa::new(entry, certificate))
     })
 }
 
 fn writers(entries: &[Entry]) -> String {
     let writers: BTreeSet<_> = entries.iter().flat_map(|entry| &entry.writers).map(String::as_str).collect();
-    if writers.is_empty() { "somebody".to_owned() } else { Vec::from_iter(writers).join(", ") }
+    if writers.is_empty() { "another client".to_owned() } else { Vec::from_iter(writers).join(", ") }
 }

@@ -1,4 +1,4 @@
-//! Shows a certificate that others bring in files, and publishes its CAs where they are brought too.
+//! Serves a certificate from files, and publishes its CAs if a file has them.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,124 +7,130 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
 use crate::certificate::Identity;
-use crate::certificate::from_files::{Brought, Files};
+use crate::certificate::from_files::{CertificateFiles, Loaded};
 use crate::certificate::trust::Trust;
-use crate::metrics::{Renewed, Trouble};
+use crate::metrics::{CertificateFailure, CertificateKind};
 use crate::readiness::Condition;
-use crate::serve::certificates::Shown;
-use crate::serve::certificates::backoff::until_first;
-use crate::serve::certificates::ca_bundle_publisher::Publisher;
+use crate::serve::certificates::ServingCertificate;
+use crate::serve::certificates::backoff::sleep_until_first;
+use crate::serve::certificates::ca_bundle_publisher::CaBundlePublisher;
 use crate::serve::certificates::propagation::Published;
 
-/// Files, and what they have brought so far.
+/// The files, and the certificates loaded from them.
 #[derive(Debug)]
 pub(in crate::serve) struct FromFiles {
-    files: Files,
+    files: CertificateFiles,
     authorities: Vec<CertificateDer<'static>>,
-    /// What was brought and may not be trusted everywhere yet.
+    /// A new certificate that the API servers may not trust yet.
     next: Option<Identity>,
-    /// Why it is not, where that was told.
-    held: Option<String>,
-    /// None where nobody said how we are called.
-    publisher: Option<Publisher>,
-    shown: Shown,
+    /// The logged reason why it is not served yet.
+    withheld_reason: Option<String>,
+    /// `None` without `--service`.
+    publisher: Option<CaBundlePublisher>,
+    serving: ServingCertificate,
 }
 
 impl FromFiles {
-    /// Files that were read once, and what they brought, which is shown at once.
-    pub(in crate::serve) fn new(files: Files, first: Brought, publisher: Option<Publisher>, mut shown: Shown) -> Self {
-        tell_end(&first, &shown);
-        shown.show(first.identity);
-        FromFiles { files, authorities: first.authorities, next: None, held: None, publisher, shown }
+    /// Serves the certificate that was loaded first.
+    pub(in crate::serve) fn new(
+        files: CertificateFiles,
+        first: Loaded,
+        publisher: Option<CaBundlePublisher>,
+        mut serving: ServingCertificate,
+    ) -> Self {
+        record_expiration(&first, &serving);
+        serving.serve(first.identity);
+        FromFiles { files, authorities: first.authorities, next: None, withheld_reason: None, publisher, serving }
     }
 
-    /// Reads the files again and again, for ever.
+    /// Reloads the files for ever.
     ///
-    /// By timer: the kubelet changes mounted files by swapping a symlink above them, to which inotify is deaf.
+    /// Polls, because a kubelet updates mounted files by swapping a symlink in a parent directory, which inotify on the
+    /// files does not report.
     pub(in crate::serve) async fn run(mut self, every: Duration) {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let looked = Instant::now();
+            let checked = Instant::now();
             match self.files.read() {
                 None => {}
-                Some(Ok(brought)) => {
-                    info!("the certificate's files have changed");
-                    tell_end(&brought, &self.shown);
-                    self.shown.readiness.set_met(Condition::Certificate);
-                    self.authorities = brought.authorities;
-                    self.next = Some(brought.identity);
+                Some(Ok(loaded)) => {
+                    info!("reloaded the certificate files");
+                    record_expiration(&loaded, &self.serving);
+                    self.serving.readiness.set_met(Condition::Certificate);
+                    self.authorities = loaded.authorities;
+                    self.next = Some(loaded.identity);
                 }
                 Some(Err(why)) => {
-                    self.shown.metrics.certificate_failed(Trouble::Files);
+                    self.serving.metrics.record_certificate_failure(CertificateFailure::Files);
                     let why = format!("{:#}", anyhow::Error::from(why));
-                    error!(why, "the certificate's files have changed and are refused; the last good ones are served");
-                    let why = format!("last good files are served; the new ones are refused: {why}");
-                    self.shown.readiness.set_unmet(Condition::Certificate, why);
+                    error!(why, "the changed certificate files are invalid; the last valid ones are served");
+                    let why = format!("the last valid files are served; the new ones are invalid: {why}");
+                    self.serving.readiness.set_unmet(Condition::Certificate, why);
                 }
             }
             let Some(publisher) = &mut self.publisher else {
                 if let Some(next) = self.next.take() {
-                    self.shown.show(next);
+                    self.serving.serve(next);
                 }
                 ticks.tick().await;
                 continue;
             };
-            publisher.publish(&self.authorities, &[], &self.shown).await;
-            match self.next.as_ref().map(|next| may_show(publisher, next, &self.shown)) {
+            publisher.publish(&self.authorities, &[], &self.serving).await;
+            match self.next.as_ref().map(|next| may_serve(publisher, next, &self.serving)) {
                 None | Some(Ok(false)) => {}
                 Some(Ok(true)) => {
-                    self.held = None;
+                    self.withheld_reason = None;
                     if let Some(next) = self.next.take() {
-                        self.shown.show(next);
+                        self.serving.serve(next);
                     }
                 }
-                Some(Err(why)) => hold(&mut self.held, &why, &self.shown),
+                Some(Err(why)) => report_withheld(&mut self.withheld_reason, &why, &self.serving),
             }
-            publisher.judge(&self.shown).await;
-            let when = publisher.when(looked);
+            publisher.check_trust(&self.serving).await;
+            let times = publisher.retry_times(checked);
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = publisher.changed() => {}
-                () = until_first(when, looked) => {}
+                () = sleep_until_first(times, checked) => {}
             }
         }
     }
 }
 
-fn tell_end(brought: &Brought, shown: &Shown) {
-    if let Some(ends) = brought.authorities_end() {
-        shown.metrics.ends(Renewed::Authority, ends);
+fn record_expiration(loaded: &Loaded, serving: &ServingCertificate) {
+    if let Some(expiration) = loaded.ca_expiration() {
+        serving.metrics.set_expiration(CertificateKind::Ca, expiration);
     }
 }
 
-/// Says why a new certificate is not served.
-fn hold(held: &mut Option<String>, why: &str, shown: &Shown) {
-    let why = format!("the files hold a new certificate, which waits: {why}; the last one is served");
-    if held.as_ref() != Some(&why) {
+/// Reports why a new certificate is not served.
+fn report_withheld(withheld_reason: &mut Option<String>, why: &str, serving: &ServingCertificate) {
+    let why = format!("the files have a new certificate, which waits: {why}; the last one is served");
+    if withheld_reason.as_ref() != Some(&why) {
         warn!("{why}");
-        shown.readiness.set_unmet(Condition::Certificate, why.clone());
-        *held = Some(why);
+        serving.readiness.set_unmet(Condition::Certificate, why.clone());
+        *withheld_reason = Some(why);
     }
 }
 
-/// Whether a new certificate may take the place of the one that is shown: every API server trusts it, or none is
-/// known to trust what is shown. False: not every API server may know its CA yet.
+/// Whether a new certificate may replace the current one: every API server trusts it, or none is known to trust the
+/// current one. False if some API servers may not know its CA yet.
 ///
 /// # Errors
-/// Why no API server trusts it.
-fn may_show(publisher: &mut Publisher, next: &Identity, shown: &Shown) -> Result<bool, String> {
+/// No API server trusts it.
+fn may_serve(publisher: &mut CaBundlePublisher, next: &Identity, serving: &ServingCertificate) -> Result<bool, String> {
     let (now, host) = (SystemTime::now(), publisher.host());
-    let Published { everywhere, settled, .. } = publisher.look().unwrap_or_default();
-    let judge = |cas: &[CertificateDer<'static>], identity: &Identity| {
-        Trust::of(cas.to_vec()).verify(&identity.chain, &host, now)
+    let Published { everywhere, propagated, .. } = publisher.observe().unwrap_or_default();
+    let verify = |cas: &[CertificateDer<'static>], identity: &Identity| {
+        Trust::new(cas.to_vec()).verify(&identity.chain, &host, now)
     };
-    let free =
-        publisher.is_uncalled() || shown.identity.as_ref().is_none_or(|shown| judge(&everywhere, shown).is_err());
-    if free || judge(&settled, next).is_ok() {
+    let can_lose_nothing = publisher.has_no_callers()
+        || serving.identity.as_ref().is_none_or(|current| verify(&everywhere, current).is_err());
+    if can_lose_nothing || verify(&propagated, next).is_ok() {
         return Ok(true);
     }
-    judge(&everywhere, next)
+    verify(&everywhere, next)
         .map(|()| false)
-        .map_err(|why| format!("the API server does not trust it by caBundle: {why}"))
+        .map_err(|why| format!("the API server does not trust it with the published caBundle: {why}"))
 }

@@ -1,4 +1,4 @@
-//! Whether somebody else keeps undoing what we publish, and when to stop doing it again.
+//! Detects that another client keeps reverting our writes of `caBundle`, and decides when to stop repeating them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -6,88 +6,110 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use tokio::time::Instant;
 
-/// So many times within `WINDOW`, and we stop.
-const MOST: usize = 5;
+use crate::cluster::webhook_configuration::Entry;
 
-/// What was longer ago does not count.
+/// The number of removals within `WINDOW` after which we stop.
+const MAX_REMOVALS: usize = 5;
+
+/// Removals longer ago do not count.
 const WINDOW: Duration = Duration::from_secs(10 * 60);
 
-/// From there to the next try: who undid it may have stopped by then.
-const REST: Duration = Duration::from_secs(60 * 60);
+/// How long we stop. The other client may have stopped by then.
+const GIVE_UP_FOR: Duration = Duration::from_secs(60 * 60);
 
-/// The pause after the second time; it doubles with each.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The pause after the second removal. It doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A CA in an entry.
-pub(super) type Place = (String, CertificateDer<'static>);
-
-/// What we have seen published and then taken, and what we took.
-#[derive(Debug, Default)]
-pub(super) struct Contest {
-    had: HashSet<Place>,
-    taken: VecDeque<Instant>,
-    /// What was taken last, and until when it is left alone.
-    contested: HashSet<Place>,
-    rests: Option<Instant>,
-    /// What we took because its time is over, and when.
-    pruned: HashMap<Place, Instant>,
+/// A CA in an entry of the webhook configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PublishedCa {
+    /// The name of the entry.
+    pub(super) entry: String,
+    /// The CA in DER.
+    pub(super) certificate: CertificateDer<'static>,
 }
 
-impl Contest {
-    /// Takes in which of ours are in which entry now, of those that should be. True: one was taken that was there.
-    pub(super) fn see(&mut self, wanted: impl Iterator<Item = Place>, has: HashSet<Place>, now: Instant) -> bool {
-        let taken: HashSet<_> = wanted.filter(|place| self.had.contains(place) && !has.contains(place)).collect();
-        self.had = has;
-        if taken.is_empty() {
+impl PublishedCa {
+    /// A CA in this entry.
+    pub(super) fn new(entry: &Entry, certificate: CertificateDer<'static>) -> Self {
+        PublishedCa { entry: entry.name.clone(), certificate }
+    }
+}
+
+/// The CAs of ours that were published and removed, and those that we withdrew.
+#[derive(Debug, Default)]
+pub(super) struct OwnershipConflict {
+    present: HashSet<PublishedCa>,
+    removals: VecDeque<Instant>,
+    /// The CAs that were removed last. They are not published again until `paused_until`.
+    contested: HashSet<PublishedCa>,
+    paused_until: Option<Instant>,
+    /// The CAs that we withdrew, and when.
+    withdrawn: HashMap<PublishedCa, Instant>,
+}
+
+impl OwnershipConflict {
+    /// Records which of our CAs each entry has. `expected` are those that it should have. Returns whether one was
+    /// removed.
+    pub(super) fn observe(
+        &mut self,
+        expected: impl Iterator<Item = PublishedCa>,
+        found: HashSet<PublishedCa>,
+        now: Instant,
+    ) -> bool {
+        let removed: HashSet<_> = expected.filter(|ca| self.present.contains(ca) && !found.contains(ca)).collect();
+        self.present = found;
+        if removed.is_empty() {
             return false;
         }
-        self.contested = taken;
-        self.taken.retain(|then| now.duration_since(*then) < WINDOW);
-        self.taken.push_back(now);
-        let so_often = self.taken.len();
-        self.rests = match so_often {
+        self.contested = removed;
+        self.removals.retain(|then| now.duration_since(*then) < WINDOW);
+        self.removals.push_back(now);
+        let removals = self.removals.len();
+        self.paused_until = match removals {
             0 | 1 => None,
-            MOST.. => Some(now + REST),
-            _ => Some(now + PAUSE * (1 << (so_often - 2))),
+            MAX_REMOVALS.. => Some(now + GIVE_UP_FOR),
+            _ => Some(now + FIRST_PAUSE * (1 << (removals - 2))),
         };
         true
     }
 
-    /// These were put there, and those were taken: whoever undoes it before we have seen it there has undone it all the
-    /// same.
-    pub(super) fn put(
+    /// Records a write that added and withdrew these CAs. If another client reverts it before the watch delivers it, it
+    /// counts as reverted.
+    pub(super) fn record_write(
         &mut self,
-        places: impl Iterator<Item = Place>,
-        pruned: impl Iterator<Item = Place>,
+        added: impl Iterator<Item = PublishedCa>,
+        withdrawn: impl Iterator<Item = PublishedCa>,
         now: Instant,
     ) {
-        self.had.extend(places);
-        self.pruned.retain(|_, then| now < *then + REST);
-        self.pruned.extend(pruned.map(|place| (place, now)));
+        self.present.extend(added);
+        self.withdrawn.retain(|_, then| now < *then + GIVE_UP_FOR);
+        self.withdrawn.extend(withdrawn.map(|ca| (ca, now)));
     }
 
-    /// Whether one is not to be put back now.
-    pub(super) fn rests(&self, place: &Place, now: Instant) -> bool {
-        self.rest_lasts(now) && self.contested.contains(place)
+    /// Whether this CA is not to be published now.
+    pub(super) fn is_paused(&self, ca: &PublishedCa, now: Instant) -> bool {
+        self.is_pause_active(now) && self.contested.contains(ca)
     }
 
-    /// Whether somebody has put back what we took: by their clock its time is not over, and they may still serve by it.
-    pub(super) fn insists(&self, place: &Place, now: Instant) -> bool {
-        self.pruned.get(place).is_some_and(|then| now < *then + REST)
+    /// Whether another client restored a CA that we withdrew. By its clock the CA may not have expired, and it may
+    /// still serve under it.
+    pub(super) fn is_contested(&self, ca: &PublishedCa, now: Instant) -> bool {
+        self.withdrawn.get(ca).is_some_and(|then| now < *then + GIVE_UP_FOR)
     }
 
-    /// Whether we have stopped putting something back that is missing.
-    pub(super) fn gave_up(&self, now: Instant) -> bool {
-        self.taken.len() >= MOST && self.rest_lasts(now) && !self.contested.is_subset(&self.had)
+    /// Whether we have stopped publishing a CA that is missing.
+    pub(super) fn gave_up_at(&self, now: Instant) -> bool {
+        self.removals.len() >= MAX_REMOVALS && self.is_pause_active(now) && !self.contested.is_subset(&self.present)
     }
 
     /// When to try again.
-    pub(super) fn when(&self) -> Option<Instant> {
-        self.rests
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.paused_until
     }
 
-    fn rest_lasts(&self, now: Instant) -> bool {
-        self.rests.is_some_and(|until| now < until)
+    fn is_pause_active(&self, now: Instant) -> bool {
+        self.paused_until.is_some_and(|until| now < until)
     }
 }
 
@@ -99,52 +121,52 @@ mod tests {
     use rustls::pki_types::CertificateDer;
     use tokio::time::Instant;
 
-    use super::{Contest, MOST, Place, REST, WINDOW};
+    use super::{GIVE_UP_FOR, MAX_REMOVALS, OwnershipConflict, PublishedCa, WINDOW};
 
-    fn place(entry: &str) -> Place {
-        (entry.to_owned(), CertificateDer::from(vec![1]))
+    fn ca(entry: &str) -> PublishedCa {
+        PublishedCa { entry: entry.to_owned(), certificate: CertificateDer::from(vec![1]) }
     }
 
     #[test]
-    fn what_is_taken_again_and_again_is_given_up_for_a_while() {
-        let (mut contest, now) = (Contest::default(), Instant::now());
-        let (wanted, there, nothing) = (|| [place("a")].into_iter(), HashSet::from([place("a")]), HashSet::new());
-        assert!(!contest.see(wanted(), nothing.clone(), now), "it was never there");
-        for time in 1..=MOST {
-            assert!(!contest.see(wanted(), there.clone(), now));
-            assert!(!contest.gave_up(now));
-            assert!(contest.see(wanted(), nothing.clone(), now));
-            assert!(!contest.see(wanted(), nothing.clone(), now), "it is taken once");
-            assert_eq!(contest.rests(&place("a"), now), time > 1, "the first time it is put back at once");
-            assert!(!contest.rests(&place("b"), now), "another is no part of it");
+    fn a_ca_that_is_removed_repeatedly_is_given_up_for_a_while() {
+        let (mut conflict, now) = (OwnershipConflict::default(), Instant::now());
+        let (expected, found, none) = (|| [ca("a")].into_iter(), HashSet::from([ca("a")]), HashSet::new());
+        assert!(!conflict.observe(expected(), none.clone(), now), "it was never found");
+        for time in 1..=MAX_REMOVALS {
+            assert!(!conflict.observe(expected(), found.clone(), now));
+            assert!(!conflict.gave_up_at(now));
+            assert!(conflict.observe(expected(), none.clone(), now));
+            assert!(!conflict.observe(expected(), none.clone(), now), "it is removed once");
+            assert_eq!(conflict.is_paused(&ca("a"), now), time > 1, "the first time it is published again at once");
+            assert!(!conflict.is_paused(&ca("b"), now), "another entry is not affected");
         }
-        assert!(contest.gave_up(now) && !contest.rests(&place("a"), now + REST));
-        assert!(!contest.see(wanted(), there.clone(), now));
-        assert!(!contest.gave_up(now), "somebody has put it back");
-        assert!(contest.see(wanted(), nothing, now + REST + WINDOW));
-        assert!(!contest.rests(&place("a"), now + REST + WINDOW), "what was long ago does not count");
+        assert!(conflict.gave_up_at(now) && !conflict.is_paused(&ca("a"), now + GIVE_UP_FOR));
+        assert!(!conflict.observe(expected(), found.clone(), now));
+        assert!(!conflict.gave_up_at(now), "another client has restored it");
+        assert!(conflict.observe(expected(), none, now + GIVE_UP_FOR + WINDOW));
+        assert!(!conflict.is_paused(&ca("a"), now + GIVE_UP_FOR + WINDOW), "an old removal does not count");
     }
 
     #[test]
-    fn what_is_taken_before_we_see_it_there_counts() {
-        let (mut contest, now) = (Contest::default(), Instant::now());
-        contest.put([place("a")].into_iter(), empty(), now);
-        assert!(contest.see([place("a")].into_iter(), HashSet::new(), now));
+    fn a_removal_before_the_write_is_observed_counts() {
+        let (mut conflict, now) = (OwnershipConflict::default(), Instant::now());
+        conflict.record_write([ca("a")].into_iter(), empty(), now);
+        assert!(conflict.observe([ca("a")].into_iter(), HashSet::new(), now));
     }
 
     #[test]
-    fn what_we_took_is_left_to_whoever_puts_it_back() {
-        let (mut contest, now) = (Contest::default(), Instant::now());
-        assert!(!contest.insists(&place("a"), now));
-        contest.put(empty(), [place("a")].into_iter(), now);
-        assert!(contest.insists(&place("a"), now) && !contest.insists(&place("a"), now + REST));
+    fn a_withdrawn_ca_that_another_client_restores_stays() {
+        let (mut conflict, now) = (OwnershipConflict::default(), Instant::now());
+        assert!(!conflict.is_contested(&ca("a"), now));
+        conflict.record_write(empty(), [ca("a")].into_iter(), now);
+        assert!(conflict.is_contested(&ca("a"), now) && !conflict.is_contested(&ca("a"), now + GIVE_UP_FOR));
     }
 
     #[test]
-    fn an_entry_that_is_new_or_gone_was_taken_by_nobody() {
-        let (mut contest, now) = (Contest::default(), Instant::now());
-        contest.see([place("a")].into_iter(), HashSet::from([place("a")]), now);
-        assert!(!contest.see([place("a"), place("b")].into_iter(), HashSet::from([place("a")]), now));
-        assert!(!contest.see([place("b")].into_iter(), HashSet::from([place("b")]), now));
+    fn a_new_or_deleted_entry_is_no_removal() {
+        let (mut conflict, now) = (OwnershipConflict::default(), Instant::now());
+        conflict.observe([ca("a")].into_iter(), HashSet::from([ca("a")]), now);
+        assert!(!conflict.observe([ca("a"), ca("b")].into_iter(), HashSet::from([ca("a")]), now));
+        assert!(!conflict.observe([ca("b")].into_iter(), HashSet::from([ca("b")]), now));
     }
 }

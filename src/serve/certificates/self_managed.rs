@@ -1,4 +1,4 @@
-//! Makes our own certificate, by a CA that the replicas share in a Secret; none of them leads.
+//! Issues the serving certificate by a CA that all replicas share in a Secret, without a leader.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -8,130 +8,133 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{error, info, warn};
 
 use crate::certificate;
-use crate::certificate::Clients;
+use crate::certificate::ClientCa;
 use crate::certificate::authority::Authority;
 use crate::certificate::keyring::{Keyring, Unreadable};
-use crate::certificate::rotation::{Content, Known, Served, Step, plan};
-use crate::cluster::ca_secret::{Seen, Shared, Stored};
+use crate::certificate::rotation::{SecretState, Served, State, Step, plan};
+use crate::cluster::ca_secret::{CaSecret, ObservedSecret, StoredSecret};
 use crate::failure::{no_answer_within, root_cause};
-use crate::metrics::{Renewed, Trouble};
+use crate::metrics::{CertificateFailure, CertificateKind};
 use crate::readiness::Condition;
-use crate::serve::certificates::Shown;
-use crate::serve::certificates::backoff::{Pause, until_first};
-use crate::serve::certificates::ca_bundle_publisher::{DEADLINE, Publisher};
+use crate::serve::certificates::ServingCertificate;
+use crate::serve::certificates::backoff::{Backoff, sleep_until_first};
+use crate::serve::certificates::ca_bundle_publisher::{CaBundlePublisher, DEADLINE};
 
-/// By how much a replica that remembers a CA is ahead of one that does not, when an empty Secret comes back: the first
-/// brings its CA back, the second would make another.
+/// When an empty Secret appears, a replica without a CA in memory waits this long, so that one that remembers the CA
+/// restores it first.
 const HEAD_START: Duration = Duration::from_secs(5);
 
-/// What puts the Secret back.
-const REMEDY: &str = "helm upgrade or kubectl apply, as it was installed, puts it back";
+/// How to restore the Secret.
+const REMEDY: &str = "repeat helm upgrade or kubectl apply, as at the installation, to restore it";
 
-/// How long things last.
+/// Lifetimes, and the interval of checks.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::serve) struct Lifetimes {
-    /// Of a CA.
-    pub(in crate::serve) authority: Duration,
-    /// Of a leaf.
+    /// The lifetime of a CA.
+    pub(in crate::serve) ca: Duration,
+    /// The lifetime of a leaf.
     pub(in crate::serve) leaf: Duration,
-    /// Between two looks at the clock.
+    /// The interval between two checks of the clock.
     pub(in crate::serve) check: Duration,
 }
 
-/// One that makes our certificate.
+/// The task that issues and renews the certificate.
 #[derive(Debug)]
 pub(in crate::serve) struct SelfManaged {
-    secret: Arc<Shared>,
+    secret: Arc<CaSecret>,
     names: Vec<String>,
     lifetimes: Lifetimes,
-    clients: Option<Clients>,
-    publisher: Publisher,
-    shown: Shown,
-    /// What the Secret held when it last could be read.
-    memory: Keyring,
-    /// What the Secret held that could not be read, where it was logged.
+    client_ca: Option<ClientCa>,
+    publisher: CaBundlePublisher,
+    serving: ServingCertificate,
+    /// The keyring that was last read from the Secret.
+    last_known: Keyring,
+    /// The parse error of the Secret that was logged.
     unreadable: Option<Unreadable>,
-    /// When we last saw the Secret, or saw that it is not there.
-    in_sight: SystemTime,
-    /// Why there is no Secret that we may fill, where that was logged.
+    /// When the watch last worked, whether the Secret existed or not.
+    secret_last_observed: SystemTime,
+    /// The logged reason why the Secret cannot be used.
     unusable: Option<String>,
-    /// Why the Secret could not be written.
-    refused: Option<String>,
-    /// Who signed what is shown.
-    under: Option<Authority>,
-    /// After each writing of the Secret, also a good one: another replica may undo it, whose clock is a year off.
-    writes: Pause,
+    /// The error of the last write of the Secret.
+    write_error: Option<String>,
+    /// The CA that signed the serving certificate.
+    issuer: Option<Authority>,
+    /// The backoff after each write of the Secret, also a successful one: another replica whose clock is a year off may
+    /// revert it.
+    writes: Backoff,
 }
 
 impl SelfManaged {
-    /// One for these names.
+    /// A task for a certificate with these names.
     pub(in crate::serve) fn new(
-        secret: &Arc<Shared>,
+        secret: &Arc<CaSecret>,
         names: Vec<String>,
         lifetimes: Lifetimes,
-        clients: Option<Clients>,
-        publisher: Publisher,
-        shown: Shown,
+        client_ca: Option<ClientCa>,
+        publisher: CaBundlePublisher,
+        serving: ServingCertificate,
     ) -> Self {
-        let (secret, memory) = (Arc::clone(secret), Keyring::default());
+        let (secret, last_known) = (Arc::clone(secret), Keyring::default());
         SelfManaged {
             secret,
             names,
             lifetimes,
-            clients,
+            client_ca,
             publisher,
-            shown,
-            memory,
+            serving,
+            last_known,
             unreadable: None,
-            in_sight: SystemTime::now(),
+            secret_last_observed: SystemTime::now(),
             unusable: None,
-            refused: None,
-            under: None,
-            writes: Pause::default(),
+            write_error: None,
+            issuer: None,
+            writes: Backoff::default(),
         }
     }
 
-    /// Does what is due, for ever.
+    /// Issues and renews the certificate for ever.
     pub(in crate::serve) async fn run(mut self) {
-        let (mut seen, mut failing_now) = (self.secret.seen(), self.secret.failing());
+        let (mut observed, mut watch_error) = (self.secret.observed(), self.secret.watch_error());
         let mut ticks = interval(self.lifetimes.check);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let looked = Instant::now();
-            let state = seen.borrow_and_update().clone();
-            let failing = failing_now.borrow_and_update().clone();
-            if failing.is_none() && state != Seen::NotYet {
-                self.in_sight = SystemTime::now();
+            let checked = Instant::now();
+            let state = observed.borrow_and_update().clone();
+            let failure = watch_error.borrow_and_update().clone();
+            if failure.is_none() && state != ObservedSecret::Unknown {
+                self.secret_last_observed = SystemTime::now();
             }
-            let (content, stored) = match &state {
-                Seen::NotYet => (Content::NotSeen, None),
-                Seen::Present(stored) if stored.foreign_type().is_none() => (self.understand(stored), Some(stored)),
-                Seen::Absent | Seen::Present(_) => (Content::Absent, None),
+            let (secret, stored) = match &state {
+                ObservedSecret::Unknown => (SecretState::Unknown, None),
+                ObservedSecret::Present(stored) if stored.foreign_type().is_none() => {
+                    (self.parse(stored), Some(stored))
+                }
+                ObservedSecret::Absent | ObservedSecret::Present(_) => (SecretState::Absent, None),
             };
             self.report_unusable(&state);
-            self.act(&content, stored).await;
-            self.tell(failing.as_deref());
-            let (ours, withdrawn) = self.ours(&content);
-            self.publisher.publish(&ours, &withdrawn, &self.shown).await;
-            self.publisher.judge(&self.shown).await;
-            let [a, b, c, d] = self.publisher.when(looked);
+            self.act(&secret, stored).await;
+            self.report_problems(failure.as_deref());
+            let (cas, withdrawn) = self.cas_to_publish(&secret);
+            self.publisher.publish(&cas, &withdrawn, &self.serving).await;
+            self.publisher.check_trust(&self.serving).await;
+            let [a, b, c, d] = self.publisher.retry_times(checked);
             tokio::select! {
                 _ = ticks.tick() => self.count_unusable(),
-                Ok(()) = seen.changed() => {}
-                Ok(()) = failing_now.changed() => {}
+                Ok(()) = observed.changed() => {}
+                Ok(()) = watch_error.changed() => {}
                 () = self.publisher.changed() => {}
-                () = until_first([a, b, c, d, self.writes.until()], looked) => {}
+                () = sleep_until_first([a, b, c, d, self.writes.until()], checked) => {}
             }
         }
     }
 
-    /// Logs that there is no Secret that we may fill, and that there is one again, once each.
-    fn report_unusable(&mut self, state: &Seen) {
+    /// Logs once that the Secret cannot be used, and once that it can be used again.
+    fn report_unusable(&mut self, state: &ObservedSecret) {
         let path = self.secret.path();
         let why = match state {
-            Seen::NotYet => return,
-            Seen::Absent => Some(format!("{path} is not there; {REMEDY}")),
-            Seen::Present(stored) => {
+            ObservedSecret::Unknown => return,
+            ObservedSecret::Absent => Some(format!("{path} does not exist; {REMEDY}")),
+            ObservedSecret::Present(stored) => {
                 stored.foreign_type().map(|type_| format!("{path} is of type {type_}, not Opaque; delete it: {REMEDY}"))
             }
         };
@@ -139,147 +142,147 @@ impl SelfManaged {
             return;
         }
         if let Some(why) = &why {
-            error!(why, "the Secret of the CA cannot be used; the CA is not renewed");
+            error!(why, "the CA Secret cannot be used; the CA is not renewed");
         } else {
-            info!("the Secret of the CA can be used again");
-            if self.memory.certificates().next().is_none() {
-                self.writes.begin_for(HEAD_START, Instant::now());
+            info!("the CA Secret can be used again");
+            if self.last_known.certificates().next().is_none() {
+                self.writes.start_for(HEAD_START, Instant::now());
             }
         }
         self.unusable = why;
         self.count_unusable();
     }
 
-    /// Counts it as a failure that goes on, so that an alert tells of it.
+    /// Counts a lasting failure, so that an alert fires.
     fn count_unusable(&self) {
         if self.unusable.is_some() {
-            self.shown.metrics.certificate_failed(Trouble::Secret);
+            self.serving.metrics.record_certificate_failure(CertificateFailure::Secret);
         }
     }
 
-    /// Says that we do not see the Secret for the moment, or cannot fill or write it. What is served is good all the same.
-    fn tell(&self, failing: Option<&str>) {
-        let refused = self.refused.as_ref().map(|why| format!("failed to write it: {why}"));
-        match failing.map(str::to_owned).or(self.unusable.clone()).or(refused) {
-            Some(why) => self.shown.readiness.set_unmet(Condition::Certificate, format!("Secret of the CA: {why}")),
-            None if self.shown.identity.is_some() => self.shown.readiness.set_met(Condition::Certificate),
+    /// Reports that the Secret cannot be watched, used or written. The serving certificate stays valid.
+    fn report_problems(&self, failure: Option<&str>) {
+        let write_error = self.write_error.as_ref().map(|why| format!("failed to write it: {why}"));
+        match failure.map(str::to_owned).or(self.unusable.clone()).or(write_error) {
+            Some(why) => self.serving.readiness.set_unmet(Condition::Certificate, format!("CA Secret: {why}")),
+            None if self.serving.identity.is_some() => self.serving.readiness.set_met(Condition::Certificate),
             None => {}
         }
     }
 
-    fn understand(&mut self, stored: &Stored) -> Content {
+    fn parse(&mut self, stored: &StoredSecret) -> SecretState {
         let data = stored.data();
         if Keyring::is_missing_in(&data) {
-            return Content::Empty;
+            return SecretState::Empty;
         }
         match Keyring::read(&data) {
             Ok(keyring) => {
-                if self.memory != keyring {
-                    if let Some(ends) = keyring.ends() {
-                        self.shown.metrics.ends(Renewed::Authority, ends);
+                if self.last_known != keyring {
+                    if let Some(expiration) = keyring.expiration() {
+                        self.serving.metrics.set_expiration(CertificateKind::Ca, expiration);
                     }
-                    info!(cas = keyring.certificates().count(), "what the Secret holds is new to us");
-                    self.memory = keyring.clone();
+                    info!(cas = keyring.certificates().count(), "loaded new CAs from the Secret");
+                    self.last_known = keyring.clone();
                 }
                 self.unreadable = None;
-                Content::Holds(keyring)
+                SecretState::Stored(keyring)
             }
             Err(why) => {
                 if self.unreadable.as_ref() != Some(&why) {
-                    self.shown.metrics.certificate_failed(Trouble::Secret);
-                    error!(%why, "the Secret does not hold a CA that can be read; writing it anew");
+                    self.serving.metrics.record_certificate_failure(CertificateFailure::Secret);
+                    error!(%why, "the Secret has no CA that can be parsed; overwriting it");
                     self.unreadable = Some(why);
                 }
-                Content::Unreadable
+                SecretState::Unreadable
             }
         }
     }
 
-    /// Plans, and does what is planned.
-    async fn act(&mut self, content: &Content, stored: Option<&Stored>) {
+    /// Plans the next steps and takes them.
+    async fn act(&mut self, secret: &SecretState, stored: Option<&StoredSecret>) {
         let now = SystemTime::now();
-        let published = self.publisher.look();
-        let of_published = published.as_ref();
-        let served = self.under.as_ref().zip(self.shown.identity.as_ref());
-        let served = served.map(|(under, identity)| Served { under, validity: identity.validity });
-        let known = Known {
+        let published = self.publisher.observe();
+        let published = published.as_ref();
+        let served = self.issuer.as_ref().zip(self.serving.identity.as_ref());
+        let served = served.map(|(issuer, identity)| Served { issuer, validity: identity.validity });
+        let state = State {
             now,
-            content,
-            memory: &self.memory,
-            in_sight: self.in_sight,
-            leaf: self.lifetimes.leaf,
+            secret,
+            last_known: &self.last_known,
+            secret_last_observed: self.secret_last_observed,
+            leaf_lifetime: self.lifetimes.leaf,
             served,
-            published: of_published.map(|published| &*published.everywhere),
-            settled: of_published.map(|published| &*published.settled).unwrap_or_default(),
-            anywhere: of_published.map(|published| &*published.anywhere).unwrap_or_default(),
+            published: published.map(|published| &*published.everywhere),
+            propagated: published.map(|published| &*published.propagated).unwrap_or_default(),
+            anywhere: published.map(|published| &*published.anywhere).unwrap_or_default(),
         };
-        for step in plan(&known) {
+        for step in plan(&state) {
             match step {
-                Step::Serve(under) => self.serve(under, now),
-                Step::Mint(_) | Step::Store(_) if self.writes.lasts(Instant::now()) => {}
-                Step::Mint(keep) => match Authority::mint(now, self.lifetimes.authority) {
+                Step::Serve(issuer) => self.serve(issuer, now),
+                Step::Mint(_) | Step::Store(_) if self.writes.is_active(Instant::now()) => {}
+                Step::Mint(keep) => match Authority::mint(now, self.lifetimes.ca) {
                     Ok(newest) => {
-                        let ends = newest.validity().until;
-                        if self.store(&keep.with(newest), stored).await {
-                            self.shown.metrics.renewed(Renewed::Authority, ends);
-                            info!("made a new CA");
+                        let expiration = newest.validity().until;
+                        if self.store(&keep.with_newest(newest), stored).await {
+                            self.serving.metrics.record_renewal(CertificateKind::Ca, expiration);
+                            info!("issued a new CA");
                         }
                     }
-                    Err(error) => self.failed_to_mint(&error),
+                    Err(error) => self.report_issue_error(&error),
                 },
                 Step::Store(keyring) => _ = self.store(&keyring, stored).await,
             }
         }
     }
 
-    fn serve(&mut self, under: Authority, now: SystemTime) {
-        match under.sign(&self.names, now, self.lifetimes.leaf, self.clients.as_ref()) {
+    fn serve(&mut self, issuer: Authority, now: SystemTime) {
+        match issuer.sign(&self.names, now, self.lifetimes.leaf, self.client_ca.as_ref()) {
             Ok(identity) => {
-                self.shown.show(identity);
-                self.under = Some(under);
+                self.serving.serve(identity);
+                self.issuer = Some(issuer);
             }
-            Err(error) => self.failed_to_mint(&error),
+            Err(error) => self.report_issue_error(&error),
         }
     }
 
-    fn failed_to_mint(&mut self, error: &certificate::Error) {
-        self.shown.metrics.certificate_failed(Trouble::Mint);
-        error!(error = error as &dyn std::error::Error, "failed to make a certificate; trying again");
+    fn report_issue_error(&mut self, error: &certificate::Error) {
+        self.serving.metrics.record_certificate_failure(CertificateFailure::Issue);
+        error!(error = error as &dyn std::error::Error, "failed to issue a certificate; retrying");
     }
 
-    /// Whether it is stored, by us.
-    async fn store(&mut self, keyring: &Keyring, over: Option<&Stored>) -> bool {
-        // Nothing is planned to be stored where there is no Secret.
+    /// Writes the Secret. Returns whether this replica's write succeeded.
+    async fn store(&mut self, keyring: &Keyring, over: Option<&StoredSecret>) -> bool {
+        // Nothing is stored unless there is a Secret.
         let Some(over) = over else { return false };
         let written = timeout(DEADLINE, self.secret.store(keyring.write(), over)).await;
-        self.writes.begin(Instant::now());
+        self.writes.start(Instant::now());
         let why = match written {
             Ok(Ok(stored)) => {
-                self.refused = None;
+                self.write_error = None;
                 return stored;
             }
             Ok(Err(error)) => root_cause(&error),
             Err(_) => no_answer_within(DEADLINE),
         };
-        self.shown.metrics.certificate_failed(Trouble::Secret);
-        warn!(why, "failed to write the Secret; trying again");
-        self.refused = Some(why);
+        self.serving.metrics.record_certificate_failure(CertificateFailure::Secret);
+        warn!(why, "failed to write the Secret; retrying");
+        self.write_error = Some(why);
         false
     }
 
-    /// The CAs that have to be published: those of the Secret, and the one that is served under; and those that nobody needs
-    /// any more.
-    fn ours(&self, content: &Content) -> (Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>) {
-        let keyring = match content {
-            Content::Holds(keyring) => keyring,
-            _ => &self.memory,
+    /// The CAs to publish, which are those of the Secret and the one that signed the certificate, and the CAs that no
+    /// replica needs any more.
+    fn cas_to_publish(&self, secret: &SecretState) -> (Vec<CertificateDer<'static>>, Vec<CertificateDer<'static>>) {
+        let keyring = match secret {
+            SecretState::Stored(keyring) => keyring,
+            _ => &self.last_known,
         };
         let (now, leaf) = (SystemTime::now(), self.lifetimes.leaf);
-        let under = self.under.iter().map(Authority::certificate).filter(|under| !keyring.holds(under));
-        let needed = keyring.needed(now, leaf).chain(under).cloned().collect();
-        // What we only remember may have been changed by others since.
-        let withdrawn = match content {
-            Content::Holds(keyring) => keyring.withdrawn(now, leaf).cloned().collect(),
+        let issuer = self.issuer.iter().map(Authority::certificate).filter(|issuer| !keyring.contains(issuer));
+        let needed = keyring.needed(now, leaf).chain(issuer).cloned().collect();
+        // A remembered keyring may be outdated, so nothing is withdrawn by it.
+        let withdrawn = match secret {
+            SecretState::Stored(keyring) => keyring.withdrawn(now, leaf).cloned().collect(),
             _ => Vec::new(),
         };
         (needed, withdrawn)

@@ -1,4 +1,4 @@
-//! Whether the API server trusts what is shown, and whether a call of it would reach us.
+//! Checks whether the API server trusts the serving certificate, and whether a call would reach the webhook.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -9,137 +9,146 @@ use tracing::{info, warn};
 
 use crate::certificate::Identity;
 use crate::certificate::trust::Trust;
-use crate::cluster::webhook_configuration::{Entry, Seen};
-use crate::metrics::Trouble;
+use crate::cluster::webhook_configuration::{Entry, ObservedConfiguration};
+use crate::metrics::CertificateFailure;
 use crate::readiness::Condition;
-use crate::serve::certificates::backoff::Pause;
-use crate::serve::certificates::{Shown, self_call};
+use crate::serve::certificates::backoff::Backoff;
+use crate::serve::certificates::{ServingCertificate, self_call};
 
-/// Judges what is shown, whenever it or what is published changes, and now and then.
+/// Checks trust whenever the certificate or the configuration changes, and periodically.
 #[derive(Debug)]
-pub(super) struct Judge {
-    /// Where we listen.
-    listens: SocketAddr,
-    /// Between two calls of ourselves, where nothing changes.
-    check: Duration,
-    pause: Pause,
-    /// What was judged last, and when to judge it again.
-    judged: Option<(Option<CertificateDer<'static>>, Standing)>,
+pub(super) struct TrustCheck {
+    /// The address of the webhook listener.
+    address: SocketAddr,
+    /// The interval between two self-calls while nothing changes.
+    interval: Duration,
+    backoff: Backoff,
+    /// The input of the last check.
+    last_input: Option<(Option<CertificateDer<'static>>, TrustInput)>,
     next: Instant,
-    /// Why the API server does not trust us, where it was logged.
-    misfit: Option<String>,
+    /// The reason for distrust that was logged.
+    distrust: Option<String>,
 }
 
-/// How things stand with the configuration.
+/// The state of the webhook configuration, as far as trust depends on it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Standing {
-    /// What was last seen of it.
-    pub(super) seen: Seen,
-    /// What keeps us from seeing or writing it.
-    pub(super) trouble: Option<String>,
-    /// What it is called.
+pub(super) struct TrustInput {
+    /// The last observed state.
+    pub(super) observed: ObservedConfiguration,
+    /// Why the configuration cannot be watched or written.
+    pub(super) problem: Option<String>,
+    /// The name of the configuration.
     pub(super) configuration: String,
-    /// By which name we are called.
+    /// The host name that the API server connects to.
     pub(super) host: String,
 }
 
-impl Judge {
-    /// One that has judged nothing yet.
-    pub(super) fn new(listens: SocketAddr, check: Duration) -> Self {
-        Judge { listens, check, pause: Pause::default(), judged: None, next: Instant::now(), misfit: None }
+impl TrustCheck {
+    /// A check that has not run yet.
+    pub(super) fn new(address: SocketAddr, interval: Duration) -> Self {
+        TrustCheck {
+            address,
+            interval,
+            backoff: Backoff::default(),
+            last_input: None,
+            next: Instant::now(),
+            distrust: None,
+        }
     }
 
-    /// When to judge again what was found wanting.
-    pub(super) fn when(&self) -> Option<Instant> {
-        self.pause.until()
+    /// When to repeat a failed check.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.backoff.until()
     }
 
-    /// Says how things stand, if there is something shown, and something new or enough time has passed.
-    pub(super) async fn judge(&mut self, standing: Standing, shown: &Shown) {
-        let Some(identity) = &shown.identity else {
-            if let Some(trouble) = &standing.trouble {
-                shown.readiness.set_unmet(Condition::Bundle, trouble.clone());
+    /// Checks trust and reports it, if there is a certificate, and if the input changed or the interval has passed.
+    pub(super) async fn run(&mut self, input: TrustInput, serving: &ServingCertificate) {
+        let Some(identity) = &serving.identity else {
+            if let Some(problem) = &input.problem {
+                serving.readiness.set_unmet(Condition::Bundle, problem.clone());
             }
             return;
         };
-        let about = (identity.chain.first().cloned(), standing);
-        if self.judged.as_ref() == Some(&about) && Instant::now() < self.next {
+        let current = (identity.chain.first().cloned(), input);
+        if self.last_input.as_ref() == Some(&current) && Instant::now() < self.next {
             return;
         }
-        let good = self.call(&about.1, identity, shown).await;
-        shown.metrics.trusted.set(good.into());
+        let trusted = self.check(&current.1, identity, serving).await;
+        serving.metrics.trusted.set(trusted.into());
         let now = Instant::now();
-        if good {
-            self.pause.end();
+        if trusted {
+            self.backoff.reset();
         } else {
-            self.pause.begin(now);
+            self.backoff.start(now);
         }
-        self.next = self.pause.until().unwrap_or(now + self.check);
-        self.judged = Some(about);
+        self.next = self.backoff.until().unwrap_or(now + self.interval);
+        self.last_input = Some(current);
     }
 
-    async fn call(&mut self, standing: &Standing, identity: &Identity, shown: &Shown) -> bool {
-        let Standing { seen, trouble, configuration, host } = standing;
-        let lack = |condition, why: String| shown.readiness.set_unmet(condition, why);
-        let entries = match seen {
-            Seen::Installed(entries) => entries,
-            Seen::NotInstalled => {
-                if self.judged.as_ref().is_none_or(|(_, last)| last.seen != Seen::NotInstalled) {
-                    warn!(configuration, host, "nobody calls us: there is no configuration with an entry for us");
+    async fn check(&mut self, input: &TrustInput, identity: &Identity, serving: &ServingCertificate) -> bool {
+        let TrustInput { observed, problem, configuration, host } = input;
+        let set_unmet = |condition, why: String| serving.readiness.set_unmet(condition, why);
+        let entries = match observed {
+            ObservedConfiguration::Installed(entries) => entries,
+            ObservedConfiguration::NotInstalled => {
+                if self.last_input.as_ref().is_none_or(|(_, last)| last.observed != ObservedConfiguration::NotInstalled)
+                {
+                    warn!(configuration, host, "no MutatingWebhookConfiguration references this Service");
                 }
                 let how =
                     format!("not needed: no MutatingWebhookConfiguration {configuration} with an entry for {host}");
-                shown.readiness.set_met_as(Condition::Bundle, how.clone());
-                shown.readiness.set_met_as(Condition::SelfCall, how);
+                serving.readiness.set_met_with(Condition::Bundle, how.clone());
+                serving.readiness.set_met_with(Condition::SelfCall, how);
                 &Vec::new()
             }
-            Seen::NotYet => {
-                let why = trouble.clone().unwrap_or_else(|| "not seen yet".to_owned());
-                lack(Condition::Bundle, format!("MutatingWebhookConfiguration {configuration}: {why}"));
+            ObservedConfiguration::Unknown => {
+                let why = problem.clone().unwrap_or_else(|| "the watch has not delivered it yet".to_owned());
+                set_unmet(Condition::Bundle, format!("MutatingWebhookConfiguration {configuration}: {why}"));
                 return false;
             }
         };
-        if let Some(why) = distrust(entries, identity, host) {
-            let more = trouble.as_ref().map(|trouble| format!("; {trouble}")).unwrap_or_default();
-            let why = format!("the API server does not trust us {why}{more}");
-            if self.misfit.as_ref() != Some(&why) {
+        if let Some(why) = find_distrust(entries, identity, host) {
+            let more = problem.as_ref().map(|problem| format!("; {problem}")).unwrap_or_default();
+            let why = format!("the API server does not trust the serving certificate {why}{more}");
+            if self.distrust.as_ref() != Some(&why) {
                 warn!("{why}");
-                self.misfit = Some(why.clone());
+                self.distrust = Some(why.clone());
             }
-            lack(Condition::Bundle, why);
-            lack(Condition::SelfCall, "waits for the bundle".to_owned());
+            set_unmet(Condition::Bundle, why);
+            set_unmet(Condition::SelfCall, "waiting for the bundle".to_owned());
             return false;
         }
-        if self.misfit.take().is_some() {
-            info!("the API server trusts us again");
+        if self.distrust.take().is_some() {
+            info!("the API server trusts the serving certificate again");
         }
         if !entries.is_empty() {
-            shown.readiness.set_met(Condition::Bundle);
+            serving.readiness.set_met(Condition::Bundle);
         }
-        // What is shown is trusted; what comes after it may be in trouble already.
-        if let Some(trouble) = trouble {
-            lack(Condition::Bundle, trouble.clone());
+        // The current certificate is trusted, but publishing the next CA may already fail.
+        if let Some(problem) = problem {
+            set_unmet(Condition::Bundle, problem.clone());
         }
         for entry in entries {
-            if let Err(why) = self_call::call(self.listens, host, &entry.bundle).await {
-                shown.metrics.certificate_failed(Trouble::Probe);
-                warn!(why, "failed to call ourselves as the API server would");
-                lack(Condition::SelfCall, format!("failed to call ourselves: {why}"));
+            if let Err(why) = self_call::call(self.address, host, &entry.bundle).await {
+                serving.metrics.record_certificate_failure(CertificateFailure::SelfCall);
+                warn!(why, "the self-call failed");
+                set_unmet(Condition::SelfCall, format!("the self-call failed: {why}"));
                 return false;
             }
         }
         if !entries.is_empty() {
-            shown.readiness.set_met(Condition::SelfCall);
+            serving.readiness.set_met(Condition::SelfCall);
         }
         true
     }
 }
 
-/// By which entry the API server does not trust what is shown, and why; none where it does by all.
-fn distrust(entries: &[Entry], identity: &Identity, host: &str) -> Option<String> {
+/// The first entry by whose `caBundle` the API server does not trust the certificate, and why. `None` if every entry
+/// trusts it.
+fn find_distrust(entries: &[Entry], identity: &Identity, host: &str) -> Option<String> {
     let now = SystemTime::now();
     entries.iter().find_map(|Entry { name, bundle, .. }| {
-        let why = Trust::by(bundle).verify(&identity.chain, host, now).err()?;
-        Some(format!("by the caBundle of {name}: {why}"))
+        let why = Trust::from_bundle(bundle).verify(&identity.chain, host, now).err()?;
+        Some(format!("with the caBundle of {name}: {why}"))
     })
 }
