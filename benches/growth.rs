@@ -58,7 +58,7 @@ impl Known {
         let _inside = runtime.enter();
         let client = kube::Client::new(cluster::routes(namespaces), "default");
         let metrics = Arc::new(Metrics::default());
-        let facts = Facts::of(&client, "dynamo-cache.io/inject=enabled", BINDING_TIMEOUT, &metrics);
+        let facts = Facts::new(&client, "dynamo-cache.io/inject=enabled", BINDING_TIMEOUT, &metrics);
         let Facts::Watched { namespaces, claims } = facts.clone() else { unreachable!("it was made of a client") };
         let listed = Arc::new([Notify::new(), Notify::new()]);
         let mut watches = JoinSet::new();

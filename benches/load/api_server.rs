@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dynamo_cache::metrics::Listener;
-use dynamo_cache::server::{self, Deadlines, Server};
+use dynamo_cache::server::{self, Timeouts, Server};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
@@ -14,11 +14,11 @@ use crate::cluster;
 pub(crate) fn run(address: &str, namespaces: &str) {
     let long = Duration::from_secs(3600);
     let server = Server {
-        places: 256,
+        max_connections: 256,
         listener: Listener::Webhook,
         tls: None,
         routes: cluster::routes(namespaces.parse().unwrap()),
-        deadlines: Deadlines { silent: long, idle: long, finish: Duration::ZERO },
+        timeouts: Timeouts { handshake_and_head: long, keep_alive: long, drain: Duration::ZERO },
         draining: CancellationToken::new(),
         metrics: None,
     };

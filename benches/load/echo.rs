@@ -10,7 +10,7 @@ use axum::response::IntoResponse as _;
 use axum::routing::post;
 use dynamo_cache::certificate;
 use dynamo_cache::metrics::Listener;
-use dynamo_cache::server::{self, Deadlines, Server};
+use dynamo_cache::server::{self, Timeouts, Server};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
@@ -29,14 +29,14 @@ pub(crate) fn run(address: &str, ca: &str) {
         ([(header::CONTENT_TYPE, "application/json")], ANSWER).into_response()
     };
     let server = Server {
-        places: 256,
+        max_connections: 256,
         listener: Listener::Webhook,
         tls: Some(tls),
         routes: Router::new().route("/mutate", post(echo)),
-        deadlines: Deadlines {
-            silent: Duration::from_secs(10),
-            idle: Duration::from_secs(120),
-            finish: Duration::from_secs(7),
+        timeouts: Timeouts {
+            handshake_and_head: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(120),
+            drain: Duration::from_secs(7),
         },
         draining: CancellationToken::new(),
         metrics: None,

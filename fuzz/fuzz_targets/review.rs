@@ -3,18 +3,18 @@
 
 use std::cell::LazyCell;
 
-use dynamo_cache_fuzz::room::Room;
+use dynamo_cache_fuzz::surroundings::Surroundings;
 use dynamo_cache_fuzz::{ask_twice, body};
 use libfuzzer_sys::fuzz_target;
 
 thread_local! {
-    static ROOMS: LazyCell<Vec<Room>> = LazyCell::new(Room::all);
+    static ROOMS: LazyCell<Vec<Surroundings>> = LazyCell::new(Surroundings::all);
 }
 
 fuzz_target!(|bytes: &[u8]| {
     ROOMS.with(|rooms| {
-        if let Some((room, body)) = body(rooms, bytes) {
-            ask_twice(room, &body);
+        if let Some((surroundings, body)) = body(rooms, bytes) {
+            ask_twice(surroundings, &body);
         }
     });
 });

@@ -7,7 +7,7 @@ use dynamo_cache::admission::Evaluation;
 use dynamo_cache::admission::claim::Claims;
 use dynamo_cache::config::Config;
 use dynamo_cache::yaml;
-use dynamo_cache_fuzz::room::GOOD;
+use dynamo_cache_fuzz::surroundings::GOOD;
 use dynamo_cache_fuzz::{case, law};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;

@@ -5,10 +5,10 @@ pub mod case;
 /// What has to hold whatever comes in.
 pub mod law;
 /// Webhooks with fixed facts, one of which a target's first byte chooses.
-pub mod room;
+pub mod surroundings;
 
 use law::Asked;
-use room::Room;
+use surroundings::Surroundings;
 use serde_json::{Value, json};
 
 /// In the first byte of a review: the rest is a pod, in a review that is whole. Without it, the rest is the review.
@@ -21,12 +21,12 @@ pub fn review(pod: &Value) -> Value {
     json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
 }
 
-/// The body that bytes of the target `review` stand for, and the room in which it is answered.
-pub fn body<'r>(rooms: &'r [Room], bytes: &[u8]) -> Option<(&'r Room, Vec<u8>)> {
+/// The body that bytes of the target `review` stand for, and the surroundings in which it is answered.
+pub fn body<'r>(rooms: &'r [Surroundings], bytes: &[u8]) -> Option<(&'r Surroundings, Vec<u8>)> {
     let (&first, rest) = bytes.split_first()?;
-    let room = rooms.get(usize::from(first & !POD_ALONE) % rooms.len())?;
+    let surroundings = rooms.get(usize::from(first & !POD_ALONE) % rooms.len())?;
     if first & POD_ALONE == 0 {
-        return Some((room, rest.to_vec()));
+        return Some((surroundings, rest.to_vec()));
     }
     let mut body =
         br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","namespace":"team",
@@ -34,16 +34,16 @@ pub fn body<'r>(rooms: &'r [Room], bytes: &[u8]) -> Option<(&'r Room, Vec<u8>)> 
             .to_vec();
     body.extend(rest);
     body.extend(b"}}");
-    Some((room, body))
+    Some((surroundings, body))
 }
 
 /// Puts a body to a webhook, and its patched pod again; both answers have to be good.
-pub fn ask_twice(room: &Room, body: &[u8]) {
-    let (status, answer) = room.ask(body);
+pub fn ask_twice(surroundings: &Surroundings, body: &[u8]) {
+    let (status, answer) = surroundings.ask(body);
     let Some(asked) = Asked::answered(body, status, &answer) else { return };
     let Some(after) = asked.patched() else { return };
     let again = serde_json::to_vec(&asked.about(after)).expect("JSON can be written");
-    let (status, answer) = room.ask(&again);
+    let (status, answer) = surroundings.ask(&again);
     let asked = Asked::answered(&again, status, &answer).expect("a pod of ours can be reviewed");
     assert_eq!(asked.patch, json!([]), "a second pass changes something");
 }

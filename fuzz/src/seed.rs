@@ -15,13 +15,13 @@ fn main() {
         (Vec::new(), vec![config::default_file().into_bytes()], Vec::new());
     for (index, case) in cases.iter().enumerate() {
         let index = u16::try_from(index).expect("there are few cases");
-        let room = index.to_be_bytes()[1] & !POD_ALONE;
+        let surroundings = index.to_be_bytes()[1] & !POD_ALONE;
         let alone = case.pod.to_string().into_bytes();
         let whole = review(&case.pod).to_string().into_bytes();
-        reviews.extend([[&[room | POD_ALONE][..], &alone].concat(), [&[room][..], &whole].concat()]);
+        reviews.extend([[&[surroundings | POD_ALONE][..], &alone].concat(), [&[surroundings][..], &whole].concat()]);
         settings.extend(case.config.as_ref().map(|text| text.clone().into_bytes()));
 
-        let mut words = vec![room, index.to_be_bytes()[0], index.to_be_bytes()[1]];
+        let mut words = vec![surroundings, index.to_be_bytes()[0], index.to_be_bytes()[1]];
         for list in [&case.namespace, &case::annotations(&case.pod)] {
             for (name, value) in list {
                 words.extend(format!("{}\0{value}\0", name.strip_prefix(PREFIX).unwrap_or(name)).bytes());

@@ -210,7 +210,7 @@ fn helm_lints_and_renders_the_chart_with_every_switch_of_its_webhooks() {
 #[test]
 fn a_switch_of_the_program_is_an_argument_of_the_program() {
     for (values, argument) in [
-        ("{extraArgs: [--drain=1s]}", "--drain=1s"),
+        ("{extraArgs: [--shutdown-delay=1s]}", "--shutdown-delay=1s"),
         ("{logFormat: json}", "--log-format=json"),
         ("{listenAddress: '[::]'}", "--listen=[::]:10250"),
         ("{metrics: {podsWithoutStatus: false}}", "--no-pod-count"),

@@ -61,7 +61,7 @@ fn cert_manager_takes_what_the_chart_renders_and_what_it_would_write_is_served()
     let mounted = plane.folder("cert-manager");
     let _ = fs::create_dir(&mounted);
     let option = |option: &str, file: &str| format!("--{option}={}", mounted.join(file).display());
-    let arguments = [option("cert-file", "tls.crt"), option("key-file", "tls.key"), "--drain=0s".to_owned()];
+    let arguments = [option("cert-file", "tls.crt"), option("key-file", "tls.key"), "--shutdown-delay=0s".to_owned()];
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let installation = Installation::new(plane, "certificate.mode=cert-manager", &arguments);
 
@@ -108,7 +108,7 @@ fn cert_manager_takes_what_the_chart_renders_and_what_it_would_write_is_served()
     let injected = &configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"];
     assert_eq!(injected, "dynamo-cache/dynamo-cache");
     let mut replica = installation.start("one");
-    replica.wait_for("/readyz", "[-]bundle: the API server does not trust us");
+    replica.wait_for("/readyz", "[-]bundle: the API server does not trust the serving certificate");
     installation.publish(&root.pem());
     replica.wait_until_ready();
     let namespace = Namespace::opted_in(plane, &[]);

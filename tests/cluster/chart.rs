@@ -32,7 +32,7 @@ fn namespaces_are_chosen_by_a_selector_and_webhook_guard_count_and_check_follow_
     let (plane, _one) = alone();
     let values = "webhook.namespaceSelector.matchLabels.team=serving";
     let installation =
-        Installation::new(plane, values, &["--drain=0s", "--count=200ms", "--namespace-selector=team=serving"]);
+        Installation::new(plane, values, &["--shutdown-delay=0s", "--count=200ms", "--namespace-selector=team=serving"]);
     let mut replica = installation.start("one");
     replica.wait_until_ready();
     let (chosen, labelled) = (Namespace::plain(plane), Namespace::opted_in(plane, &[]));
@@ -117,7 +117,7 @@ fn helm_uninstall_removes_the_webhook_configuration_first_and_leaves_nothing() {
     let [install, remove] = blocks("manifests/chart/README.md", "sh").try_into().unwrap();
     plane.bash(&install).unwrap();
     let _address = lock_address();
-    let installation = Installation::adopt(&plane, &["--drain=0s"]);
+    let installation = Installation::adopt(&plane, &["--shutdown-delay=0s"]);
     // It runs until the end, as pods do, and cannot put its Secret back.
     let replica = installation.ready("one");
     let there = ours(&plane);
@@ -131,7 +131,7 @@ fn helm_uninstall_removes_the_webhook_configuration_first_and_leaves_nothing() {
     });
     wait_for("the replica to have seen that its Secret is gone", || {
         let log = replica.log();
-        let seen = log.contains("the Secret of the CA cannot be used") || log.contains("kind=Secret");
+        let seen = log.contains("the CA Secret cannot be used") || log.contains("kind=Secret");
         if seen { Ok(()) } else { Err(log) }
     });
     assert_eq!(ours(&plane), "namespace/dynamo-cache");

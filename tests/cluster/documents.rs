@@ -116,7 +116,7 @@ fn the_commands_of_the_documents_run_in_their_order_from_install_to_uninstall() 
 
     let pasted = readme[..=installs].iter().filter(|block| person.paste("README.md", block)).count();
     assert!(pasted >= 3, "{pasted} blocks");
-    let installation = Installation::adopt(plane, &["--drain=0s"]);
+    let installation = Installation::adopt(plane, &["--shutdown-delay=0s"]);
     let _replica = installation.ready("documents");
     person.wait_for_the_webhook();
     let mut status = None;

@@ -50,7 +50,7 @@ fn owned(plane: &ControlPlane, namespace: &Namespace, owner: &str, annotations: 
 fn a_replica_set_gets_one_event_for_its_claims_from_all_pods_and_replicas() {
     let (plane, _one) = alone();
     let settings = format!("--config={}", plane.file(&format!("{SETTINGS}events: true\n")));
-    let installation = Installation::new(plane, "config.events=true", &["--drain=0s", &settings]);
+    let installation = Installation::new(plane, "config.events=true", &["--shutdown-delay=0s", &settings]);
     let first = installation.ready("first");
     let namespace = Namespace::opted_in(plane, &[]);
     let scale = |replicas: usize| {
@@ -85,12 +85,12 @@ fn a_replica_set_gets_one_event_for_its_claims_from_all_pods_and_replicas() {
     namespace.create(&owned(plane, &namespace, "later", &misspelt)).unwrap();
     first.wait_for("/metrics", "dynamo_cache_events_total{result=\"created\"} 2\n");
     let page = first.page("/metrics").unwrap();
-    assert!(page.contains("dynamo_cache_events_total{result=\"known\"} 0\n"), "asked for one event twice: {page}");
+    assert!(page.contains("dynamo_cache_events_total{result=\"duplicate\"} 0\n"), "asked for one event twice: {page}");
 
     drop(first);
     let second = installation.ready("second");
     scale(4);
-    second.wait_for("/metrics", "dynamo_cache_events_total{result=\"known\"} 1\n");
+    second.wait_for("/metrics", "dynamo_cache_events_total{result=\"duplicate\"} 1\n");
     let written = events(plane, &namespace);
     let about_claims = written.iter().filter(|event| event["reason"] == "ClaimNotFound").count();
     assert_eq!((about_claims, written.len()), (1, 2), "another replica has written it too: {written:#?}");
@@ -105,7 +105,7 @@ fn a_replica_set_gets_one_event_for_its_claims_from_all_pods_and_replicas() {
 fn dry_runs_bare_pods_and_caches_skipped_on_request_make_no_event() {
     let (plane, _one) = alone();
     let settings = format!("--config={}", plane.file(&format!("{SETTINGS}events: true\n")));
-    let installation = Installation::new(plane, "config.events=true", &["--drain=0s", &settings]);
+    let installation = Installation::new(plane, "config.events=true", &["--shutdown-delay=0s", &settings]);
     let replica = installation.ready("one");
     let namespace = Namespace::opted_in(plane, &[]);
     wait_for("a pod to be created", || namespace.create(&worker("bare").to_string()).map(drop));
@@ -139,7 +139,7 @@ fn events_that_the_api_server_refuses_disturb_no_pod_and_are_counted() {
     let (plane, _one) = alone();
     // The chart says no, so there is no right to write them; the file says yes, a moment later.
     let settings = plane.file(SETTINGS);
-    let arguments = ["--drain=0s", &format!("--config={settings}")];
+    let arguments = ["--shutdown-delay=0s", &format!("--config={settings}")];
     let installation = Installation::new(plane, "config.events=false", &arguments);
     let replica = installation.ready("one");
     let namespace = Namespace::opted_in(plane, &[]);
@@ -148,7 +148,7 @@ fn events_that_the_api_server_refuses_disturb_no_pod_and_are_counted() {
     fs::write(&settings, format!("{SETTINGS}events: true\n")).unwrap();
     wait_for("the new settings", || {
         let log = replica.log();
-        if log.contains("the settings file has changed and applies") { Ok(()) } else { Err(log) }
+        if log.contains("reloaded the settings file") { Ok(()) } else { Err(log) }
     });
     for (number, owner) in [(1, "first"), (2, "second")] {
         namespace.create(&owned(plane, &namespace, owner, &Value::Null)).unwrap();
@@ -182,7 +182,7 @@ pub(crate) fn forged_review(namespace: &str, owner: &Value, container: &str) -> 
 fn reviews_from_no_api_server_make_no_event_and_delay_no_other_namespace() {
     let (plane, _one) = alone();
     let settings = format!("--config={}", plane.file(&format!("{SETTINGS}events: true\n")));
-    let installation = Installation::new(plane, "config.events=true", &["--drain=0s", &settings]);
+    let installation = Installation::new(plane, "config.events=true", &["--shutdown-delay=0s", &settings]);
     let replica = installation.ready("one");
     let (flooded, other) = (Namespace::opted_in(plane, &[]), Namespace::opted_in(plane, &[]));
     let made_up = |number: usize| {
@@ -193,7 +193,7 @@ fn reviews_from_no_api_server_make_no_event_and_delay_no_other_namespace() {
     wait_for("a namespace to be known", || {
         assert_eq!(caller.review(forged_review(&flooded.name, &made_up(0), "main").as_bytes()).status, 200);
         let page = replica.page("/metrics")?;
-        if page.contains("events_total{result=\"unconfirmed\"} 0\n") { Err(page) } else { Ok(()) }
+        if page.contains("events_total{result=\"unverified\"} 0\n") { Err(page) } else { Ok(()) }
     });
     let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {
@@ -229,7 +229,7 @@ fn reviews_from_no_api_server_make_no_event_and_delay_no_other_namespace() {
 fn an_event_has_no_text_of_the_caller_but_names() {
     let (plane, _one) = alone();
     let settings = format!("--config={}", plane.file(&format!("{SETTINGS}events: true\n")));
-    let installation = Installation::new(plane, "config.events=true", &["--drain=0s", &settings]);
+    let installation = Installation::new(plane, "config.events=true", &["--shutdown-delay=0s", &settings]);
     let replica = installation.ready("one");
     let namespace = Namespace::opted_in(plane, &[]);
     owned(plane, &namespace, "there", &Value::Null);
@@ -243,7 +243,7 @@ fn an_event_has_no_text_of_the_caller_but_names() {
         wait_for("the namespace to be known", || {
             assert_eq!(caller.review(forged_review(&namespace.name, owner, container).as_bytes()).status, 200);
             let page = replica.page("/metrics")?;
-            let result = if container == "main" { "unconfirmed" } else { "created" };
+            let result = if container == "main" { "unverified" } else { "created" };
             if page.contains(&format!("events_total{{result=\"{result}\"}} 0\n")) { Err(page) } else { Ok(()) }
         });
     }

@@ -92,7 +92,7 @@ fn metrics_and_log_say_which_caches_were_skipped_and_why() {
     let namespace = Namespace::opted_in(shared(), &[]);
     namespace.create(&worker("without-claims").to_string()).unwrap();
     let metrics = webhook.admin("/metrics").unwrap();
-    for counter in ["dynamo_cache_reviews_total", "dynamo_cache_left_out_total{reason=\"claim-not-found\"}"] {
+    for counter in ["dynamo_cache_reviews_total", "dynamo_cache_skipped_total{reason=\"claim-not-found\"}"] {
         assert!(metrics.contains(counter), "no {counter} in {metrics}");
     }
     let log = webhook.log();
@@ -139,7 +139,7 @@ fn a_second_dynamo_cache_with_claims_of_its_own_leaves_the_status_of_the_first()
     wait_for("the second to be called", || {
         namespace.dry_run(&worker("canary").to_string());
         let page = second.page("/metrics").body;
-        if page.contains("answers_total{status=\"200\"}") { Ok(()) } else { Err(page) }
+        if page.contains("http_responses_total{code=\"200\"}") { Ok(()) } else { Err(page) }
     });
     namespace.create(&worker("of-both").to_string()).unwrap();
     let pod = namespace.pod("of-both");

@@ -138,7 +138,7 @@ fn output_of_the_webhook_is_where_the_script_says(said: &str) {
     let log = after("  tail -f ").next().unwrap_or_else(|| panic!("no log in:\n{said}"));
     assert!(fs::read_to_string(log).unwrap().contains(" INFO "), "{log}");
     let pages: Vec<_> = after("  curl ").map(|page| page.trim_matches('\'').trim_start_matches("http://")).collect();
-    for (page, expected) in pages.iter().zip(["\ndynamo_cache_ready 1\n", "[+]probe: ok"]) {
+    for (page, expected) in pages.iter().zip(["\ndynamo_cache_ready 1\n", "[+]self-call: ok"]) {
         let (address, path) = page.split_once('/').unwrap();
         let answer = ask(address.parse().unwrap(), &format!("/{path}")).unwrap();
         assert!(answer.contains(expected), "{page}:\n{answer}");

@@ -60,13 +60,13 @@ fn components_that_were_there_before_the_label_are_counted_until_they_are_replac
     excluded.create(&labelled("excluded", graph, &Value::Null).to_string()).unwrap();
 
     let values = format!("webhook.excludedNamespaces={{{}}}", excluded.name);
-    let installation = Installation::new(plane, &values, &["--drain=0s", "--count=200ms", "--count-page=2"]);
+    let installation = Installation::new(plane, &values, &["--shutdown-delay=0s", "--count=200ms", "--pod-count-page-size=2"]);
     let replica = installation.ready("one");
     label(&excluded);
     label(&namespace);
     wait_for_number(&replica, 5);
     let log = replica.log();
-    assert!(log.contains("component pods have no status of ours") && log.contains(&namespace.name), "{log}");
+    assert!(log.contains("component pods have no status annotation") && log.contains(&namespace.name), "{log}");
 
     namespace.kubectl(&["delete", "pods", "--selector=nvidia.com/dynamo-component-type", "--wait=false"]).unwrap();
     wait_for_number(&replica, 0);
@@ -91,7 +91,7 @@ fn components_that_were_there_before_the_label_are_counted_until_they_are_replac
 fn a_count_that_is_not_wanted_is_not_made() {
     let (plane, _one) = alone();
     let values = "metrics.podsWithoutStatus=false";
-    let installation = Installation::new(plane, values, &["--drain=0s", "--count=200ms", "--no-pod-count"]);
+    let installation = Installation::new(plane, values, &["--shutdown-delay=0s", "--count=200ms", "--no-pod-count"]);
     let replica = installation.ready("one");
     let may = ["auth", "can-i", "list", "pods", "--as=system:serviceaccount:dynamo-cache:dynamo-cache", "-A", "-q"];
     assert!(plane.kubectl(&may).is_err(), "it may list pods");

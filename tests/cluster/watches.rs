@@ -254,7 +254,7 @@ fn objects_of_megabytes_stay_within_the_memory_of_a_replica() {
     // None of them has room for a status, so none counts; that they were looked at is what it says.
     wait_within(HALF_A_GIGABYTE, "a count", || {
         let page = replica.page("/metrics").body;
-        let counts = metric(&page, "dynamo_cache_pod_counts_total{result=\"done\"}");
+        let counts = metric(&page, "dynamo_cache_pod_counts_total{result=\"completed\"}");
         if counts >= 1 { Ok(()) } else { Err(page) }
     });
     let page = replica.page("/metrics").body;
@@ -298,7 +298,7 @@ fn tenant_in(namespace: &Namespace<'_>, verbs: &str, resources: &str) {
 fn counting(pair: &CertificateFiles, plane: &ControlPlane) -> Webhook {
     let kubeconfig = plane.kubeconfig();
     let files = ["--kubeconfig", &kubeconfig, "--cert-file", &pair.certificate, "--key-file", &pair.key];
-    Webhook::start(&[files.as_slice(), &["--count", "500ms"]].concat(), || pair.ca.clone())
+    Webhook::start(&[files.as_slice(), &["--pod-count-interval", "500ms"]].concat(), || pair.ca.clone())
 }
 
 /// A webhook that knows by which configuration it is called, and watches it.
@@ -312,7 +312,7 @@ fn called(pair: &CertificateFiles, kubeconfig: &str) -> Webhook {
 fn measured(pair: &CertificateFiles, plane: &ControlPlane) -> Webhook {
     let kubeconfig = plane.kubeconfig();
     let files = ["--kubeconfig", &kubeconfig, "--cert-file", &pair.certificate, "--key-file", &pair.key];
-    let arguments = [files.as_slice(), &["--count", "200ms", "--drain", "0s"]].concat();
+    let arguments = [files.as_slice(), &["--pod-count-interval", "200ms", "--shutdown-delay", "0s"]].concat();
     let replica = Webhook::within(LIMIT, &arguments, || pair.ca.clone());
     wait_within(HALF_A_GIGABYTE, "the replica to be ready", || {
         let answer = replica.page("/readyz?verbose");

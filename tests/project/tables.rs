@@ -22,7 +22,7 @@ fn the_documents_list_every_setting() {
         writeln!(table, "| {file} | {annotation} | {takes} | {default} | {} |", setting.meaning).unwrap();
     }
     table.push_str(
-        "| `events` | – | true or false | `false` | events on the pod's owner where something was left out |\n",
+        "| `events` | – | true or false | `false` | events on the pod's owner where something was skipped |\n",
     );
     agrees("settings.md", "settings", &table);
 }

@@ -44,7 +44,7 @@ fn a_certificate_that_the_kubelet_swaps_is_served_each_time_and_half_of_one_is_n
     let mounted = Mounted::new("swapped");
     mounted.swap("..0", &pairs[0], &pairs[0]);
     let (kubeconfig, certificate, key) = (kubeconfig("swap"), mounted.path("tls.crt"), mounted.path("tls.key"));
-    let files = ["--kubeconfig", &kubeconfig, "--cert-file", &certificate, "--key-file", &key, "--reread", "20ms"];
+    let files = ["--kubeconfig", &kubeconfig, "--cert-file", &certificate, "--key-file", &key, "--reload-interval", "20ms"];
     let mut webhook = Webhook::start(&files, || pairs[0].ca.clone());
     let mut kept = webhook.caller();
     assert_eq!(kept.review(&worker("x")).status, 200);

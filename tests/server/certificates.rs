@@ -55,14 +55,14 @@ fn a_pair_that_cannot_be_served_is_refused_by_file_and_reason() {
     let one_line = file("one-line.key", &text.replace('\n', " "));
     for (certificate, key, words) in [
         (&one.certificate, &other.key, "does not belong to"),
-        (&empty, &one.key, "holds no certificate"),
+        (&empty, &one.key, "contains no certificate"),
         (&one.certificate, &one.certificate, "failed to read a private key in PEM from"),
         (&one.certificate, &garbage, "failed to read a private key in PEM from"),
         (&one.certificate, &one_line, "it has no line -----END"),
         (
             &one.certificate,
             &encrypted,
-            "is encrypted, and nobody is there to type a password; decrypt it: openssl pkey",
+            "is encrypted, and the webhook cannot ask for a password; decrypt it: openssl pkey",
         ),
         (&missing, &one.key, "No such file"),
     ] {

@@ -57,7 +57,7 @@ impl Arena {
             assert!(std::time::Instant::now() < until, "{page}");
             page = self.webhook.page("/metrics").body;
         }
-        assert!(!page.contains("{status=\"500\"}"), "{page}");
+        assert!(!page.contains("{code=\"500\"}"), "{page}");
         let (inputs, most, (sockets, kills)) =
             (self.inputs.into_inner(), self.webhook.peak_memory_mib(), self.webhook.socket_memory_and_oom_kills());
         println!("hostile {}: {inputs} inputs, at most {most} MiB of memory and {sockets} MiB in sockets", self.name);

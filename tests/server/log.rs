@@ -15,14 +15,14 @@ fn the_line_about_a_review_names_its_owner_and_nothing_that_is_in_the_pod() {
         {"apiVersion":"apps/v1","kind":"ReplicaSet","name":"w-5d4f","uid":"2","controller":true}],"name":"w""#;
     let question = String::from_utf8(worker("a-secret")).unwrap().replace(r#""name":"w""#, owner);
     assert_eq!(webhook.caller().review(question.as_bytes()).status, 200);
-    let line = webhook.line("something was left out");
+    let line = webhook.line("something was skipped");
     assert_eq!(line["owner"], "ReplicaSet/w-5d4f", "{line:#}");
     assert_eq!((&line["uid"], &line["namespace"]), (&"u-1".into(), &"team".into()), "{line:#}");
     assert_eq!(line["reasons"], "claim-not-found", "{line:#}");
     assert!(!line.to_string().contains("a-secret"), "{line:#}");
 
     assert_eq!(webhook.caller().review(&worker("a-secret")).status, 200);
-    let line = webhook.line("something was left out");
+    let line = webhook.line("something was skipped");
     assert!(line.get("owner").is_none(), "a bare pod has none: {line:#}");
 }
 
@@ -43,7 +43,7 @@ fn a_review_is_one_line_at_debug_and_none_at_info_without_content_of_the_pod() {
             for secret in ["a-secret", "FILLER", "vllm-runtime", "python3", "dynamo.vllm"] {
                 assert!(!whole.contains(secret), "{what}: {secret} is in the log:\n{whole}");
             }
-            assert!(!whole.contains("something was left out"), "{what}: nothing was:\n{whole}");
+            assert!(!whole.contains("something was skipped"), "{what}: nothing was:\n{whole}");
             let lines: Vec<_> = log.iter().filter(|line| field(line, "uid").is_some()).collect();
             assert_eq!(lines.len(), expected, "{what}:\n{whole}");
             for line in &lines {
@@ -72,7 +72,7 @@ fn a_dry_run_with_a_skipped_cache_is_a_line_at_debug_and_none_at_info() {
             assert_eq!(webhook.caller().review(question.as_bytes()).status, 200);
         }
         let log = webhook.rest_of_the_log();
-        let lines: Vec<_> = log.iter().filter(|line| line["message"] == "something was left out").collect();
+        let lines: Vec<_> = log.iter().filter(|line| line["message"] == "something was skipped").collect();
         let dry: Vec<_> = lines.iter().map(|line| line["dry_run"] == true).collect();
         assert_eq!(dry, expected, "{what}: {log:#?}");
         for line in lines {
@@ -86,7 +86,7 @@ fn a_dry_run_with_a_skipped_cache_is_a_line_at_debug_and_none_at_info() {
 fn events_without_a_cluster_are_warned_of() {
     let head = "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\n";
     let settings = file("events-standalone.yaml", head);
-    let webhook = Webhook::standalone("events-standalone", &["--config", &settings, "--reread=100ms"]);
+    let webhook = Webhook::standalone("events-standalone", &["--config", &settings, "--reload-interval=100ms"]);
     fs::write(&settings, format!("{head}events: true\n")).unwrap();
     let line = webhook.line("no cluster to write events to");
     assert_eq!(line["level"], "WARN", "{line:#}");
@@ -122,7 +122,7 @@ fn a_log_that_is_not_read_delays_no_review_or_probe_and_reports_dropped_lines() 
         if dropped > 0 { Ok(dropped) } else { Err("none was".to_owned()) }
     });
     drop(held);
-    let line = webhook.line("lines of the log were dropped");
+    let line = webhook.line("log lines were dropped");
     assert!(line["lines"].as_u64().unwrap() >= dropped, "{line:#}");
     assert_eq!(line["level"], "WARN", "{line:#}");
     assert_eq!(caller.review(&worker("x")).status, 200);
@@ -135,7 +135,7 @@ fn a_log_that_is_not_read_delays_no_review_or_probe_and_reports_dropped_lines() 
 fn a_log_that_is_not_read_delays_no_shutdown() {
     for (signals, code) in [(&["TERM"][..], 0), (&["TERM", "TERM"], 1)] {
         let (name, drain) = (format!("log-unread-end-{code}"), if code == 0 { "0s" } else { "600s" });
-        let mut webhook = Webhook::logging_and(&name, "text", Some("info,dynamo_cache=debug"), &["--drain", drain]);
+        let mut webhook = Webhook::logging_and(&name, "text", Some("info,dynamo_cache=debug"), &["--shutdown-delay", drain]);
         let gate = webhook.log_gate();
         let held = gate.lock().unwrap();
         let (mut caller, question) = (webhook.caller(), with_a_long_line());

@@ -75,7 +75,7 @@ fn bodies_beyond_the_budget_are_asked_to_come_again_and_small_ones_pass() {
     assert_eq!(answer.status, 503, "{}", answer.head);
     assert!(answer.head.contains("retry-after: 1\r\n") && answer.head.contains("connection: close\r\n"));
     assert_eq!(webhook.caller().review(&worker("x")).status, 200);
-    assert!(webhook.page("/metrics").body.contains("dynamo_cache_shed_total{bound=\"bytes\"} 1\n"));
+    assert!(webhook.page("/metrics").body.contains("dynamo_cache_shed_total{limit=\"bytes\"} 1\n"));
     let mut first = waiting.remove(0);
     first.0.write_all(&body).unwrap();
     assert_eq!(first.answer().status, 400, "spaces are no review");
@@ -114,7 +114,7 @@ fn one_connection_carries_many_reviews_over_both_versions_of_tls() {
 
 #[test]
 fn silent_connections_are_closed_and_idle_ones_kept() {
-    let webhook = Webhook::standalone("silent", &["--silent", "2s"]);
+    let webhook = Webhook::standalone("silent", &["--handshake-timeout", "2s"]);
     let mut idle = webhook.caller();
     assert_eq!(idle.review(&worker("x")).status, 200);
 
@@ -140,7 +140,7 @@ fn silent_connections_are_closed_and_idle_ones_kept() {
 
 #[test]
 fn an_idle_connection_is_closed_in_the_end() {
-    let webhook = Webhook::standalone("idle", &["--idle", "300ms"]);
+    let webhook = Webhook::standalone("idle", &["--keep-alive-timeout", "300ms"]);
     let mut caller = webhook.caller();
     assert_eq!(caller.review(&worker("x")).status, 200);
     caller.wait_until_closed();
@@ -173,8 +173,8 @@ fn the_metrics_page_can_be_read_by_a_machine_in_the_form_that_it_asks_for() {
     }
     for line in [
         "dynamo_cache_reviews_total{decision=\"patched\",dry_run=\"false\"} 1",
-        "dynamo_cache_left_out_total{reason=\"claim-not-found\"} 0",
-        "dynamo_cache_answers_total{status=\"200\"} 1",
+        "dynamo_cache_skipped_total{reason=\"claim-not-found\"} 0",
+        "dynamo_cache_http_responses_total{code=\"200\"} 1",
         "dynamo_cache_review_duration_seconds_count 1",
     ] {
         assert!(lines.contains(&line), "{line} is not in {}", page.body);
@@ -220,7 +220,7 @@ fn a_cluster_that_cannot_be_reached_keeps_no_pod_from_running() {
     assert!(patch(&answer).contains("claim-not-found"), "{}", patch(&answer));
     let page = webhook.page("/metrics").body;
     assert!(page.contains("dynamo_cache_live_reads_total{kind=\"claim\",result=\"failed\"} 2\n"), "{page}");
-    assert!(page.contains("dynamo_cache_left_out_total{reason=\"claim-not-found\"} 1\n"), "{page}");
+    assert!(page.contains("dynamo_cache_skipped_total{reason=\"claim-not-found\"} 1\n"), "{page}");
 }
 
 #[test]

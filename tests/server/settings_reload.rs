@@ -34,7 +34,7 @@ fn broken_settings_of_any_form_leave_the_last_good_ones_and_are_logged_once() {
     let text = |text: &'static str| move |path: &Path| fs::write(path, text).unwrap();
     swap(&folder, "..good", text(GOOD));
     let config = folder.join("config.yaml").display().to_string();
-    let webhook = Webhook::standalone("settings-reloaded", &["--config", &config, "--reread", "20ms"]);
+    let webhook = Webhook::standalone("settings-reloaded", &["--config", &config, "--reload-interval", "20ms"]);
     let claims = || {
         let patch = crate::harness::webhook::patch(&webhook.caller().review(&worker("x")));
         assert!(patch.contains("models"), "the last good settings apply: {patch}");
@@ -55,13 +55,13 @@ fn broken_settings_of_any_form_leave_the_last_good_ones_and_are_logged_once() {
     // No two of the same reason follow each other: it would be logged once.
     let forms = [
         ("empty", empty, "apiVersion is missing"),
-        ("folder", folder_in_place, "it is no regular file"),
+        ("folder", folder_in_place, "it is not a regular file"),
         ("nothing", nothing, "No such file or directory"),
-        ("endless", endless, "it is no regular file"),
+        ("endless", endless, "it is not a regular file"),
         ("half", half, "modelCache is a mapping, not text"),
-        ("pipe", pipe, "it is no regular file"),
+        ("pipe", pipe, "it is not a regular file"),
         ("binary", binary, "it is not UTF-8"),
-        ("huge", huge, "it has more than 1 MiB"),
+        ("huge", huge, "it is larger than 1 MiB"),
         ("circle", circle, "ymbolic links"),
     ];
     for (round, (name, make, why)) in forms.into_iter().enumerate() {
@@ -69,10 +69,10 @@ fn broken_settings_of_any_form_leave_the_last_good_ones_and_are_logged_once() {
         let line = webhook.line("is refused; the last good settings apply").to_string();
         assert!(line.contains(why), "{name}: {line}");
         let page = webhook.page("/readyz?verbose");
-        assert!(page.status == 200 && page.body.contains("[-]settings: last good from "), "{name}: {page:?}");
+        assert!(page.status == 200 && page.body.contains("[-]settings: last valid from "), "{name}: {page:?}");
         assert!(page.body.contains(why), "{name}: {page:?}");
         claims();
-        let counted = format!("dynamo_cache_settings_file_total{{result=\"refused\"}} {}\n", round + 1);
+        let counted = format!("dynamo_cache_settings_reloads_total{{result=\"rejected\"}} {}\n", round + 1);
         let metrics = webhook.page("/metrics").body;
         assert!(metrics.contains(&counted), "{name}: {metrics}");
     }
@@ -80,7 +80,7 @@ fn broken_settings_of_any_form_leave_the_last_good_ones_and_are_logged_once() {
     assert!(grown < 32, "{grown} MiB more");
 
     swap(&folder, "..again", text(GOOD));
-    webhook.line("the settings file has changed and applies");
+    webhook.line("reloaded the settings file");
     assert!(webhook.page("/readyz?verbose").body.contains("[+]settings: "));
     claims();
     let rest = webhook.rest_of_the_log();

@@ -13,7 +13,7 @@ fn settings(claim: &str) -> String {
 #[test]
 fn a_changed_settings_file_applies_and_a_bad_one_leaves_the_last_good_one() {
     let path = file("reread.yaml", &settings("one"));
-    let webhook = Webhook::standalone("reread", &["--config", &path, "--reread", "20ms"]);
+    let webhook = Webhook::standalone("reread", &["--config", &path, "--reload-interval", "20ms"]);
     let mut caller = webhook.caller();
     assert!(patch(&caller.review(&worker("x"))).contains(r#""claimName":"one""#));
 
@@ -24,30 +24,30 @@ fn a_changed_settings_file_applies_and_a_bad_one_leaves_the_last_good_one() {
 
     file("reread.yaml.new", &settings("[]"));
     std::fs::rename(format!("{path}.new"), &path).unwrap();
-    webhook.line("is refused");
+    webhook.line("the changed settings file is invalid");
     let ready = webhook.page("/readyz?verbose");
     assert_eq!(ready.status, 200, "the last good ones are good: {}", ready.body);
-    assert!(ready.body.contains("[-]settings: last good from") && ready.body.contains(":4:"), "{}", ready.body);
+    assert!(ready.body.contains("[-]settings: last valid from") && ready.body.contains(":4:"), "{}", ready.body);
     assert!(patch(&caller.review(&worker("x"))).contains(r#""claimName":"two""#));
     let page = webhook.page("/metrics").body;
-    for result in ["accepted", "refused"] {
-        let line = format!("dynamo_cache_settings_file_total{{result=\"{result}\"}} 1\n");
+    for result in ["accepted", "rejected"] {
+        let line = format!("dynamo_cache_settings_reloads_total{{result=\"{result}\"}} 1\n");
         assert!(page.contains(&line), "{page}");
     }
 
     std::fs::remove_file(&path).unwrap();
-    webhook.line("is refused");
+    webhook.line("the changed settings file is invalid");
     file("reread.yaml.new", &settings("three"));
     std::fs::rename(format!("{path}.new"), &path).unwrap();
     webhook.line("has changed and applies");
     let ready = webhook.page("/readyz?verbose").body;
-    assert!(ready.contains("[+]settings: ") && !ready.contains("refused"), "{ready}");
+    assert!(ready.contains("[+]settings: ") && !ready.contains("invalid"), "{ready}");
     assert!(patch(&caller.review(&worker("x"))).contains(r#""claimName":"three""#));
 }
 
 #[test]
 fn sigterm_drains_and_ends_with_success() {
-    let mut webhook = Webhook::standalone("drain", &["--drain", "10s"]);
+    let mut webhook = Webhook::standalone("drain", &["--shutdown-delay", "10s"]);
     let mut kept = webhook.caller();
     assert!(!kept.review(&worker("x")).head.contains("connection: close"));
     assert_eq!(webhook.page("/readyz").body, "ok\n");
@@ -56,7 +56,7 @@ fn sigterm_drains_and_ends_with_success() {
     webhook.line("stopping");
     assert!(webhook.page("/metrics").body.contains("\ndynamo_cache_ready 0\n"));
     let ready = webhook.page("/readyz");
-    assert!(ready.status == 503 && ready.body.contains("[-]stop: stopping"), "{ready:?}");
+    assert!(ready.status == 503 && ready.body.contains("[-]shutdown: in progress"), "{ready:?}");
     let last = kept.review(&worker("x"));
     assert!(last.status == 200 && last.head.contains("connection: close\r\n"), "{}", last.head);
     kept.wait_until_closed();
@@ -68,7 +68,7 @@ fn sigterm_drains_and_ends_with_success() {
 
 #[test]
 fn what_is_in_flight_when_we_stop_accepting_is_answered() {
-    let mut webhook = Webhook::standalone("in-flight", &["--drain", "0s", "--finish", "60s"]);
+    let mut webhook = Webhook::standalone("in-flight", &["--shutdown-delay", "0s", "--drain-timeout", "60s"]);
     let mut caller = webhook.caller();
     let body = worker("x");
     let head = crate::harness::webhook::post(body.len()).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
@@ -83,7 +83,7 @@ fn what_is_in_flight_when_we_stop_accepting_is_answered() {
 
 #[test]
 fn a_connection_that_never_ends_does_not_prevent_the_shutdown() {
-    let mut webhook = Webhook::standalone("stuck", &["--drain", "0s", "--finish", "200ms"]);
+    let mut webhook = Webhook::standalone("stuck", &["--shutdown-delay", "0s", "--drain-timeout", "200ms"]);
     let mut stuck = webhook.caller();
     let head = crate::harness::webhook::post(10).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(stuck.ask(&head, b"").status, 100);
@@ -94,7 +94,7 @@ fn a_connection_that_never_ends_does_not_prevent_the_shutdown() {
 
 #[test]
 fn a_second_signal_aborts() {
-    let mut webhook = Webhook::standalone("abort", &["--drain", "600s"]);
+    let mut webhook = Webhook::standalone("abort", &["--shutdown-delay", "600s"]);
     webhook.signal("TERM");
     webhook.line("stopping");
     webhook.signal("INT");
@@ -104,7 +104,7 @@ fn a_second_signal_aborts() {
 #[test]
 fn a_shutdown_succeeds_where_the_reader_of_the_log_is_gone() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_dynamo-cache"))
-        .args(["serve", "--standalone", "--drain=0s", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"])
+        .args(["serve", "--standalone", "--shutdown-delay=0s", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"])
         .env_remove("RUST_LOG")
         .stderr(Stdio::piped())
         .spawn()

@@ -14,7 +14,7 @@ const HALF_HELLO: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1];
 
 #[test]
 fn silent_connections_half_handshakes_and_slow_heads_are_closed_meanwhile() {
-    hold(&["--silent", "2s"]);
+    hold(&["--handshake-timeout", "2s"]);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn hold(more: &[&str]) {
     }
     assert_eq!(reviewed.review(&worker("x")).status, 200);
     let page = webhook.page("/metrics").body;
-    assert!(page.contains("dynamo_cache_handshakes_total{result=\"late\"} 650\n"), "{page}");
+    assert!(page.contains("dynamo_cache_handshakes_total{result=\"timeout\"} 650\n"), "{page}");
 }
 
 fn said(mut stream: TcpStream, bytes: &[u8]) -> TcpStream {

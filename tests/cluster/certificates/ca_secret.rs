@@ -1,4 +1,4 @@
-//! The Secret of the CA: which installation creates it, what a replica logs where it is missing, and what a stolen token can do with it.
+//! The CA Secret: which installation creates it, what a replica logs where it is missing, and what a stolen token can do with it.
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -30,7 +30,7 @@ fn is_gone(plane: &ControlPlane) {
 #[test]
 fn a_stolen_token_makes_no_secret_that_the_cluster_fills_with_another_token() {
     let (plane, _one) = alone();
-    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let installation = Installation::new(plane, "", &["--shutdown-delay=0s"]);
     plane.kubectl(&["create", "serviceaccount", "victim", NAMESPACE]).unwrap();
     let replica = installation.ready("one");
     // No kubectl: it reads what it is to patch, which the token may not.
@@ -66,7 +66,7 @@ fn a_stolen_token_makes_no_secret_that_the_cluster_fills_with_another_token() {
         assert!(why.contains("forbidden"), "{way}: {why}");
     }
 
-    replica.wait_for("/readyz?verbose", "[-]certificate: Secret of the CA: dynamo-cache/dynamo-cache-ca is not there");
+    replica.wait_for("/readyz?verbose", "[-]certificate: CA Secret: dynamo-cache/dynamo-cache-ca is not there");
     upgrade(&installation);
     replica.wait_for("/readyz?verbose", "[+]certificate: ok");
     plane.kubectl(&["delete", "serviceaccount", "victim", NAMESPACE]).unwrap();
@@ -75,17 +75,17 @@ fn a_stolen_token_makes_no_secret_that_the_cluster_fills_with_another_token() {
 #[test]
 fn a_secret_that_is_missing_is_named_with_what_puts_it_back_and_nothing_rotates() {
     let (plane, _one) = alone();
-    let installation = Installation::new(plane, "", &["--drain=0s", "--leaf-lifetime=3s"]);
+    let installation = Installation::new(plane, "", &["--shutdown-delay=0s", "--leaf-lifetime=3s"]);
     let namespace = Namespace::opted_in(plane, &[]);
     let running = installation.ready("running");
     let before = installation.secret();
     let deleted = || plane.kubectl(&["delete", "secret", "dynamo-cache-ca", NAMESPACE]).unwrap();
     let missing =
-        "[-]certificate: Secret of the CA: dynamo-cache/dynamo-cache-ca is not there; helm upgrade or kubectl apply";
+        "[-]certificate: CA Secret: dynamo-cache/dynamo-cache-ca is not there; helm upgrade or kubectl apply";
     deleted();
     running.wait_for("/readyz?verbose", missing);
     let page = running.page("/readyz?verbose").unwrap();
-    assert!(page.starts_with("HTTP/1.1 200") && page.contains("it was good, so we stay ready"), "{page}");
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("it was met before, so this replica stays ready"), "{page}");
     let said = plane.dynamo_cache(&["check", "-n", &namespace.name]).output;
     assert!(
         said.contains("Secret dynamo-cache/dynamo-cache-ca is not there, and a new replica waits for it"),
@@ -103,7 +103,7 @@ fn a_secret_that_is_missing_is_named_with_what_puts_it_back_and_nothing_rotates(
     };
     let then = renewals();
     wait_for("leaves that are renewed without it", || if renewals() >= then + 2 { Ok(()) } else { Err(running.log()) });
-    assert_eq!(running.log().matches("the Secret of the CA cannot be used").count(), 1, "{}", running.log());
+    assert_eq!(running.log().matches("the CA Secret cannot be used").count(), 1, "{}", running.log());
     running.wait_for("/metrics", "dynamo_cache_certificate_failures_total{reason=\"secret\"} ");
 
     // By either of the two ways, and whichever replica sees it first, it is what it was.
@@ -132,7 +132,7 @@ fn a_secret_that_is_missing_is_named_with_what_puts_it_back_and_nothing_rotates(
 #[test]
 fn a_secret_of_another_type_is_refused_with_what_to_do() {
     let (plane, _one) = alone();
-    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let installation = Installation::new(plane, "", &["--shutdown-delay=0s"]);
     plane.kubectl(&["delete", "secret", "dynamo-cache-ca", NAMESPACE]).unwrap();
     plane.kubectl(&["create", "secret", "generic", "dynamo-cache-ca", "--type=example.com/other", NAMESPACE]).unwrap();
     let mut replica = installation.start("one");
@@ -146,7 +146,7 @@ fn a_secret_of_another_type_is_refused_with_what_to_do() {
 #[test]
 fn an_upgrade_a_rollback_and_an_apply_leave_what_the_replicas_wrote() {
     let (plane, _one) = alone();
-    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let installation = Installation::new(plane, "", &["--shutdown-delay=0s"]);
     let _replica = installation.ready("one");
     let before = installation.secret();
     let same = |what: &str| assert_eq!(installation.secret(), before, "{what}");
@@ -188,7 +188,7 @@ fn add_malformed_managed_fields(plane: &ControlPlane, object: &[&str]) {
 #[test]
 fn malformed_managed_fields_of_secret_and_configuration_stop_no_replica() {
     let (plane, _one) = alone();
-    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let installation = Installation::new(plane, "", &["--shutdown-delay=0s"]);
     let running = installation.ready("running");
     let before = installation.secret();
     let secret = ["secret", "dynamo-cache-ca", NAMESPACE];
@@ -204,7 +204,7 @@ fn malformed_managed_fields_of_secret_and_configuration_stop_no_replica() {
     let secret =
         plane.kubectl(&[&["get", "--output=json", "--show-managed-fields"], secret.as_slice()].concat()).unwrap();
     assert!(secret.out.contains("9999-12-31T23:59:59Z"), "nothing is lost of it by our writing");
-    installation.ready("fresh").wait_for("/readyz?verbose", "[+]probe: ok");
+    installation.ready("fresh").wait_for("/readyz?verbose", "[+]self-call: ok");
     for kind in ["secret", "configuration"] {
         let errors = format!("dynamo_cache_watch_errors_total{{kind=\"{kind}\"}} 0\n");
         assert!(running.page("/metrics").unwrap().contains(&errors), "{}", running.log());

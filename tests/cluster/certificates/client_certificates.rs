@@ -33,7 +33,7 @@ fn the_api_server_with_a_client_certificate_is_answered_and_one_without_is_not()
     let with = format!("--admission-control-config-file={configuration}");
     for (flags, balancer) in [(vec![with], balancer), (Vec::new(), Balancer::start(ADDRESS))] {
         let plane = ControlPlane::start_with(&flags).unwrap();
-        let installation = Installation::behind(balancer, &plane, "", &["--drain=0s", &ca]);
+        let installation = Installation::behind(balancer, &plane, "", &["--shutdown-delay=0s", &ca]);
         let namespace = Namespace::opted_in(&plane, &[]);
         let replica = installation.ready("one");
         if flags.is_empty() {

@@ -31,7 +31,7 @@ const SHORT: Measure = Measure {
     restarts: 5,
     rotations: 5,
     deadline: Duration::from_secs(600),
-    times: ["--authority-lifetime=24s", "--leaf-lifetime=9s", "--settle=1s", "--drain=1s"],
+    times: ["--ca-lifetime=24s", "--leaf-lifetime=9s", "--propagation-delay=1s", "--shutdown-delay=1s"],
 };
 
 /// By the real drain, and with room for a machine that does something else as well.
@@ -40,7 +40,7 @@ const LONG: Measure = Measure {
     restarts: 10,
     rotations: 10,
     deadline: Duration::from_secs(3_600),
-    times: ["--authority-lifetime=60s", "--leaf-lifetime=24s", "--settle=5s", "--drain=15s"],
+    times: ["--ca-lifetime=60s", "--leaf-lifetime=24s", "--propagation-delay=5s", "--shutdown-delay=15s"],
 };
 
 #[test]
@@ -185,5 +185,5 @@ fn rotate(installation: &Installation<'_>, course: &Course, measure: &Measure, b
 /// When the leaf that a replica serves ends; none where it does not say.
 fn leaf_ends(admin: std::net::SocketAddr) -> Option<String> {
     let page = crate::harness::control_plane::webhook::ask(admin, "/metrics").ok()?;
-    page.lines().find(|line| line.starts_with("dynamo_cache_certificate_end_seconds ")).map(str::to_owned)
+    page.lines().find(|line| line.starts_with("dynamo_cache_certificate_expiration_timestamp_seconds ")).map(str::to_owned)
 }

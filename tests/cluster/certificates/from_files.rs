@@ -30,7 +30,7 @@ fn a_certificate_from_files_is_served_and_trusted() {
     let (plane, _one) = alone();
     let folder = plane.folder("brought").display().to_string();
     let files =
-        [format!("--cert-file={folder}/tls.crt"), format!("--key-file={folder}/tls.key"), "--drain=0s".to_owned()];
+        [format!("--cert-file={folder}/tls.crt"), format!("--key-file={folder}/tls.key"), "--shutdown-delay=0s".to_owned()];
     let files: Vec<_> = files.iter().map(String::as_str).collect();
     let installation = Installation::new(plane, "certificate.mode=secret", &files);
     let namespace = Namespace::opted_in(plane, &[]);
@@ -38,7 +38,7 @@ fn a_certificate_from_files_is_served_and_trusted() {
     let (pair, patch) = commands.split_once("CA=$(").unwrap();
     plane.bash(pair).unwrap();
     let mut replica = installation.start("one");
-    replica.wait_for("/readyz", "[-]bundle: the API server does not trust us by the caBundle of pods.dynamo-cache.io");
+    replica.wait_for("/readyz", "[-]bundle: the API server does not trust the serving certificate with the caBundle of pods.dynamo-cache.io");
     plane.bash(&format!("CA=$({patch}")).unwrap();
     replica.wait_until_ready();
     wait_for("a pod to be created", || namespace.create(&worker("brought").to_string()).map(drop));
@@ -64,27 +64,27 @@ fn an_untrusted_certificate_from_files_waits_and_is_reported() {
     let dev = format!("certs/dev --force --out '{folder}'");
     plane.bash(&dev).unwrap();
     let file = |option: &str, name: &str| format!("--{option}={folder}/{name}");
-    let files = [file("cert-file", "tls.crt"), file("key-file", "tls.key"), "--settle=1s".to_owned()];
-    let files: Vec<_> = files.iter().map(String::as_str).chain(["--drain=0s"]).collect();
+    let files = [file("cert-file", "tls.crt"), file("key-file", "tls.key"), "--propagation-delay=1s".to_owned()];
+    let files: Vec<_> = files.iter().map(String::as_str).chain(["--shutdown-delay=0s"]).collect();
     let installation = Installation::new(plane, "certificate.mode=secret", &files);
     let mut replica = installation.start("one");
     installation.publish(&fs::read_to_string(format!("{folder}/ca.crt")).unwrap());
     replica.wait_until_ready();
     plane.bash(&dev).unwrap();
     replica
-        .wait_for("/readyz?verbose", "[-]certificate: the files hold a new certificate, which waits: the API server");
+        .wait_for("/readyz?verbose", "[-]certificate: the files have a new certificate, which waits: the API server");
     assert!(replica.page("/readyz").unwrap().starts_with("HTTP/1.1 200"), "the last one is good");
     assert!(replica.log().contains("which waits"), "{}", replica.log());
     installation.publish(&fs::read_to_string(format!("{folder}/ca.crt")).unwrap());
     replica.wait_for("/readyz?verbose", "[+]certificate: ok");
-    replica.wait_for("/readyz?verbose", "[+]probe: ok");
+    replica.wait_for("/readyz?verbose", "[+]self-call: ok");
 }
 
 #[test]
 fn a_change_from_files_to_self_managed_certificates_has_no_gap() {
     let (plane, _one) = alone();
     let folder = plane.folder("left").display().to_string();
-    let installation = Installation::new(plane, "certificate.mode=secret", &["--drain=0s"]);
+    let installation = Installation::new(plane, "certificate.mode=secret", &["--shutdown-delay=0s"]);
     let namespace = Namespace::opted_in(plane, &[]);
     plane.bash(&as_the_readme_says(&folder)).unwrap();
     let files = ["cert-file=tls.crt", "key-file=tls.key"]
@@ -121,7 +121,7 @@ fn a_certificate_of_a_new_ca_is_published_before_it_is_served() {
     plane.bash(&dev).unwrap();
     let file = |option: &str, name: &str| format!("--{option}={folder}/{name}");
     let files = [file("cert-file", "tls.crt"), file("key-file", "tls.key"), file("ca-file", "ca.crt")];
-    let more = ["--drain=0s", "--settle=1s"];
+    let more = ["--shutdown-delay=0s", "--propagation-delay=1s"];
     let arguments: Vec<_> = files.iter().map(String::as_str).chain(more).collect();
     let installation = Installation::new(plane, "certificate.mode=secret,certificate.publish=true", &arguments);
     let namespace = Namespace::opted_in(plane, &[]);

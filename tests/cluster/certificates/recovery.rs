@@ -28,7 +28,7 @@ fn counted(replica: &Replica<'_>, line: &str) -> bool {
 #[test]
 fn a_secret_that_is_emptied_or_filled_with_garbage_is_restored_and_nothing_rotates() {
     let (plane, _one) = alone();
-    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let installation = Installation::new(plane, "", &["--shutdown-delay=0s"]);
     let namespace = Namespace::opted_in(plane, &[]);
     // Both at once, so that one of them finds the Secret filled by the other.
     let mut both = ["one", "two"].map(|name| installation.start(name));
@@ -59,7 +59,7 @@ fn a_secret_that_is_emptied_or_filled_with_garbage_is_restored_and_nothing_rotat
 #[test]
 fn a_ca_that_is_lost_with_every_replica_is_made_again() {
     let (plane, _one) = alone();
-    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let installation = Installation::new(plane, "", &["--shutdown-delay=0s"]);
     let namespace = Namespace::opted_in(plane, &[]);
     drop(installation.ready("one"));
     let before = installation.secret();
@@ -78,7 +78,7 @@ fn a_ca_that_is_lost_with_every_replica_is_made_again() {
 #[test]
 fn cas_that_were_lost_leave_the_bundle_and_one_that_a_person_put_there_stays() {
     let (plane, _one) = alone();
-    let times = ["--drain=0s", "--settle=1s", "--leaf-lifetime=3s"];
+    let times = ["--shutdown-delay=0s", "--propagation-delay=1s", "--leaf-lifetime=3s"];
     let installation = Installation::new(plane, "", &times);
     let namespace = Namespace::opted_in(plane, &[]);
     let theirs = rcgen::generate_simple_self_signed(["elsewhere".to_owned()]).unwrap().cert.pem();
@@ -111,7 +111,7 @@ fn cas_that_were_lost_leave_the_bundle_and_one_that_a_person_put_there_stays() {
 #[test]
 fn a_ca_that_is_thrown_away_as_the_readme_says_is_trusted_no_more() {
     let (plane, _one) = alone();
-    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let installation = Installation::new(plane, "", &["--shutdown-delay=0s"]);
     let namespace = Namespace::opted_in(plane, &[]);
     drop(installation.ready("one"));
     let before = installation.secret();
@@ -127,7 +127,7 @@ fn a_ca_that_is_thrown_away_as_the_readme_says_is_trusted_no_more() {
 #[test]
 fn an_overwritten_ca_bundle_is_restored_until_another_writer_insists() {
     let (plane, _one) = alone();
-    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let installation = Installation::new(plane, "", &["--shutdown-delay=0s"]);
     let namespace = Namespace::opted_in(plane, &[]);
     let replica = installation.ready("one");
     let ours = installation.secret()[0].clone();
@@ -157,7 +157,7 @@ fn an_overwritten_ca_bundle_is_restored_until_another_writer_insists() {
 #[test]
 fn a_new_ca_that_is_removed_repeatedly_is_reported_while_the_old_one_is_trusted() {
     let (plane, _one) = alone();
-    let installation = Installation::new(plane, "", &["--drain=0s", "--settle=600s"]);
+    let installation = Installation::new(plane, "", &["--shutdown-delay=0s", "--propagation-delay=600s"]);
     let namespace = Namespace::opted_in(plane, &[]);
     let replica = installation.ready("one");
     let old = installation.secret()[0].clone();
@@ -181,13 +181,13 @@ fn a_new_ca_that_is_removed_repeatedly_is_reported_while_the_old_one_is_trusted(
 #[test]
 fn replicas_outlive_the_api_server_and_start_while_it_is_away() {
     let (plane, _one) = alone();
-    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let installation = Installation::new(plane, "", &["--shutdown-delay=0s"]);
     let namespace = Namespace::opted_in(plane, &[]);
     let one = installation.ready("one");
     wait_for_a_pod(&installation, &namespace);
     plane.api_server(false);
     let mut two = installation.start("two");
-    two.wait_for("/readyz", "[-]certificate: Secret of the CA: the watch fails: ");
+    two.wait_for("/readyz", "[-]certificate: CA Secret: the watch fails: ");
     two.wait_for("/readyz", "[-]bundle: ");
     assert!(two.page("/readyz").unwrap().starts_with("HTTP/1.1 503"), "it knows no claim, and has no CA");
     assert!(two.page("/livez").unwrap().starts_with("HTTP/1.1 200"), "a restart would mend nothing");
@@ -206,13 +206,13 @@ fn replicas_outlive_the_api_server_and_start_while_it_is_away() {
 #[test]
 fn without_a_configuration_a_replica_is_ready_and_says_so() {
     let (plane, _one) = alone();
-    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let installation = Installation::new(plane, "", &["--shutdown-delay=0s"]);
     let stored = plane.read(&["mutatingwebhookconfiguration", "dynamo-cache"]);
     plane.kubectl(&["delete", "mutatingwebhookconfiguration", "dynamo-cache"]).unwrap();
     let replica = installation.ready("one");
     replica.wait_for("/readyz?verbose", "[+]bundle: not needed: no MutatingWebhookConfiguration dynamo-cache");
     plane.kubectl(&["create", "-f", &plane.file(&without_server_fields(stored).to_string())]).unwrap();
-    replica.wait_for("/readyz?verbose", "[+]probe: ok");
+    replica.wait_for("/readyz?verbose", "[+]self-call: ok");
     let namespace = Namespace::opted_in(plane, &[]);
     wait_for_a_pod(&installation, &namespace);
 }

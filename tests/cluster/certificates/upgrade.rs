@@ -12,7 +12,7 @@ use crate::harness::{ROOT, wait_for};
 #[test]
 fn an_upgrade_with_one_entry_more_is_trusted_soon_and_its_rollback_at_once() {
     let (plane, _one) = alone();
-    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let installation = Installation::new(plane, "", &["--shutdown-delay=0s"]);
     let namespace = Namespace::opted_in(plane, &[]);
     let replica = installation.ready("one");
     let ours = installation.secret()[0].clone();
@@ -38,14 +38,14 @@ fn an_upgrade_with_one_entry_more_is_trusted_soon_and_its_rollback_at_once() {
     assert_eq!(installation.bundles(), kept, "no stub of the other entry, and the first two kept their CA");
     installation.balancer.cut();
     namespace.create(&worker("rolled-back").to_string()).unwrap();
-    replica.wait_for("/readyz?verbose", "[+]probe: ok");
+    replica.wait_for("/readyz?verbose", "[+]self-call: ok");
     assert!(replica.page("/metrics").unwrap().contains("dynamo_cache_bundle_conflicts_total 0\n"));
 }
 
 #[test]
 fn an_upgrade_that_renames_the_service_account_keeps_the_ca_and_refuses_no_pod() {
     let (plane, _one) = alone();
-    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let installation = Installation::new(plane, "", &["--shutdown-delay=0s"]);
     let namespace = Namespace::opted_in(plane, &[]);
     let old = installation.ready("old");
     let first = installation.secret();
@@ -75,7 +75,7 @@ fn an_upgrade_that_renames_the_service_account_keeps_the_ca_and_refuses_no_pod()
 #[test]
 fn a_secret_that_a_replica_created_is_taken_over_by_the_commands_of_upgrade_md() {
     let (plane, _one) = alone();
-    let installation = Installation::new(plane, "", &["--drain=0s"]);
+    let installation = Installation::new(plane, "", &["--shutdown-delay=0s"]);
     let replica = installation.ready("one");
     let before = installation.secret();
     let mut secret = plane.read(&["secret", "dynamo-cache-ca", "--namespace=dynamo-cache"]);

@@ -91,7 +91,7 @@ fn check_names_what_an_installation_for_cert_manager_lacks_and_a_silent_server()
         format!("--key-file={folder}/tls.key"),
         format!("--listen={address}"),
         format!("--admin-listen={ADDRESS}:0"),
-        "--drain=0s".to_owned(),
+        "--shutdown-delay=0s".to_owned(),
     ];
     let _served = Program::keep(env!("CARGO_BIN_EXE_dynamo-cache"), &arguments, &plane.folder("serve.log")).unwrap();
     wait_for("the canary to come back", || {

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use crate::harness::wait_for;
 
 /// Runs a program that does not look at its standard input, and ends it when ours closes. The parentheses are a
-/// subshell of which nothing is left once the program has ended by itself.
+/// subshell of which nothing is left once the program has ended unexpectedly.
 const KEEPER: &str = r#"
 exec 3<&0 </dev/null
 "$@" 3<&- &
@@ -52,7 +52,7 @@ impl Program {
     pub(crate) fn is_alive(&mut self) -> Result<(), String> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
-            Ok(Some(status)) => Err(format!("{} ended by itself, {status}", self.name)),
+            Ok(Some(status)) => Err(format!("{} ended unexpectedly, {status}", self.name)),
             Err(why) => Err(format!("failed to ask whether {} runs: {why}", self.name)),
         }
     }

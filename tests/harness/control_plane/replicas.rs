@@ -79,7 +79,7 @@ impl<'p> Installation<'p> {
             json!({"meta.helm.sh/release-name": "dynamo-cache", "meta.helm.sh/release-namespace": "dynamo-cache"});
         plane.kubectl(&["replace", "--force", "-f", &plane.file(&service.to_string())]).unwrap();
         installation.act_as("dynamo-cache");
-        let own = ["serve", "--service=dynamo-cache", "--namespace=dynamo-cache", "--check=200ms", "--reread=200ms"];
+        let own = ["serve", "--service=dynamo-cache", "--namespace=dynamo-cache", "--check=200ms", "--reload-interval=200ms"];
         let own = own.into_iter().chain(arguments.iter().copied()).map(str::to_owned);
         installation.arguments = own.chain([format!("--kubeconfig={}", installation.kubeconfig())]).collect();
         installation

@@ -114,7 +114,7 @@ impl Webhook {
             format!("--listen={listen}"),
             format!("--admin-listen={admin}"),
             // No balancer has to notice first: the test that stops it here waits for it.
-            "--drain=0s".to_owned(),
+            "--shutdown-delay=0s".to_owned(),
             // A claim here is Pending as long as a case runs.
             "--binding-timeout=0s".to_owned(),
         ];

@@ -39,7 +39,7 @@ fn a_certificate_that_the_kubelet_replaces_is_served_and_no_replica_restarts() {
     Pair::new(cluster, RELEASE, &home.name).bring();
     let chart = format!("{ROOT}/manifests/chart");
     // A new CA is served after a minute, which is shortened here; how soon the kubelet swaps the files is not.
-    let set = "certificate.mode=secret,certificate.publish=true,webhook.failurePolicy=Fail,extraArgs={--settle=5s}";
+    let set = "certificate.mode=secret,certificate.publish=true,webhook.failurePolicy=Fail,extraArgs={--propagation-delay=5s}";
     let install = ["install", RELEASE, &chart, "--namespace", &home.name, "--wait", "--timeout=3m", "--set", set];
     cluster.helm(&install).unwrap();
     let before = replicas(&home);

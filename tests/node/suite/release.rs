@@ -88,7 +88,7 @@ pub(crate) fn settings_taken(cluster: &Cluster) -> Result<Vec<u64>, String> {
         let page = cluster.kubectl(&["get", "--raw", &page])?;
         let count = page
             .lines()
-            .find_map(|line| line.strip_prefix("dynamo_cache_settings_file_total{result=\"accepted\"} ")?.parse().ok());
+            .find_map(|line| line.strip_prefix("dynamo_cache_settings_reloads_total{result=\"accepted\"} ")?.parse().ok());
         count.ok_or(page)
     };
     pods(cluster).iter().map(taken).collect()

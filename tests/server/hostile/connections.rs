@@ -16,7 +16,7 @@ use crate::harness::webhook::{Caller, DEADLINE, Tls, Webhook, worker};
 /// A webhook in the chart's memory survives a crowd, answers every honest review and every probe meanwhile.
 fn survives(name: &'static str, harms: &[Harm], times: usize) {
     // The deadlines are no help here.
-    let arena = Arena::open(name, &["--silent", "120s"]);
+    let arena = Arena::open(name, &["--handshake-timeout", "120s"]);
     arena.during(|webhook| {
         probes::during(webhook, || {
             let (made, wanted) = (run_all(webhook, harms, times), times * harms.len());
@@ -59,11 +59,11 @@ fn answers_that_are_not_read_stay_within_the_memory_limit() {
 
 #[test]
 fn an_unread_answer_is_evicted_even_if_its_client_sends_more() {
-    let webhook = Webhook::limited("crowd-next", MEMORY_LIMIT << 20, &["--silent", "120s"]);
+    let webhook = Webhook::limited("crowd-next", MEMORY_LIMIT << 20, &["--handshake-timeout", "120s"]);
     let unread = Harm { reads: true, adds: b"P", ..over_tls(medium_answer) };
     run_all(&webhook, &[unread], CONNECTION_LIMIT / 4);
     // A half of them is above the bound, and each but those is closed for the next one.
-    let evicted = evicted(&webhook, "answer");
+    let evicted = evicted(&webhook, "response");
     assert!(evicted >= CONNECTION_LIMIT / 16, "{evicted} of {} were evicted", CONNECTION_LIMIT / 4);
 }
 
@@ -86,7 +86,7 @@ fn without_body(webhook: &Webhook, length: &str, many: usize) -> Vec<Caller<Tls>
 
 #[test]
 fn a_body_is_evicted_for_its_size_and_not_for_its_age() {
-    let webhook = Webhook::standalone("crowd-holders", &["--silent", "120s"]);
+    let webhook = Webhook::standalone("crowd-holders", &["--handshake-timeout", "120s"]);
     let nothing = without_body(&webhook, "Transfer-Encoding: chunked", 100);
     // The whole budget of small bodies.
     let all = without_body(&webhook, "Content-Length: 32768", 512);
@@ -101,7 +101,7 @@ fn a_body_is_evicted_for_its_size_and_not_for_its_age() {
 
 #[test]
 fn large_bodies_that_do_not_come_keep_no_other_large_one_out() {
-    let webhook = Webhook::standalone("crowd-large", &["--silent", "120s"]);
+    let webhook = Webhook::standalone("crowd-large", &["--handshake-timeout", "120s"]);
     let silent = without_body(&webhook, "Content-Length: 16777216", 4);
     let mut review = worker("x");
     // JSON may end in any number of spaces.

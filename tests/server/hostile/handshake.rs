@@ -72,7 +72,7 @@ fn a_caller_that_names_no_server_or_an_unknown_one_is_answered() {
 
 #[test]
 fn a_connection_without_tls_is_closed() {
-    let arena = Arena::open("garbage", &["--silent", "2s"]);
+    let arena = Arena::open("garbage", &["--handshake-timeout", "2s"]);
     let plain = [post(2).as_bytes(), b"{}"].concat();
     let noise: Vec<_> = (0..50_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
     for (what, bytes) in [
@@ -101,7 +101,7 @@ fn a_connection_without_tls_is_closed() {
 
 #[test]
 fn noise_after_the_handshake_is_closed() {
-    let arena = Arena::open("noise", &["--silent", "2s", "--idle", "2s"]);
+    let arena = Arena::open("noise", &["--handshake-timeout", "2s", "--keep-alive-timeout", "2s"]);
     for bytes in
         [vec![0xff; 10_000], vec![0; 10_000], [22, 3, 3, 0, 4, 1, 0, 0, 0].to_vec(), [23, 3, 3, 0x40, 1].to_vec()]
     {

@@ -68,7 +68,7 @@ const ROOMS: [Words; 8] = [
 ];
 
 /// A webhook whose facts do not change.
-pub struct Room {
+pub struct Surroundings {
     /// Its settings.
     pub config: Config,
     /// The annotations of every namespace.
@@ -79,15 +79,15 @@ pub struct Room {
     runtime: Runtime,
 }
 
-impl Room {
+impl Surroundings {
     /// All rooms there are.
-    pub fn all() -> Vec<Room> {
-        ROOMS.into_iter().map(Room::new).collect()
+    pub fn all() -> Vec<Surroundings> {
+        ROOMS.into_iter().map(Surroundings::new).collect()
     }
 
-    fn new((config, namespace, claims): Words) -> Room {
+    fn new((config, namespace, claims): Words) -> Surroundings {
         let head = "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\n";
-        let config = Config::read(&format!("{head}{config}\n")).expect("the settings of a room are right");
+        let config = Config::read(&format!("{head}{config}\n")).expect("the settings of a surroundings are right");
         let namespace: Vec<_> =
             namespace.iter().map(|(name, value)| (format!("{PREFIX}{name}"), (*value).to_owned())).collect();
         let claims: Option<Claims> =
@@ -95,7 +95,7 @@ impl Room {
         let metrics = Arc::new(Metrics::default());
         let webhook = Webhook {
             config: watch::channel(Arc::new(config.clone())).1,
-            facts: Facts::Told { namespace: namespace.clone().into(), claims: claims.clone() },
+            facts: Facts::Static { annotations: namespace.clone().into(), claims: claims.clone() },
             events: None,
             limits: Limits::new(Arc::clone(&metrics)),
             log: ReviewLog::default(),
@@ -103,7 +103,7 @@ impl Room {
         };
         let runtime =
             Builder::new_current_thread().enable_time().build().expect("a runtime on this thread can be made");
-        Room { config, namespace, claims, routes: webhook.routes(), runtime }
+        Surroundings { config, namespace, claims, routes: webhook.routes(), runtime }
     }
 
     /// Posts a body, as over HTTP, and says what came back.
