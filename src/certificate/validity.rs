@@ -33,7 +33,7 @@ impl Validity {
     ///
     /// # Errors
     /// It cannot be understood.
-    pub(super) fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
+    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
         let (_, parsed) = x509_parser::parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
         let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
         let validity = parsed.validity();

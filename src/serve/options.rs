@@ -101,8 +101,8 @@ impl std::fmt::Debug for ClusterClient {
 /// What is wrong with the settings and the certificate, both at once, or that there is no cluster.
 pub(super) async fn prepare(options: &Serve) -> anyhow::Result<Prepared> {
     let world = if options.standalone {
-        World::Told(Told::gather(&options.known)?)
-    } else if options.known.says_something() {
+        World::Told(Told::from_options(&options.known)?)
+    } else if options.known.is_given() {
         bail!(ONLY_STANDALONE)
     } else {
         let connected = cluster::connect(options.kubeconfig.as_deref()).await;
