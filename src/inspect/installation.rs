@@ -8,7 +8,7 @@ use crate::inspect::api::{Api, Error};
 /// The name of the entry that the API server calls for pods; it never changes.
 pub(crate) const ENTRY: &str = "pods.dynamo-cache.io";
 
-/// The API path of MutatingWebhookConfigurations.
+/// The API path of the kind MutatingWebhookConfiguration.
 pub(crate) const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
 /// The API path of admission policies and their bindings.
@@ -58,7 +58,7 @@ pub(crate) async fn find(api: &Api) -> Result<Webhook, Error> {
     find_with_others(api).await.map(|(webhook, _)| webhook)
 }
 
-/// Finds the webhook, and returns all other MutatingWebhookConfigurations too, including those of a second dynamo-cache.
+/// Finds the webhook, and returns every other MutatingWebhookConfiguration too, including that of a second dynamo-cache.
 ///
 /// # Errors
 /// The API server was not reached.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::inspect::api::Api;
 use crate::manifest::facts::{Facts, StorageClasses};
 
-/// What was read of a namespace.
+/// The objects of a namespace at one point in time.
 pub(crate) struct NamespaceSnapshot {
     /// The Namespace object, if the user may read it.
     pub(crate) namespace: Option<Value>,

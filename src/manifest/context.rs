@@ -1,4 +1,4 @@
-//! What a decision about a pod depends on beside the pod itself: the settings, and what the cluster knows.
+//! The context of a decision about a pod: the settings, and the facts of its namespace.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What was decided about a pod, and by which rules.
+//! Explains the decision about a pod: its caches, and the rules that led to them.
 
 mod container;
 mod words;

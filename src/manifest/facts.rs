@@ -39,7 +39,7 @@ impl Facts {
         Ok(Facts { namespace, claims: found })
     }
 
-    /// Reads the facts from the Namespace object, if it could be read, and its PersistentVolumeClaims. Without the
+    /// Reads the facts from the Namespace object, if it could be read, and the objects of its claims. Without the
     /// StorageClasses, every claim that waits for a volume counts as one that gets it.
     pub(crate) fn from_objects(namespace: Option<&Value>, claims: &[Value], classes: Option<&StorageClasses>) -> Facts {
         let named = claims.iter().filter_map(|object| {

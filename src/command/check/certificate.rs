@@ -114,7 +114,7 @@ async fn served_certificate(api: &Api, service: &Service) -> Result<ServedCertif
     }
     let name = mounted.map_or_else(|| format!("{service}-tls"), str::to_owned);
     let secret = match api.get(&format!("/api/v1/namespaces/{namespace}/secrets/{name}")).await {
-        // If the Deployment is hidden too, it might have shown that there is no Secret to read.
+        // If the Deployment is hidden too, its message comes first: without it, the Secret's name is a guess.
         Err(error) if error.is_forbidden() => {
             return Ok(ServedCertificate::Unknown(hidden.unwrap_or_else(|| error.to_string())));
         }

@@ -7,10 +7,10 @@ use crate::command::check::report::Report;
 use crate::inspect::api::{Api, Error};
 use crate::inspect::installation::{Installed, release};
 
-/// The API versions of MutatingAdmissionPolicy, newest first.
+/// The API versions of `MutatingAdmissionPolicy`, newest first.
 const VERSIONS: [&str; 3] = ["v1", "v1beta1", "v1alpha1"];
 
-/// Reports what changes new pods beside this webhook; `configurations` are all other MutatingWebhookConfigurations.
+/// Reports what changes new pods beside this webhook; `configurations` has every other MutatingWebhookConfiguration.
 ///
 /// # Errors
 /// The API server was not reached.

@@ -12,7 +12,7 @@ use crate::manifest::context::BaseSettings;
 /// Checks the settings and returns them. If they are unknown, [`BaseSettings::unknown`] says why, and what depends on them
 /// cannot be checked.
 pub(super) async fn check(api: &Api, webhook: &Webhook, config: Option<&Path>, report: &mut Report) -> BaseSettings {
-    const OFFER: &str = "pass them with --config FILE";
+    const OFFER: &str = "pass the settings with --config FILE";
     let read = inspect::settings::in_force(api, webhook, config).await.map_err(|error| format!("{error:#}"));
     let base = match read.and_then(|base| base.mistakes.clone().map_or(Ok(base), Err)) {
         Ok(base) => base,

@@ -11,7 +11,7 @@ use crate::inspect::pod::Recorded;
 use crate::manifest::explanation::{CacheExplanation, ContainerExplanation, Explanation, InPlace};
 use crate::terminal::table::aligned;
 
-/// What only a live pod has.
+/// The facts that only a live pod has.
 pub(super) struct LivePod<'l> {
     /// Its namespace.
     pub(super) namespace: &'l str,
@@ -128,7 +128,7 @@ fn about_recorded(
             lines.extend(about_skipped(begin, *reason, claim.as_deref()));
         }
     } else if recreated.in_place.is_some() {
-        // The decision would be another one now, so the recorded reasons are shown.
+        // The decision would be another one now, so print the recorded reasons.
         if recorded.reasons.is_empty() {
             lines.push(format!("    {name}: not requested when the pod was created"));
         }

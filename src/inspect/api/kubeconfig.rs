@@ -40,11 +40,11 @@ fn why_none(error: &KubeconfigError) -> String {
         (KubeconfigError::ReadConfig(why, path), named) if why.kind() == ErrorKind::NotFound => {
             let path = path.display();
             match named {
-                Some(_) => format!("KUBECONFIG names {path}, which is not there; --kubeconfig names another"),
-                None => format!("KUBECONFIG is not set, and {path} is not there; --kubeconfig names one"),
+                Some(_) => format!("KUBECONFIG names {path}, which does not exist; pass another with --kubeconfig"),
+                None => format!("KUBECONFIG is not set, and {path} does not exist; pass one with --kubeconfig"),
             }
         }
-        _ => format!("{}: {}; --kubeconfig names another", default_path(), first_line(error)),
+        _ => format!("{}: {}; pass another with --kubeconfig", default_path(), first_line(error)),
     }
 }
 
