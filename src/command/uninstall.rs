@@ -67,7 +67,7 @@ async fn uninstall(api: &Api, yes: bool) -> anyhow::Result<String> {
 
 /// The objects that the API server acts on, in the order of their deletion.
 fn objects_of(installed: &Installed) -> [(&'static str, String); 3] {
-    let [binding, policy] = installation::guard(&installed.name);
+    let [binding, policy] = installation::guard_objects(&installed.name);
     // The guard's binding first: without the webhook, the guard would warn of every pod or refuse it.
     [binding, ("MutatingWebhookConfiguration", format!("{CONFIGURATIONS}/{}", installed.name)), policy]
 }

@@ -24,7 +24,7 @@ pub(crate) const BINDING: (&str, &str) = ("ValidatingAdmissionPolicyBinding", "v
 pub(crate) const POLICY: (&str, &str) = ("ValidatingAdmissionPolicy", "validatingadmissionpolicies");
 
 /// The kinds and paths of the guard's binding and policy; `name` is the name that the chart gives to everything.
-pub(crate) fn guard(name: &str) -> [(&'static str, String); 2] {
+pub(crate) fn guard_objects(name: &str) -> [(&'static str, String); 2] {
     [BINDING, POLICY].map(|(kind, plural)| (kind, format!("{POLICIES}/{plural}/{name}{GUARD}")))
 }
 

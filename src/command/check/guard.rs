@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::command::check::catalog::CheckId;
 use crate::command::check::report::Report;
 use crate::inspect::api::{Api, Error};
-use crate::inspect::installation::{Installed, guard};
+use crate::inspect::installation::{Installed, guard_objects};
 
 /// The check.
 const CHECK: CheckId = CheckId::Guard;
@@ -15,7 +15,7 @@ const CHECK: CheckId = CheckId::Guard;
 /// # Errors
 /// The API server was not reached.
 pub(super) async fn check(api: &Api, installed: &Installed, report: &mut Report) -> Result<(), Error> {
-    let [(_, binding), (_, policy)] = guard(&installed.name);
+    let [(_, binding), (_, policy)] = guard_objects(&installed.name);
     match (api.get(&binding).await, api.get(&policy).await) {
         (Err(error), _) | (_, Err(error)) if error.is_forbidden() => report.not_checked(CHECK, error.to_string()),
         (binding, policy) => compare(binding?.as_ref(), policy?.is_some(), &installed.name, report),
@@ -24,7 +24,7 @@ pub(super) async fn check(api: &Api, installed: &Installed, report: &mut Report)
 }
 
 fn compare(binding: Option<&Value>, has_policy: bool, name: &str, report: &mut Report) {
-    let [(kind_of_binding, _), (kind_of_policy, _)] = guard(name);
+    let [(kind_of_binding, _), (kind_of_policy, _)] = guard_objects(name);
     let half = |there: &str, missing: &str| {
         let text = format!("{there} {name}-guard exists without a {missing} of that name, so the guard does nothing");
         let hint = format!("helm upgrade restores what guard.mode requires; or kubectl delete {there} {name}-guard");
