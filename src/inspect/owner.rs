@@ -23,7 +23,7 @@ pub(crate) fn controller(object: &Value) -> Option<Controller<'_>> {
     Some(Controller { kind: text("kind"), name: text("name"), uid: text("uid") })
 }
 
-/// The kubectl command that recreates a pod. A pod of a ReplicaSet that cannot be read is deleted by itself.
+/// The kubectl command that recreates a pod. If its ReplicaSet cannot be read, the command deletes only the pod.
 pub(crate) async fn restart_command(api: &Api, namespace: &str, pod: &Value) -> String {
     let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
     let rollout = |kind: &str, name: &str| format!("kubectl rollout restart {kind}/{name} -n {namespace}");
