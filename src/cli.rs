@@ -1,4 +1,4 @@
-//! What a person may type; types only.
+//! The command line; types only.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -7,40 +7,66 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
-use crate::admission::claim::Access;
-
 mod check;
+mod cluster;
+mod completion;
+mod config;
 mod download;
 mod explain;
-mod uninstall;
+mod inject;
+mod offline_facts;
 mod parse;
+mod preview;
+mod status;
+mod try_it;
+mod uninstall;
 
 pub use check::{Check, CheckOutput, Probe};
+pub use cluster::Cluster;
+pub use completion::{Completion, CompletionShell};
+pub use config::Config;
 pub use download::Download;
-pub use explain::{Cluster, Explain, Preview, PreviewOutput, Status};
-pub use uninstall::{Completion, CompletionShell, Uninstall};
+pub use explain::Explain;
+pub use inject::{Inject, InjectOutput};
+pub use offline_facts::OfflineFacts;
+pub use preview::{Preview, PreviewOutput};
+pub use status::Status;
+pub use try_it::Try;
+pub use uninstall::Uninstall;
 
-/// The image of the Jobs that commands create: bash, and Python with pip. By its digest, since a tag can be moved; it is that
-/// of an index, for amd64 and arm64. `skopeo inspect --format "{{.Digest}}" docker://IMAGE` has that of a newer one.
+/// The default image of the Jobs that commands create: bash, and Python with pip. It is pinned by the digest of an index for
+/// amd64 and arm64, because a tag can be moved. `skopeo inspect --format "{{.Digest}}" docker://IMAGE` prints the digest of a
+/// newer image.
 const IMAGE: &str = "docker.io/library/python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b";
 
 /// Gives every NVIDIA Dynamo pod its model cache, compile cache and Model Express address.
 #[derive(Debug, Parser)]
-#[command(name = "dynamo-cache", version, about, max_term_width = 100)]
+#[command(
+    name = "dynamo-cache",
+    version,
+    about,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  dynamo-cache try                                # see it work, without a cluster
+  dynamo-cache preview -n inference               # before a namespace is labelled
+  dynamo-cache check                              # after an installation
+  dynamo-cache explain vllm-worker-0 -n inference # why a pod got its caches"
+)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// The name by which kubectl finds us as `kubectl dynamo-cache`.
+/// The file name by which kubectl finds the plugin `kubectl dynamo-cache`.
 const PLUGIN: &str = "kubectl-dynamo_cache";
 
 impl Cli {
-    /// Reads the command line, the program's own name first; that of a plugin of kubectl shows in its help.
+    /// Parses the command line, starting with the program's name. Run as a kubectl plugin, the help says so.
     ///
     /// # Errors
-    /// What is wrong with it, or the help that was asked for.
+    /// The usage error, or the requested help.
     pub fn read(arguments: &[OsString]) -> Result<Cli, clap::Error> {
         let program = arguments.first().map(Path::new).and_then(Path::file_stem);
         let mut command = Cli::command();
@@ -58,24 +84,24 @@ pub enum Command {
     Serve(Box<Serve>),
     /// Change pods in files as the webhook would change them in the cluster.
     Inject(Inject),
-    /// See the webhook at work on this machine, without a cluster.
+    /// Run the webhook once on this machine, without a cluster.
     Try(Try),
-    /// Check an installation, line by line.
+    /// Check an installation and print a hint for each failure.
     Check(Check),
-    /// Tell why a pod got what it got.
+    /// Explain which caches a pod got, and why.
     Explain(Explain),
-    /// Show what a namespace would get before it is labelled.
+    /// Show which caches the pods of a namespace would get, before it is labelled.
     Preview(Preview),
-    /// List the Dynamo components and what each got.
+    /// List the Dynamo components and the caches of each.
     Status(Status),
     /// Print or create the Job that fills the model cache.
     Download(Download),
     /// Print, check or describe the settings file.
     #[command(subcommand)]
     Config(Config),
-    /// Print what a shell needs to complete this command line.
+    /// Print the completion script for a shell.
     Completion(Completion),
-    /// Remove the webhook from the API server, and say how the rest goes.
+    /// Remove the webhook from the API server, and print how to remove the rest.
     Uninstall(Uninstall),
 }
 
@@ -127,7 +153,7 @@ pub struct Serve {
     pub write_ca: Option<PathBuf>,
     /// Facts for --standalone.
     #[command(flatten)]
-    pub known: Known,
+    pub known: OfflineFacts,
     /// The label selector of the namespaces whose annotations are watched and whose pods are counted; it has to match
     /// the webhook configuration.
     #[arg(long, value_name = "SELECTOR", default_value = "dynamo-cache.io/inject=enabled")]
@@ -216,129 +242,8 @@ pub struct Timing {
 /// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
 }
-
-/// Options of `inject`.
-#[derive(Debug, Args)]
-#[command(after_help = INJECT_EXAMPLES)]
-pub struct Inject {
-    /// The file to read, YAML or JSON, with any number of documents; - for standard input.
-    #[arg(short, long, value_name = "FILE")]
-    pub filename: PathBuf,
-    /// What to print.
-    #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
-    pub output: InjectOutput,
-    /// The settings file; the built-in settings apply without it.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// What the cluster would know.
-    #[command(flatten)]
-    pub known: Known,
-    /// Where a kind that is not known has its pod template, as a JSON Pointer such as /spec/template.
-    #[arg(long, value_name = "POINTER", value_parser = parse::pointer)]
-    pub pod_template: Vec<String>,
-}
-
-/// What a cluster would know, from files or in short.
-#[derive(Clone, Debug, Default, Args)]
-#[group(id = "known", multiple = true)]
-pub struct Known {
-    /// The pods' namespace as `kubectl get namespace NAME -o yaml` prints it, for its annotations.
-    #[arg(long, value_name = "FILE")]
-    pub namespace_file: Option<PathBuf>,
-    /// An annotation of the pods' namespace, such as dynamo-cache.io/model-claim=models; wins over --namespace-file.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = parse::annotation)]
-    pub namespace_annotation: Vec<(String, String)>,
-    /// The claims of the pods' namespace as `kubectl get persistentvolumeclaims -o yaml` prints them; no others exist.
-    ///
-    /// StorageClasses in the same file tell which claims wait for a volume that does not come.
-    #[arg(long, value_name = "FILE")]
-    pub claims: Option<PathBuf>,
-    /// A claim that exists, and its access mode, `ReadWriteMany` by default; no others exist.
-    ///
-    /// Without --claim and --claims every claim exists.
-    #[arg(long, value_name = "NAME[=MODE]", value_parser = parse::claim)]
-    pub claim: Vec<(String, Access)>,
-}
-
-impl Known {
-    /// Whether any of it was given.
-    pub fn says_something(&self) -> bool {
-        let Known { namespace_file, namespace_annotation, claims, claim } = self;
-        namespace_file.is_some() || claims.is_some() || !namespace_annotation.is_empty() || !claim.is_empty()
-    }
-}
-
-/// What `inject` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum InjectOutput {
-    /// A unified diff per document.
-    Diff,
-    /// The documents, one after another.
-    Json,
-    /// A JSON Patch per document.
-    Patch,
-    /// The documents.
-    Yaml,
-}
-
-/// Options of `try`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  dynamo-cache try
-  dynamo-cache try -f manifests/examples/rolebasedgroup-sglang.yaml
-
-It starts `serve --standalone` on a free port of this machine, and sends it over HTTPS the review that an API \
-server would send. Nothing is sent anywhere else, and nothing stays behind.")]
-pub struct Try {
-    /// A pod or workload to try instead of the example worker; - for standard input.
-    #[arg(short, long, value_name = "FILE")]
-    pub filename: Option<PathBuf>,
-}
-
-/// What to do with the settings file.
-#[derive(Debug, Subcommand)]
-#[command(after_help = CONFIG_EXAMPLES)]
-pub enum Config {
-    /// Check a settings file and print every mistake with its line and column.
-    Check {
-        /// The file; - for standard input.
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
-    /// Print the default settings file, with comments.
-    Default,
-    /// Print a JSON Schema of the settings file, for editors.
-    Schema,
-}
-
-const INJECT_EXAMPLES: &str = "\
-Examples:
-  # Apply a worker with its caches to a cluster that has no webhook
-  dynamo-cache inject -f worker.yaml | kubectl apply -f -
-
-  # See what the webhook would change
-  dynamo-cache inject -f worker.yaml -o diff
-
-  # The same with what a cluster knows
-  kubectl get namespace inference -o yaml > namespace.yaml
-  kubectl get persistentvolumeclaims -n inference -o yaml > claims.yaml
-  dynamo-cache inject -f worker.yaml \\
-    --namespace-file namespace.yaml --claims claims.yaml
-
-  # One claim exists, and only one node can mount it
-  dynamo-cache inject -f worker.yaml --claim model-cache=ReadWriteOnce
-
-What is left out is told on standard error, with its reason code.
-Exit codes: 0 done, 1 something cannot be read (FILE:LINE:COLUMN: message), 2 wrong usage.";
-
-const CONFIG_EXAMPLES: &str = "\
-Examples:
-  dynamo-cache config default > config.yaml
-  dynamo-cache config check config.yaml
-  dynamo-cache config schema > config.schema.json";

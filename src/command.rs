@@ -1,4 +1,4 @@
-//! What each command does: one line per command.
+//! The commands.
 
 use crate::cli::{Cli, Command};
 
@@ -8,16 +8,15 @@ mod config;
 mod download;
 mod explain;
 mod inject;
-mod object;
 mod preview;
 mod status;
 mod try_it;
 mod uninstall;
 
-/// Runs what was asked for.
+/// Runs the command.
 ///
 /// # Errors
-/// Why it could not be done, in words for the person who asked.
+/// Why the command failed, as a message for the user.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Check(options) => check::run(&options),

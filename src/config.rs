@@ -1,6 +1,7 @@
-//! The file a person writes becomes a Config that cannot be wrong.
+//! The settings file: parsed as a whole into a valid [`Config`], or refused with every mistake.
 
 mod example;
+pub mod file;
 mod read;
 mod schema;
 
@@ -12,33 +13,33 @@ use crate::yaml::Position;
 pub use example::default_file;
 pub use schema::schema;
 
-/// The only version there is.
+/// The only supported `apiVersion`.
 const API_VERSION: &str = "dynamo-cache.io/v1alpha1";
 
-/// The only kind there is.
+/// The only supported `kind`.
 const KIND: &str = "CacheConfig";
 
-/// The key of the one setting that is the webhook's own, and no pod's.
+/// The key of the only setting that concerns the webhook itself, not pods.
 const EVENTS: &str = "events";
 
-/// What it means.
-const EVENTS_MEANING: &str = "events on the pod's owner where something was left out";
+/// The description of that setting.
+const EVENTS_MEANING: &str = "whether the webhook writes an event on the pod's owner when it skips a cache";
 
-/// What a settings file says, defaults where it says nothing.
+/// The content of a settings file, with defaults for missing settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// The settings that apply where no annotation says otherwise.
+    /// The settings that apply unless an annotation overrides them.
     pub settings: Settings,
-    /// Whether something that was left out is an event on the pod's owner.
+    /// Whether the webhook writes an event on the pod's owner when it skips a cache.
     pub events: bool,
-    /// What is accepted and should be written differently, each with its line and column.
+    /// Values that are accepted but deprecated.
     pub warnings: Vec<Mistake>,
 }
 
-/// Something in a file that is not as it should be.
+/// A mistake in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// Where it is.
+    /// Its line and column.
     pub at: Position,
     /// What is wrong, and what would be right.
     pub message: String,
@@ -50,19 +51,19 @@ impl fmt::Display for Mistake {
     }
 }
 
-/// Why a file is refused: everything that is wrong with it, in its order.
+/// Every mistake of a refused file, in the order of the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct Error {
-    /// At least one.
+    /// The mistakes; at least one.
     pub mistakes: Vec<Mistake>,
 }
 
 impl Config {
-    /// Reads a file, as a whole or not at all.
+    /// Parses the text of a settings file.
     ///
     /// # Errors
-    /// Every mistake that is in it.
+    /// Every mistake in the text.
     pub fn read(text: &str) -> Result<Config, Error> {
         read::read(text)
     }
@@ -70,4 +71,3 @@ impl Config {
 
 #[cfg(test)]
 mod tests;
-pub mod file;

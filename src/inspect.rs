@@ -1,4 +1,4 @@
-//! The cluster as the tool sees it: untyped, read once for each question.
+//! The cluster as the command line tool sees it: untyped objects, read once.
 
 pub(crate) mod api;
 pub(crate) mod installation;

@@ -1,4 +1,4 @@
-//! Objects in files, without a cluster: read, find their pod templates, decide, change, explain.
+//! Objects in files, without a cluster: read them, find their pod templates, inject, explain.
 
 pub(crate) mod input;
 pub(crate) mod pod_templates;

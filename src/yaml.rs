@@ -1,4 +1,6 @@
-//! YAML as Kubernetes reads it: documents in, with the place of every mistake, and a document out.
+//! Reads and writes YAML as kubectl does. serde-saphyr alone is not enough: it can read YAML 1.1, where `on` is a boolean and
+//! `0644` is octal, as kubectl does, or keep the position of every node for messages about mistakes, but not both. So its parser
+//! is used for the events, and this module builds nodes with positions and resolves their scalars by YAML 1.1.
 
 mod json;
 mod node;
@@ -15,20 +17,20 @@ pub use node::{Content, Entry, Node};
 pub use reader::nodes;
 pub use writer::write;
 
-/// A place in a file, both numbers counted from 1; columns are characters.
+/// A position in a file. Lines and columns count from 1; a column is a character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The line.
     pub line: usize,
-    /// The character in the line.
+    /// The column.
     pub column: usize,
 }
 
 impl Position {
-    /// Where every file begins.
+    /// The beginning of a file.
     pub const START: Position = Position { line: 1, column: 1 };
 
-    /// The place behind so much text.
+    /// The position after a text.
     fn after(text: &str) -> Self {
         let line = text.rsplit('\n').next().unwrap_or_default();
         Position { line: text.matches('\n').count() + 1, column: line.chars().count() + 1 }
@@ -41,29 +43,29 @@ impl fmt::Display for Position {
     }
 }
 
-/// Why a file could not be read.
+/// Why a file cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{at}: {message}")]
 pub struct Error {
-    /// Where it went wrong.
+    /// The position of the mistake.
     pub at: Position,
-    /// What is wrong there.
+    /// What is wrong.
     pub message: String,
 }
 
 /// One document of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    /// Where it begins.
+    /// Its beginning.
     pub at: Position,
-    /// What it says, keys in their order.
+    /// Its content; keys keep their order.
     pub value: Value,
 }
 
-/// Checks that bytes are text.
+/// Checks that bytes are UTF-8.
 ///
 /// # Errors
-/// Where the first byte is that is not UTF-8.
+/// The position of the first byte that is not.
 pub fn text(bytes: &[u8]) -> Result<&str, Error> {
     std::str::from_utf8(bytes).map_err(|error| {
         let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
@@ -72,25 +74,25 @@ pub fn text(bytes: &[u8]) -> Result<&str, Error> {
     })
 }
 
-/// Reads a file of YAML documents, or of JSON documents one after another. Empty documents are left out.
+/// Parses a file of YAML documents, or of JSON documents one after another. Empty documents are skipped.
 ///
 /// # Errors
-/// The first thing that cannot be read: syntax, a key that is there twice, an alias bomb, endless nesting.
+/// The first mistake: a syntax error, a duplicate key, aliases that expand too far, or nesting that is too deep.
 pub fn documents(text: &str) -> Result<Vec<Document>, Error> {
-    // The test and the order of trying are kubectl's own.
+    // kubectl also tries JSON first if the text begins with a brace.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let as_json = if text.trim_start().starts_with('{') { json::documents(text) } else { Ok(Vec::new()) };
     match as_json {
         Ok(documents) if !documents.is_empty() => Ok(documents),
         Ok(_) => in_yaml(text),
-        // A YAML file may begin with a brace too. What got further knows better what was meant.
+        // A YAML file may begin with a brace too. The parser that got further has the better message.
         Err(error) => in_yaml(text).map_err(|in_yaml| if in_yaml.at > error.at { in_yaml } else { error }),
     }
 }
 
-/// Where a part of a document stands: what a JSON Pointer leads to, or as far as it leads.
+/// The position that a JSON Pointer leads to in a document, or the last position on its way.
 ///
-/// It reads the file again, for a message about what is in it. JSON documents after the first are not found.
+/// The file is parsed again for this. JSON documents after the first are not found.
 pub fn find(text: &str, document: usize, pointer: &str) -> Option<Position> {
     let nodes = nodes(text).map_while(Result::ok).filter(|node| node.content != Content::Scalar(Value::Null));
     let mut node = &nodes.into_iter().nth(document)?;

@@ -33,7 +33,7 @@ impl Validity {
     ///
     /// # Errors
     /// The certificate cannot be parsed.
-    pub(super) fn from_certificate(certificate: &CertificateDer<'_>) -> Result<Self, String> {
+    pub(crate) fn from_certificate(certificate: &CertificateDer<'_>) -> Result<Self, String> {
         let (_, parsed) = x509_parser::parse_x509_certificate(certificate).map_err(|error| error.to_string())?;
         let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
         let validity = parsed.validity();

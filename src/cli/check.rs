@@ -1,12 +1,11 @@
-//! What a person may type after `check`.
+//! Options of `check`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{Cluster, IMAGE};
-use crate::cli::parse;
+use crate::cli::{Cluster, IMAGE, parse};
 
 /// Options of `check`.
 #[derive(Debug, Args)]
@@ -17,49 +16,49 @@ Examples:
   dynamo-cache check -n inference --write-probe
   dynamo-cache check -o json | jq '.[] | select(.state == \"failed\")'
 
-A canary pod goes through the API server on a dry run, so that its own sentence tells whether it reaches the webhook. \
-Lines that depend on one that failed say so, and are not checked.
-Nothing is changed without --write-probe, which runs a Job per claim as the workers' user, and takes it away again \
-whatever comes of it. On OpenShift: --probe-user none.
-Exit codes: 0 nothing failed, 1 something did, 2 wrong usage.")]
+The command creates a canary pod through the API server as a dry run, so that the API server itself reports whether it \
+reaches the webhook. A check that depends on a failed one is marked as not checked.
+Nothing is changed without --write-probe, which runs a Job per claim as the workers' user and removes it again, even if it \
+fails. On OpenShift, add --probe-user none.
+Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage.")]
 pub struct Check {
-    /// What to print.
+    /// The output format.
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub output: CheckOutput,
-    /// Whether claims are written to.
+    /// Options of the write probe.
     #[command(flatten)]
     pub probe: Probe,
-    /// The settings file; the webhook's own by default.
+    /// The settings file; by default the webhook's own settings.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Which cluster; without -n all labelled namespaces are checked.
+    /// The cluster; without -n, all labelled namespaces are checked.
     #[command(flatten)]
     pub cluster: Cluster,
 }
 
-/// How to prove that claims can be written.
+/// Options of the write probe.
 #[derive(Debug, Args)]
 #[group(skip)]
 pub struct Probe {
-    /// Prove that the claims can be written: a short Job per claim writes, reads and removes a file.
+    /// Prove that the claims are writable: a short Job per claim writes, reads and removes a file.
     #[arg(long)]
     pub write_probe: bool,
-    /// The image of these Jobs: sh, mktemp, cat, rm and stat; that of download is often on the nodes already.
+    /// The image of these Jobs, with sh, mktemp, cat, rm and stat; by default the image of download.
     #[arg(long, value_name = "IMAGE", default_value = IMAGE, requires = "write_probe")]
     pub probe_image: String,
-    /// How long the Jobs of a namespace may take, as 30s or 5m.
+    /// How long the Jobs of one namespace may take, such as 30s or 5m.
     #[arg(long, value_name = "TIME", default_value = "2m", requires = "write_probe", value_parser = parse::long_time)]
     pub probe_timeout: Duration,
-    /// Their user, with group 0, or none.
+    /// The user of these Jobs, with group 0; none leaves the choice to the cluster.
     #[arg(long, value_name = "UID", default_value = "1000", requires = "write_probe", value_parser = parse::id)]
     pub probe_user: parse::Id,
 }
 
-/// What `check` prints.
+/// Output formats of `check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CheckOutput {
-    /// An array of checks.
+    /// A JSON array of checks.
     Json,
-    /// Lines for people.
+    /// Text for people.
     Text,
 }

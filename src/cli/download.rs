@@ -1,12 +1,11 @@
-//! What a person may type after `download`.
+//! Options of `download`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::{Cluster, IMAGE};
-use crate::cli::parse;
+use crate::cli::{Cluster, IMAGE, parse};
 
 /// Options of `download`.
 #[derive(Debug, Args)]
@@ -20,69 +19,69 @@ Examples:
   dynamo-cache download meta-llama/Llama-3.1-8B -n inference \\
     --exclude 'original/*' | kubectl apply -f -
 
-The Job runs as the workers' user and writes in the layout in which the webhook mounts the claim. Run it before the \
-workers start: workers that download together into an empty claim get into each other's way.
-On OpenShift: --fs-group none --user none, it picks both by itself.")]
+The Job runs as the workers' user and writes the layout in which the webhook mounts the claim. Run it before the workers \
+start: workers that download into the same empty claim at the same time interfere with each other.
+On OpenShift, add --fs-group none --user none: OpenShift assigns both.")]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option by itself")]
 pub struct Download {
-    /// The model, as on the hub: owner/name; a few have no owner.
+    /// The model as on the hub: owner/name; a few models have no owner.
     #[arg(value_name = "MODEL", value_parser = parse::model)]
     pub model: String,
-    /// The commit to download; a branch or tag moves, and then workers do not all read the same files.
+    /// The commit to download; a branch or tag can move, and then workers read different files.
     #[arg(long, value_name = "COMMIT", default_value = "main")]
     pub revision: String,
-    /// Create it in the cluster, instead of printing it.
+    /// Create the Job in the cluster instead of printing it.
     #[arg(long, conflicts_with = "offline")]
     pub apply: bool,
-    /// Follow it to its end; fails with the Job's own error.
+    /// Follow the Job until it ends; if it fails, fail with its error.
     #[arg(long, requires = "apply")]
     pub wait: bool,
-    /// How long --wait waits, as 30s, 90m or 4h.
+    /// How long --wait waits, such as 30s, 90m or 4h.
     #[arg(long, value_name = "TIME", default_value = "4h", value_parser = parse::long_time)]
     pub timeout: Duration,
-    /// The Job's name; without it download- and the last part of the model's.
+    /// The name of the Job; by default download- and the last part of the model's name.
     #[arg(long, value_name = "NAME", value_parser = parse::label)]
     pub name: Option<String>,
-    /// Delete a Job of the same name first.
+    /// Delete an existing download Job of the same name first.
     #[arg(long, requires = "apply")]
     pub replace: bool,
-    /// Ask no cluster: the settings are the built-in ones or those of --config, and both claims are there.
+    /// Contact no cluster: use the built-in settings or --config, and assume that both claims exist.
     #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
     pub offline: bool,
-    /// Create the claims too where they are not there, the model cache of this size.
+    /// Create missing claims too; the model claim gets this size.
     #[arg(long, value_name = "SIZE", value_parser = parse::size)]
     pub create_claim: Option<String>,
-    /// The size of the compile cache that --create-claim creates.
+    /// The size of the compile claim that --create-claim creates.
     #[arg(long, value_name = "SIZE", default_value = "50Gi", requires = "create_claim", value_parser = parse::size)]
     pub compile_size: String,
-    /// The storage class of these claims, one that can do `ReadWriteMany`; the cluster's default without it.
-    #[arg(long, value_name = "NAME", requires = "create_claim")]
+    /// The StorageClass of these claims, which must support ReadWriteMany; by default the cluster's default class.
+    #[arg(long, value_name = "NAME", requires = "create_claim", value_parser = parse::object_name)]
     pub storage_class: Option<String>,
-    /// The Secret with `HF_TOKEN`; hf-token-secret by default, if it is there.
-    #[arg(long, value_name = "NAME")]
+    /// The Secret with the key HF_TOKEN; by default hf-token-secret, if it exists.
+    #[arg(long, value_name = "NAME", value_parser = parse::object_name)]
     pub token_secret: Option<String>,
-    /// Only files like this; may be repeated.
+    /// Download only files that match; may be repeated.
     #[arg(long, value_name = "GLOB")]
     pub include: Vec<String>,
-    /// No files like this; may be repeated.
+    /// Do not download files that match; may be repeated.
     #[arg(long, value_name = "GLOB")]
     pub exclude: Vec<String>,
-    /// The image: bash, and hf or else Python with pip.
+    /// The image, with bash and either hf or Python with pip.
     #[arg(long, value_name = "IMAGE", default_value = IMAGE)]
     pub image: String,
-    /// Another hub than huggingface.co, as <http://host:port>.
+    /// The URL of a hub other than huggingface.co.
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
-    /// The group to which the claims' roots are opened, or none.
+    /// The group that may write to the claims' roots; none leaves the choice to the cluster.
     #[arg(long, value_name = "GID", default_value = "0", value_parser = parse::id)]
     pub fs_group: parse::Id,
-    /// The user, with group 0, or none.
+    /// The user of the Job, with group 0; none leaves the choice to the cluster.
     #[arg(long, value_name = "UID", default_value = "1000", value_parser = parse::id)]
     pub user: parse::Id,
-    /// The settings file; the webhook's own by default, with --offline the built-in settings.
+    /// The settings file; by default the webhook's own settings, or with --offline the built-in settings.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Which cluster.
+    /// The cluster.
     #[command(flatten)]
     pub cluster: Cluster,
 }

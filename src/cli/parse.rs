@@ -1,74 +1,70 @@
-//! Values of options, from as typed to as meant.
+//! Parsers of option values.
 
 use std::time::Duration;
 
 use crate::admission::annotation::PREFIX;
 use crate::admission::claim::Access;
+use crate::admission::dns_name;
 use crate::admission::settings::MAX_GROUP;
 
-/// `NAME` or `NAME=MODE`.
+/// A claim: `NAME` or `NAME=MODE`.
 pub(super) fn claim(text: &str) -> Result<(String, Access), String> {
     let (name, access) = match text.split_once('=') {
         None => (text, Some(Access::default())),
         Some((name, mode)) => (name, Access::named(mode)),
     };
-    if name.is_empty() {
-        return Err("the claim's name is missing".to_owned());
-    }
     let access = access.ok_or("the mode is one of ReadWriteMany, ReadOnlyMany, ReadWriteOnce, ReadWriteOncePod")?;
-    Ok((name.to_owned(), access))
+    Ok((object_name(name)?, access))
 }
 
-/// The name of a Service, a namespace or what is named after them.
+/// The name of a namespace, a Service or a Job: a DNS label of at most 63 characters.
 pub(super) fn label(text: &str) -> Result<String, String> {
-    if is_label(text) {
+    if dns_name::is_label(text) {
         return Ok(text.to_owned());
     }
-    Err("a name has up to 63 small letters, digits and hyphens, and no hyphen at its ends".to_owned())
+    Err("a name has up to 63 lower-case letters, digits and hyphens, and begins and ends with a letter or digit"
+        .to_owned())
 }
 
-/// A DNS name, perhaps with a star in place of its first part.
+/// A host name without a trailing dot; its first label may be `*`.
 pub(super) fn dns_name(text: &str) -> Result<String, String> {
-    let name = text.strip_prefix("*.").unwrap_or(text).to_ascii_lowercase();
-    if name.len() <= 253 && name.split('.').all(is_label) {
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    if dns_name::is_host(name) && !name.ends_with('.') {
         return Ok(text.to_owned());
     }
-    Err("a DNS name is written like webhook.example.org or *.example.org".to_owned())
+    Err("a DNS name looks like webhook.example.org or *.example.org".to_owned())
 }
 
-/// A size as Kubernetes writes it, with a unit: a number alone would be bytes.
+/// A size with a unit, as Kubernetes writes it. A number alone would mean bytes, and is refused.
 pub(super) fn size(text: &str) -> Result<String, String> {
     let units = ["Ki", "Mi", "Gi", "Ti", "Pi", "k", "M", "G", "T", "P"];
     let number = units.iter().find_map(|unit| text.strip_suffix(unit));
     match number.and_then(|number| number.parse::<u64>().ok()) {
         Some(1..) => Ok(text.to_owned()),
-        _ => Err("a size is written like 500Gi".to_owned()),
+        _ => Err("a size looks like 500Gi".to_owned()),
     }
 }
 
-/// The name of an object whose kind takes more than a label.
+/// The name of a pod, a claim, a Secret or most other objects: a DNS subdomain of at most 253 characters.
 pub(super) fn object_name(text: &str) -> Result<String, String> {
-    if text.len() <= 253 && text.split('.').all(is_label) {
+    if dns_name::is_subdomain(text) {
         return Ok(text.to_owned());
     }
-    Err("a name has small letters, digits, hyphens and dots, and begins and ends with one of the first two".to_owned())
+    Err("a name has up to 253 lower-case letters, digits, hyphens and dots; each part between dots begins and ends with a \
+         letter or digit"
+        .to_owned())
 }
 
-/// A pod's name, alone or as `kubectl get pods -o name` prints it.
+/// The name of a pod, alone or as `kubectl get pods -o name` prints it.
 pub(super) fn pod(text: &str) -> Result<String, String> {
     let name = ["pod/", "pods/"].iter().find_map(|kind| text.strip_prefix(kind)).unwrap_or(text);
     if name.contains('/') {
-        return Err("only pods are explained: NAME or pod/NAME; -f explains the workload in a file".to_owned());
+        return Err("only pods can be explained: NAME or pod/NAME; -f explains a workload in a file".to_owned());
     }
     object_name(name)
 }
 
-fn is_label(text: &str) -> bool {
-    let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&text.len()) && text.bytes().all(inside) && !text.starts_with('-') && !text.ends_with('-')
-}
-
-/// `KEY=VALUE`, the key being an annotation of ours with its prefix.
+/// `KEY=VALUE`, where the key is an annotation of dynamo-cache with its prefix.
 pub(super) fn annotation(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
     if !key.starts_with(PREFIX) {
@@ -78,47 +74,47 @@ pub(super) fn annotation(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-/// A JSON Pointer to a part of a document.
+/// A JSON Pointer to a part of a document; the whole document is refused.
 pub(super) fn pointer(text: &str) -> Result<String, String> {
     if text.starts_with('/') && !text.ends_with('/') {
         return Ok(text.to_owned());
     }
-    Err(format!("a JSON Pointer begins with a slash, and a key follows each: /{}", text.trim_matches('/')))
+    Err(format!("a JSON Pointer begins with a slash, and each slash is followed by a key: /{}", text.trim_matches('/')))
 }
 
-/// A time as `15s`, `500ms` or `7d`.
+/// A duration such as `15s`, `500ms` or `7d`.
 pub(super) fn time(text: &str) -> Result<Duration, String> {
     let day: fn(u64) -> Duration = |days| Duration::from_secs(days.saturating_mul(24 * 60 * 60));
     let units = [("ms", Duration::from_millis as fn(u64) -> Duration), ("s", Duration::from_secs), ("d", day)];
     let parse = |(suffix, unit): (&str, fn(u64) -> Duration)| Some(unit(text.strip_suffix(suffix)?.parse().ok()?));
-    units.into_iter().find_map(parse).ok_or_else(|| "a time is written like 15s, 500ms or 7d".to_owned())
+    units.into_iter().find_map(parse).ok_or_else(|| "a time looks like 15s, 500ms or 7d".to_owned())
 }
 
-/// A time between two of something, which is more than none.
+/// A duration that is not zero.
 pub(super) fn interval(text: &str) -> Result<Duration, String> {
-    time(text).and_then(|time| if time.is_zero() { Err("it takes some time".to_owned()) } else { Ok(time) })
+    time(text).and_then(|time| if time.is_zero() { Err("the time must not be zero".to_owned()) } else { Ok(time) })
 }
 
-/// A time that may be long, as `30s`, `90m` or `4h`.
+/// A duration such as `30s`, `90m` or `4h`.
 pub(super) fn long_time(text: &str) -> Result<Duration, String> {
     let seconds = |unit: char, seconds: u64| {
         let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
         number.checked_mul(seconds).map(Duration::from_secs)
     };
     let parsed = seconds('h', 3600).or_else(|| seconds('m', 60)).or_else(|| seconds('s', 1));
-    parsed.ok_or_else(|| "a time is written like 30s, 90m or 4h".to_owned())
+    parsed.ok_or_else(|| "a time looks like 30s, 90m or 4h".to_owned())
 }
 
-/// The id of a user or group; none: whoever runs the pod picks one.
+/// The ID of a user or group; `None` leaves the choice to the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Id(pub Option<i64>);
 
-/// A number that Kubernetes takes for an id, or `none`.
+/// A number that Kubernetes accepts as an ID, or `none`.
 pub(super) fn id(text: &str) -> Result<Id, String> {
     match text.parse() {
         _ if text == "none" => Ok(Id(None)),
         Ok(id @ 0..=MAX_GROUP) => Ok(Id(Some(id))),
-        _ => Err("an id is a number, or none".to_owned()),
+        _ => Err("an ID is a number, or none".to_owned()),
     }
 }
 
@@ -134,15 +130,16 @@ pub(super) fn model(text: &str) -> Result<String, String> {
     if parts <= 2 && text.split('/').all(is_name) {
         return Ok(text.to_owned());
     }
-    Err("a model is written as on the hub: owner/name, or the name alone where it has no owner, as gpt2".to_owned())
+    Err("a model is named as on the hub: owner/name, or the name alone if it has no owner, such as gpt2".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{Id, annotation, claim, dns_name, id, label, long_time, model, pod, pointer, time};
+    use super::{Id, annotation, claim, dns_name, id, label, long_time, model, object_name, pod, pointer, time};
     use crate::admission::claim::Access;
+    use crate::cli::Cli;
 
     #[test]
     fn a_claim_has_a_name_and_perhaps_a_mode() {
@@ -152,11 +149,35 @@ mod tests {
     }
 
     #[test]
-    fn an_annotation_without_the_prefix_is_told_how_to_be_written() {
+    fn an_annotation_without_the_prefix_is_refused_with_the_right_spelling() {
         let expected = ("dynamo-cache.io/model-claim".to_owned(), "a=b".to_owned());
         assert_eq!(annotation("dynamo-cache.io/model-claim=a=b"), Ok(expected));
         assert!(annotation("model-claim=a").is_err_and(|error| error.contains("write dynamo-cache.io/model-claim=a")));
         assert!(annotation("dynamo-cache.io/model-claim").is_err());
+    }
+
+    #[test]
+    fn every_name_that_kubernetes_accepts_is_accepted() {
+        let long = "a".repeat(64);
+        for name in [&long, &format!("{long}.{long}.b"), &"a".repeat(253)] {
+            assert_eq!(pod(name).as_ref(), Ok(name));
+            assert_eq!(object_name(name).as_ref(), Ok(name));
+            assert!(claim(name).is_ok() && label(name).is_err(), "{name}");
+        }
+        assert!(object_name(&"a".repeat(254)).is_err() && label(&long[1..]).is_ok());
+        for typed in [
+            vec!["explain", &long],
+            vec!["preview", "-n", &long[1..]],
+            vec!["serve", "--service", "s", "--secret", &long, "--webhook-configuration", &long],
+            vec!["download", "gpt2", "--token-secret", &long],
+        ] {
+            let typed: Vec<_> = std::iter::once("dynamo-cache").chain(typed).map(Into::into).collect();
+            assert!(Cli::read(&typed).is_ok(), "{typed:?}");
+        }
+        for typed in [["preview", "-n", &long], ["preview", "-n", "../pods"], ["preview", "-n", "a.b"]] {
+            let typed: Vec<_> = std::iter::once("dynamo-cache").chain(typed).map(Into::into).collect();
+            assert!(Cli::read(&typed).is_err(), "{typed:?}");
+        }
     }
 
     #[test]
@@ -165,7 +186,12 @@ mod tests {
             label("dynamo-cache").is_ok() && label("Cache").is_err() && label("a.b").is_err() && label("").is_err()
         );
         assert!(dns_name("webhook.Example.org").is_ok() && dns_name("*.example.org").is_ok());
-        assert!(dns_name("a..b").is_err() && dns_name("ü.org").is_err() && dns_name("a.*.b").is_err());
+        assert!(
+            dns_name("a.").is_err()
+                && dns_name("a..b").is_err()
+                && dns_name("ü.org").is_err()
+                && dns_name("a.*.b").is_err()
+        );
     }
 
     #[test]

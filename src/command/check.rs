@@ -1,18 +1,19 @@
-//! Check an installation, line by line, each failure with a hint.
+//! Check an installation, one line per check, each failure with a hint.
 
 mod canary;
+mod catalog;
 mod certificate;
+mod configuration;
 mod endpoints;
-mod model_express;
 mod guard;
-mod pods;
+mod model_express;
 mod namespace;
 mod other_webhooks;
-mod write_probe;
+mod pods;
 mod report;
 mod settings;
-mod configuration;
 mod webhook;
+mod write_probe;
 
 use anyhow::bail;
 use serde_json::Value;
@@ -20,38 +21,40 @@ use serde_json::Value;
 use crate::cli::{Check, CheckOutput};
 use crate::inspect::api;
 use crate::inspect::api::Api;
+use crate::inspect::namespace::NotFound;
 use crate::inspect::{installation, opt_in};
 use crate::signal::Stopped;
-use crate::terminal::diff;
+use crate::terminal::colour;
 use crate::terminal::{print, print_exact};
 
+use catalog::CheckId;
 use report::Report;
 
 /// Runs `check`.
 ///
 /// # Errors
-/// Something failed, how much; or the cluster does not answer.
+/// How many checks failed, or why the cluster does not answer.
 pub(super) fn run(options: &Check) -> anyhow::Result<()> {
     let mut stopped = None;
-    let mut report = api::ask(&options.cluster, async |api| {
+    let mut report = api::with_cluster(&options.cluster, async |api| {
         let mut report = match options.output {
             CheckOutput::Json => Report::default(),
-            CheckOutput::Text => Report::printed(diff::wants_colour()),
+            CheckOutput::Text => Report::printed(colour::is_wanted()),
         };
         if let Err(error) = check(&api, options, &mut report).await {
             if report.is_empty() {
                 return Err(error);
             }
-            report.bad(
-                "ended",
-                format!("check ended here: {error:#}"),
-                "What stands above holds, the rest was not checked",
+            report.fail(
+                CheckId::Aborted,
+                format!("check stopped here: {error:#}"),
+                "The results above are valid; the remaining checks were not made",
             );
             stopped = Some(error).filter(anyhow::Error::is::<Stopped>);
         }
         Ok(report)
     })?;
-    report.is_written()?;
+    report.check_written()?;
     match options.output {
         CheckOutput::Json => print_exact(&report.json())?,
         CheckOutput::Text => print(&report.summary())?,
@@ -67,19 +70,18 @@ pub(super) fn run(options: &Check) -> anyhow::Result<()> {
 }
 
 async fn check(api: &Api, options: &Check, report: &mut Report) -> anyhow::Result<()> {
-    report.group("API server");
     let version = api.get("/version").await?.unwrap_or_default();
     let version = version.get("gitVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
-    report.good("api-server", format!("it answers: Kubernetes {version}"));
+    report.ok(CheckId::ApiServer, format!("the API server answers: Kubernetes {version}"));
 
-    let (webhook, others) = installation::find_among(api).await?;
-    if let Some(looked) = webhook::check(api, &webhook, &others, report).await? {
-        canary::check(api, &looked, report).await?;
+    let (webhook, others) = installation::find_with_others(api).await?;
+    if let Some(checked) = webhook::check(api, &webhook, &others, report).await? {
+        canary::check(api, &checked, report).await?;
     }
     let base = settings::check(api, &webhook, options.config.as_deref(), report).await;
     let names = match &options.cluster.namespace {
         Some(name) => vec![name.clone()],
-        None => selected(api, &webhook, report).await?,
+        None => selected_namespaces(api, &webhook, report).await?,
     };
     let mut namespaces = Vec::new();
     for name in names {
@@ -88,13 +90,13 @@ async fn check(api: &Api, options: &Check, report: &mut Report) -> anyhow::Resul
             // The next namespace would not be reached either.
             Err(error) if matches!(error.downcast_ref(), Some(api::Error::Unreachable { .. })) => return Err(error),
             Err(error) => {
-                let hint = match error.downcast_ref() {
-                    Some(crate::inspect::namespace::NotThere { .. }) => {
-                        format!("kubectl create namespace {name}, or kubectl get namespaces for their names")
+                let hint = match error.downcast_ref::<NotFound>() {
+                    Some(_) => {
+                        format!("kubectl create namespace {name}; kubectl get namespaces lists the existing ones")
                     }
                     None => format!("kubectl get namespace {name}"),
                 };
-                report.bad("namespace", format!("{error:#}"), hint);
+                report.fail(CheckId::Namespace, format!("{error:#}"), hint);
             }
         }
     }
@@ -104,12 +106,16 @@ async fn check(api: &Api, options: &Check, report: &mut Report) -> anyhow::Resul
     Ok(())
 }
 
-/// The namespaces whose pods the webhook is asked about, and those that have the label and shall know why it is not.
-async fn selected(api: &Api, webhook: &installation::Webhook, report: &mut Report) -> anyhow::Result<Vec<String>> {
+/// The namespaces that the webhook's selector matches, and those with the opt-in label that it does not match: their checks
+/// show why not.
+async fn selected_namespaces(
+    api: &Api,
+    webhook: &installation::Webhook,
+    report: &mut Report,
+) -> anyhow::Result<Vec<String>> {
     let mut found = match api.list("/api/v1/namespaces").await {
         Err(error) if error.is_forbidden() => {
-            report.group("Namespaces");
-            report.not_checked("namespaces", format!("{error}; -n names one"));
+            report.not_checked(CheckId::Namespaces, format!("{error}; name one with -n"));
             return Ok(Vec::new());
         }
         found => found?,
@@ -117,12 +123,11 @@ async fn selected(api: &Api, webhook: &installation::Webhook, report: &mut Repor
     let name = |object: &Value| object.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
     found.retain(|object| {
         opt_in::is_labelled(object)
-            || name(object).is_some_and(|name| opt_in::not_asked(webhook, &name, Some(object)).is_none())
+            || name(object).is_some_and(|name| opt_in::exclusion_reason(webhook, &name, Some(object)).is_none())
     });
     if found.is_empty() {
-        report.group("Namespaces");
-        let (what, hint) = opt_in::nobody(webhook);
-        report.warning("namespaces", format!("no namespace is {what}, so no pod gets caches"), hint);
+        let (what, hint) = opt_in::no_webhook_hint(webhook);
+        report.warning(CheckId::Namespaces, format!("no namespace is {what}, so no pod gets caches"), hint);
     }
     Ok(found.iter().filter_map(name).collect())
 }

@@ -1,4 +1,4 @@
-//! Print what a shell needs to complete our command line.
+//! Print the completion script for a shell.
 
 use clap::CommandFactory as _;
 use clap_complete::{Shell, generate};
@@ -19,6 +19,6 @@ pub(super) fn run(options: &Completion) -> anyhow::Result<()> {
     let mut script = Vec::new();
     generate(shell, &mut Cli::command(), "dynamo-cache", &mut script);
     let script = String::from_utf8(script)?;
-    // For bash, clap_complete 4.6 writes a name with a hyphen in two ways, and neither finds the other.
+    // For bash, clap_complete 4.6 spells a name with a hyphen in two ways that do not match each other.
     print_exact(&script.replace("dynamo__subcmd__cache", "dynamo__cache"))
 }

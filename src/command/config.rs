@@ -1,4 +1,4 @@
-//! Prints, checks or describes the settings file.
+//! Print, check or describe the settings file.
 
 use crate::cli::Config;
 use crate::config;
@@ -8,7 +8,7 @@ use crate::terminal::{note, print, print_exact};
 /// Runs `config`.
 ///
 /// # Errors
-/// Every mistake of the file that is checked, or why it could not be read.
+/// Every mistake in the checked file, or why the file cannot be read.
 pub(super) fn run(what: &Config) -> anyhow::Result<()> {
     match what {
         Config::Check { file } => {

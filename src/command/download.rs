@@ -14,31 +14,32 @@ use tokio::time::{Instant, sleep};
 use crate::admission::claim::Claims;
 use crate::admission::settings;
 use crate::cli::Download;
+use crate::inspect;
 use crate::inspect::api;
 use crate::inspect::api::Api;
 use crate::inspect::installation;
-use crate::inspect::namespace::Room as Namespace;
-use crate::manifest::context::Base;
+use crate::inspect::namespace::NamespaceSnapshot;
+use crate::manifest::context::BaseSettings;
 use crate::manifest::facts::Facts;
 use crate::terminal::{note, note_all, print, print_exact};
 use crate::yaml;
 
-use job::Room;
+use job::JobTarget;
 
-/// How long a Job that is replaced may take to go.
-const GONE_WITHIN: Duration = Duration::from_secs(60);
+/// How long the deletion of a replaced Job may take.
+const DELETION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runs `download`.
 ///
 /// # Errors
-/// The cluster does not answer or refuses, a claim or a Secret is missing, or the Job is there already or failed.
+/// The cluster does not answer or refuses, a claim or a Secret is missing, or the Job already exists or failed.
 pub(super) fn run(options: &Download) -> anyhow::Result<()> {
     if !is_commit(&options.revision) {
-        note(&format!("revision {} may move: a commit is safer (--revision COMMIT)", options.revision));
+        note(&format!("revision {} can move; a commit cannot (--revision COMMIT)", options.revision));
     }
-    note_all(&unencrypted(options));
+    note_all(&unencrypted_warning(options));
     if options.offline {
-        let base = Base::read(options.config.as_deref())?;
+        let base = BaseSettings::read(options.config.as_deref())?;
         note_all(&base.notes);
         return print_exact(&documents(&objects(
             options,
@@ -47,50 +48,50 @@ pub(super) fn run(options: &Download) -> anyhow::Result<()> {
             options.cluster.namespace.as_deref(),
         )));
     }
-    api::ask(&options.cluster, async |api| {
+    api::with_cluster(&options.cluster, async |api| {
         let webhook = installation::find(&api).await?;
-        let base = crate::inspect::settings::in_force(&api, &webhook, options.config.as_deref()).await?;
+        let base = inspect::settings::in_force(&api, &webhook, options.config.as_deref()).await?;
         if let Some(mistakes) = base.mistakes {
-            // The claim that it fills stands there.
+            // The settings name the claim to fill.
             bail!("{mistakes}");
         }
-        let namespace = Namespace::of(&api, &api.namespace).await?;
-        note_all(base.notes.iter().chain(&namespace.notes));
-        let objects = objects(options, &base, &namespace.facts, Some(&api.namespace));
+        let snapshot = NamespaceSnapshot::read(&api, &api.namespace).await?;
+        note_all(base.notes.iter().chain(&snapshot.notes));
+        let objects = objects(options, &base, &snapshot.facts, Some(&api.namespace));
         if options.apply {
-            return apply(&api, options, &base, &namespace.facts, &objects).await;
+            return apply(&api, options, &base, &snapshot.facts, &objects).await;
         }
-        note_all(&missing_claim(options, &base, &namespace.facts, &api.namespace));
+        note_all(&missing_claim(options, &base, &snapshot.facts, &api.namespace));
         print_exact(&documents(&objects))
     })
 }
 
-/// What goes over the network for all to read and change, where the hub is asked without TLS.
-fn unencrypted(options: &Download) -> Option<String> {
+/// The warning about a hub without TLS: everyone on the way can read the token and change the model.
+fn unencrypted_warning(options: &Download) -> Option<String> {
     let endpoint = options.endpoint.as_ref()?;
     endpoint.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("http://"))?;
     let token = match &options.token_secret {
-        Some(secret) => format!("the token of Secret {secret}"),
-        None => format!("the token of Secret {}, where that is there,", job::TOKEN_SECRET),
+        Some(secret) => format!("the token in Secret {secret}"),
+        None => format!("the token in Secret {}, if it exists,", job::TOKEN_SECRET),
     };
     Some(format!(
-        "warning: {endpoint} is not encrypted: {token} can be read on the way, and the model changed (--endpoint https://…)"
+        "warning: {endpoint} is not encrypted: {token} can be read on the way, and the model can be changed (--endpoint https://…)"
     ))
 }
 
-/// Whether a revision is a commit's whole name, which always means the same files.
+/// Whether a revision is a full commit hash, which always names the same files.
 fn is_commit(revision: &str) -> bool {
     revision.len() == 40 && revision.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The claims that are to be created, then the Job.
-fn objects(options: &Download, base: &Base, facts: &Facts, namespace: Option<&str>) -> Vec<Value> {
+/// The claims to create, then the Job.
+fn objects(options: &Download, base: &BaseSettings, facts: &Facts, namespace: Option<&str>) -> Vec<Value> {
     let (settings, _) = settings::resolve(&base.settings, &facts.namespace, None);
     let exists = |name: &str| facts.claims.as_ref().is_none_or(|claims: &Claims| claims.contains_key(name));
     let (model, compile) = (&settings.model.claim, &settings.compile.claim);
     let compile = Some(compile).filter(|compile| *compile != model);
     let is_mounted = |claim: &&String| options.create_claim.is_some() || exists(claim);
-    let room = Room {
+    let target = JobTarget {
         namespace: namespace.map(str::to_owned),
         model_claim: model.clone(),
         compile_claim: compile.filter(is_mounted).cloned(),
@@ -99,13 +100,13 @@ fn objects(options: &Download, base: &Base, facts: &Facts, namespace: Option<&st
     let class = options.storage_class.as_deref();
     let mut objects = Vec::new();
     if let Some(size) = &options.create_claim {
-        // What no cluster was asked about is printed.
+        // Offline, every claim is printed.
         let is_new = |name: &str| facts.claims.is_none() || !exists(name);
         let sizes = std::iter::once((model, size)).chain(compile.map(|compile| (compile, &options.compile_size)));
         let new = sizes.filter(|(name, _)| is_new(name));
-        objects.extend(new.map(|(name, size)| job::claim(name, size, class, &room)));
+        objects.extend(new.map(|(name, size)| job::claim(name, size, class, &target)));
     }
-    objects.push(job::job(options, &room));
+    objects.push(job::job(options, &target));
     objects
 }
 
@@ -113,16 +114,22 @@ fn documents(objects: &[Value]) -> String {
     objects.iter().map(yaml::write).collect::<Vec<_>>().join("---\n")
 }
 
-/// What is wrong where the model claim is not there and is not created.
-fn missing_claim(options: &Download, base: &Base, facts: &Facts, namespace: &str) -> Option<String> {
+/// The message about a model claim that neither exists nor is created.
+fn missing_claim(options: &Download, base: &BaseSettings, facts: &Facts, namespace: &str) -> Option<String> {
     let (settings, _) = settings::resolve(&base.settings, &facts.namespace, None);
     let claim = &settings.model.claim;
-    let is_there = facts.claims.as_ref().is_none_or(|claims| claims.contains_key(claim));
-    (!is_there && options.create_claim.is_none())
-        .then(|| format!("claim {claim} is not in namespace {namespace}; --create-claim SIZE creates it"))
+    let exists = facts.claims.as_ref().is_none_or(|claims| claims.contains_key(claim));
+    (!exists && options.create_claim.is_none())
+        .then(|| format!("claim {claim} does not exist in namespace {namespace}; create it with --create-claim SIZE"))
 }
 
-async fn apply(api: &Api, options: &Download, base: &Base, facts: &Facts, objects: &[Value]) -> anyhow::Result<()> {
+async fn apply(
+    api: &Api,
+    options: &Download,
+    base: &BaseSettings,
+    facts: &Facts,
+    objects: &[Value],
+) -> anyhow::Result<()> {
     let namespace = &api.namespace;
     if let Some(missing) = missing_claim(options, base, facts, namespace) {
         bail!("{missing}");
@@ -131,32 +138,30 @@ async fn apply(api: &Api, options: &Download, base: &Base, facts: &Facts, object
         && api.get(&format!("/api/v1/namespaces/{namespace}/secrets/{secret}")).await?.is_none()
     {
         let create = format!("kubectl create secret generic {secret} -n {namespace} --from-literal=HF_TOKEN=hf_…");
-        bail!("Secret {secret} is not there; create it: {create}");
+        bail!("Secret {secret} does not exist; create it: {create}");
     }
     let (jobs, name) = (format!("/apis/batch/v1/namespaces/{namespace}/jobs"), job::name(options));
     let path = format!("{jobs}/{name}");
-    if let Some(there) = api.get(&path).await? {
+    if let Some(existing) = api.get(&path).await? {
         if !options.replace {
-            note(&format!("{}; --replace deletes it and starts anew", about(&there)));
-            let other = objects.last().map(|wanted| differences(&there, wanted)).unwrap_or_default();
+            note(&format!("{}; --replace deletes it and starts again", describe(&existing)));
+            let other = objects.last().map(|wanted| differences(&existing, wanted)).unwrap_or_default();
             if !other.is_empty() {
                 bail!(
-                    "Job {name} is there already, with another {}; --name gives this one a name of its own",
+                    "Job {name} already exists with another {}; choose another name with --name",
                     other.join(", another ")
                 );
             }
             if options.wait {
                 return wait::follow(api, &name, options.timeout).await;
             }
-            bail!("Job {name} is there already");
+            bail!("Job {name} already exists");
         }
-        if model_of(&there).is_none() {
-            bail!(
-                "Job {name} is there, and is no download of a model: it is not replaced; --name gives this one a name of its own"
-            );
+        if model_of(&existing).is_none() {
+            bail!("Job {name} exists, but it is not a download and is not replaced; choose another name with --name");
         }
         api.delete(&path).await?;
-        gone(api, &path).await?;
+        wait_until_deleted(api, &path).await?;
         print(&format!("deleted Job/{name}\n"))?;
     }
     for object in objects {
@@ -173,23 +178,23 @@ async fn apply(api: &Api, options: &Download, base: &Base, facts: &Facts, object
     Ok(())
 }
 
-/// Waits until a Job is gone, its pods before it.
-async fn gone(api: &Api, path: &str) -> anyhow::Result<()> {
+/// Waits until a Job is deleted, which happens after the deletion of its pods.
+async fn wait_until_deleted(api: &Api, path: &str) -> anyhow::Result<()> {
     let begun = Instant::now();
     while api.get(path).await?.is_some() {
-        if begun.elapsed() > GONE_WITHIN {
-            bail!("the Job that is there is being deleted, and not gone after {GONE_WITHIN:?}");
+        if begun.elapsed() > DELETION_TIMEOUT {
+            bail!("the deletion of the existing Job takes longer than {DELETION_TIMEOUT:?}");
         }
         sleep(Duration::from_millis(200)).await;
     }
     Ok(())
 }
 
-/// What a Job that is there is doing.
-fn about(job: &Value) -> String {
+/// A sentence about an existing Job: its model, age and progress.
+fn describe(job: &Value) -> String {
     let text = |pointer: &str| job.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let state = match progress::of(job, None, "", None) {
-        progress::Progress::Done => format!("is done since {}", text("/status/completionTime")),
+    let state = match progress::read(job, None, "", None) {
+        progress::Progress::Done => format!("has been complete since {}", text("/status/completionTime")),
         progress::Progress::Failed(why) => format!("has failed: {why}"),
         _ if job.pointer("/status/active").is_some_and(|active| active != 0) => "is running".to_owned(),
         _ => "is waiting for its pod".to_owned(),
@@ -198,8 +203,8 @@ fn about(job: &Value) -> String {
     format!("Job {}{model}, created at {}, {state}", text("/metadata/name"), text("/metadata/creationTimestamp"))
 }
 
-/// In what a Job that is there does other work than the one that is wanted.
-fn differences(there: &Value, wanted: &Value) -> Vec<String> {
+/// The variables and other parts in which an existing Job differs from the wanted one.
+fn differences(existing: &Value, wanted: &Value) -> Vec<String> {
     let variables = |job: &Value| -> BTreeMap<String, Value> {
         let variables = job.pointer("/spec/template/spec/containers/0/env").and_then(Value::as_array);
         let plain = variables
@@ -208,15 +213,15 @@ fn differences(there: &Value, wanted: &Value) -> Vec<String> {
             .filter_map(|variable| Some((variable["name"].as_str()?.to_owned(), variable.get("value")?.clone())));
         plain.collect()
     };
-    let (there_is, wanted_is) = (variables(there), variables(wanted));
-    let names: BTreeSet<_> = there_is.keys().chain(wanted_is.keys()).collect();
-    let variables = names.into_iter().filter(|name| there_is.get(*name) != wanted_is.get(*name)).cloned();
+    let (old, new) = (variables(existing), variables(wanted));
+    let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    let variables = names.into_iter().filter(|name| old.get(*name) != new.get(*name)).cloned();
     let claims = |job: &Value| -> Vec<Value> {
         let volumes = job.pointer("/spec/template/spec/volumes").and_then(Value::as_array).into_iter().flatten();
         volumes.filter_map(|volume| volume.pointer("/persistentVolumeClaim/claimName").cloned()).collect()
     };
     let args = |job: &Value| job.pointer("/spec/template/spec/containers/0/args").cloned();
-    let others = [("claim", claims(there) != claims(wanted)), ("command line", args(there) != args(wanted))];
+    let others = [("claim", claims(existing) != claims(wanted)), ("command line", args(existing) != args(wanted))];
     variables.chain(others.into_iter().filter(|(_, differ)| *differ).map(|(what, _)| what.to_owned())).collect()
 }
 

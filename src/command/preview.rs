@@ -1,8 +1,7 @@
-//! Show what a namespace's workloads and pods would get, before anybody labels it.
+//! Show which caches the workloads and pods of a namespace would get, before it is labelled.
 
 mod workloads;
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -10,56 +9,57 @@ use serde_json::Value;
 
 use crate::admission::cache::Cache;
 use crate::cli::{Preview, PreviewOutput};
+use crate::inspect;
 use crate::inspect::api;
 use crate::inspect::api::Api;
 use crate::inspect::installation;
-use crate::inspect::namespace::Room;
+use crate::inspect::namespace::NamespaceSnapshot;
 use crate::inspect::opt_in;
-use crate::inspect::opt_in::NotAsked;
-use crate::manifest::explanation::{Account, CacheAccount, InPlace};
+use crate::inspect::opt_in::Exclusion;
+use crate::manifest::explanation::{CacheExplanation, Explanation, InPlace};
 use crate::manifest::inject;
-use crate::manifest::inject::Changed;
+use crate::manifest::inject::Injected;
 use crate::manifest::pod_templates;
-use crate::terminal::diff;
 use crate::terminal::table::{aligned, why_not};
+use crate::terminal::{colour, diff};
 use crate::terminal::{note, note_all, print, print_exact};
 
-/// Runs `preview`. Nothing is changed.
+/// Runs `preview`, which changes nothing.
 ///
 /// # Errors
-/// The namespace is not there, or the cluster does not answer.
+/// The namespace does not exist, or the cluster does not answer.
 pub(super) fn run(options: &Preview) -> anyhow::Result<()> {
-    api::ask(&options.cluster, async |api| {
-        let (changed, not_asked) = decide(&api, options.config.as_deref()).await?;
+    api::with_cluster(&options.cluster, async |api| {
+        let (injected, exclusion) = decide(&api, options.config.as_deref()).await?;
         match options.output {
-            PreviewOutput::Diff => print_exact(&diffs(&changed)),
-            PreviewOutput::Table => print(&table(&changed, &api.namespace, not_asked.as_ref())),
+            PreviewOutput::Diff => print_exact(&diffs(&injected)),
+            PreviewOutput::Table => print(&table(&injected, &api.namespace, exclusion.as_ref())),
         }
     })
 }
 
-/// Everything with pods in the namespace, as the engine would change it, and why the webhook is not asked about it yet.
-async fn decide(api: &Api, config: Option<&Path>) -> anyhow::Result<(Vec<Changed>, Option<NotAsked>)> {
+/// Injects the caches into every workload and pod of the namespace, and returns why the webhook does not review them yet.
+async fn decide(api: &Api, config: Option<&Path>) -> anyhow::Result<(Vec<Injected>, Option<Exclusion>)> {
     let webhook = installation::find(api).await?;
-    let base = crate::inspect::settings::in_force(api, &webhook, config).await?;
-    let room = Room::of(api, &api.namespace).await?;
-    let (found, hidden) = workloads::of(api, &api.namespace).await?;
-    note_all(base.notes.iter().chain(&room.notes).chain(&hidden));
-    let not_asked = opt_in::not_asked(&webhook, &api.namespace, room.namespace.as_ref());
-    let world = base.with(room.facts);
-    let mut changed = Vec::new();
+    let base = inspect::settings::in_force(api, &webhook, config).await?;
+    let snapshot = NamespaceSnapshot::read(api, &api.namespace).await?;
+    let (found, hidden) = workloads::list(api, &api.namespace).await?;
+    note_all(base.notes.iter().chain(&snapshot.notes).chain(&hidden));
+    let exclusion = opt_in::exclusion_reason(&webhook, &api.namespace, snapshot.namespace.as_ref());
+    let context = base.with(snapshot.facts);
+    let mut injected = Vec::new();
     for object in found {
         let name = pod_templates::name(&object);
-        match inject::change(object, &world, &[], &mut BTreeSet::new()) {
-            Ok(done) => changed.push(done),
+        match inject::inject(object, &context, &[]) {
+            Ok(one) => injected.push(one),
             Err(error) => note(&format!("{name} cannot be understood: {error}")),
         }
     }
-    Ok((changed, not_asked))
+    Ok((injected, exclusion))
 }
 
-fn diffs(changed: &[Changed]) -> String {
-    let coloured = diff::wants_colour();
+fn diffs(injected: &[Injected]) -> String {
+    let coloured = colour::is_wanted();
     let without_noise = |object: &Value| {
         let mut object = object.clone();
         if let Some(object) = object.as_object_mut() {
@@ -70,66 +70,67 @@ fn diffs(changed: &[Changed]) -> String {
         }
         object
     };
-    let one = |Changed { name, before, after, .. }: &Changed| {
+    let one = |Injected { name, before, after, .. }: &Injected| {
         diff::unified(name, &without_noise(before), &without_noise(after), coloured)
     };
-    changed.iter().map(one).collect()
+    injected.iter().map(one).collect()
 }
 
-/// A row per container, then every reason once, then how to go on.
-fn table(changed: &[Changed], namespace: &str, not_asked: Option<&NotAsked>) -> String {
-    let accounts: Vec<_> = changed.iter().flat_map(|changed| &changed.accounts).collect();
-    if accounts.is_empty() {
-        return format!("There are no pods in namespace {namespace}, and nothing that makes pods.\n");
+/// A row per container, then every reason once, then the next step.
+fn table(injected: &[Injected], namespace: &str, exclusion: Option<&Exclusion>) -> String {
+    let explanations: Vec<_> = injected.iter().flat_map(|injected| &injected.explanations).collect();
+    if explanations.is_empty() {
+        return format!("Namespace {namespace} has no pods and no workloads that create pods.\n");
     }
     let head = ["WORKLOAD", "CONTAINER", "MODEL", "COMPILE", "MODEL EXPRESS"].map(str::to_owned).to_vec();
     let mut rows = vec![head];
-    rows.extend(accounts.iter().flat_map(|account| rows_of(account)));
+    rows.extend(explanations.iter().flat_map(|explanation| rows_of(explanation)));
     let mut text = aligned("", &rows);
 
-    let left_alone = accounts.iter().filter_map(|account| Some((account.left_alone?, None)));
-    text += &why_not(&accounts.iter().flat_map(|account| account.left_out()).chain(left_alone).collect());
-    let change = accounts.iter().filter(|account| account.changes).count();
-    if let Some(NotAsked { why, fix, is_label: false, .. }) = not_asked {
+    let untouched = explanations.iter().filter_map(|explanation| Some((explanation.untouched?, None)));
+    text += &why_not(&explanations.iter().flat_map(|explanation| explanation.skipped()).chain(untouched).collect());
+    let count = explanations.iter().filter(|explanation| explanation.changes).count();
+    if let Some(Exclusion { why, fix, is_label: false, .. }) = exclusion {
         let _ = writeln!(
             text,
-            "\nNothing would change: the webhook is not asked about namespace {namespace}, its {why}. {fix}."
+            "\nNothing would change: the webhook does not review pods of namespace {namespace}: {why}. {fix}."
         );
         return text;
     }
-    let _ = writeln!(text, "\n{change} of {} would change; -o diff shows how.", accounts.len());
-    let _ = match not_asked {
-        Some(NotAsked { fix, .. }) => writeln!(text, "To switch it on: {fix}"),
+    let _ = writeln!(text, "\n{count} of {} would change; -o diff shows how.", explanations.len());
+    let _ = match exclusion {
+        Some(Exclusion { fix, .. }) => writeln!(text, "To switch it on: {fix}"),
         None => writeln!(
             text,
-            "Pods get it as they are created; `dynamo-cache status -n {namespace}` shows what those that run have."
+            "New pods get these caches; `dynamo-cache status -n {namespace}` shows those of the running pods."
         ),
     };
     text
 }
 
-fn rows_of(account: &Account) -> Vec<Vec<String>> {
-    if let Some(reason) = account.left_alone {
-        return vec![vec![account.name.clone(), "–".to_owned(), format!("left alone: {reason}")]];
+fn rows_of(explanation: &Explanation) -> Vec<Vec<String>> {
+    if let Some(reason) = explanation.untouched {
+        return vec![vec![explanation.name.clone(), "–".to_owned(), format!("untouched: {reason}")]];
     }
-    let chosen = account.containers.iter().filter(|container| container.engine.is_some());
-    let row = chosen.map(|container| {
+    let selected = explanation.containers.iter().filter(|container| container.engine.is_some());
+    let row = selected.map(|container| {
         let cell = |cache: Cache| {
-            container.caches.iter().find(|account| account.cache == cache).map_or_else(|| "–".to_owned(), in_short)
+            let found = container.caches.iter().find(|explanation| explanation.cache == cache);
+            found.map_or_else(|| "–".to_owned(), summarize)
         };
         let (model, compile, express) = (cell(Cache::Model), cell(Cache::Compile), cell(Cache::ModelExpress));
-        vec![account.name.clone(), container.name.clone(), model, compile, express]
+        vec![explanation.name.clone(), container.name.clone(), model, compile, express]
     });
     row.collect()
 }
 
-/// `added`, `there`, or the codes of what keeps it from being so.
-fn in_short(cache: &CacheAccount) -> String {
-    let codes: Vec<_> = cache.left_out.iter().map(|(reason, _)| reason.code()).collect();
+/// A table cell: `added`, `present`, or the codes of the reasons for which the cache is skipped.
+fn summarize(cache: &CacheExplanation) -> String {
+    let codes: Vec<_> = cache.skipped.iter().map(|(reason, _)| reason.code()).collect();
     match &cache.in_place {
         None => codes.join(", "),
-        Some(basis) => {
-            let state = if matches!(basis, InPlace::Added(_)) { "added" } else { "there" };
+        Some(in_place) => {
+            let state = if matches!(in_place, InPlace::Added(_)) { "added" } else { "present" };
             if codes.is_empty() { state.to_owned() } else { format!("{state}; {}", codes.join(", ")) }
         }
     }
@@ -137,34 +138,34 @@ fn in_short(cache: &CacheAccount) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use serde_json::json;
 
-    use super::{NotAsked, table};
+    use super::{Exclusion, table};
+    use crate::manifest::context::BaseSettings;
     use crate::manifest::facts::Facts;
     use crate::manifest::inject;
 
     #[test]
-    fn a_namespace_that_is_never_selected_is_promised_nothing() {
+    fn nothing_changes_in_a_namespace_that_is_never_selected() {
         let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [
             {"name": "main", "image": "i", "command": ["python3", "-m", "dynamo.vllm"]},
         ]}});
-        let world = crate::manifest::context::Base::default().with(Facts::default());
-        let changed = [inject::change(pod, &world, &[], &mut BTreeSet::new()).unwrap()];
+        let context = BaseSettings::default().with(Facts::default());
+        let injected = [inject::inject(pod, &context, &[]).unwrap()];
         let (why, fix) = ("label x is so", "Do this");
-        let not_asked = |is_label| NotAsked { why: why.to_owned(), fix: fix.to_owned(), is_label, is_never: !is_label };
-        let last = |not_asked: Option<NotAsked>| {
-            let text = table(&changed, "kube-system", not_asked.as_ref());
+        let exclusion =
+            |is_label| Exclusion { why: why.to_owned(), fix: fix.to_owned(), is_label, is_never: !is_label };
+        let last = |exclusion: Option<Exclusion>| {
+            let text = table(&injected, "kube-system", exclusion.as_ref());
             text.rsplit_once("\n\n").unwrap().1.to_owned()
         };
-        let promise = "1 of 1 would change; -o diff shows how.\n";
-        let there =
-            "Pods get it as they are created; `dynamo-cache status -n kube-system` shows what those that run have.\n";
-        assert_eq!(last(None), format!("{promise}{there}"));
-        assert_eq!(last(Some(not_asked(true))), format!("{promise}To switch it on: Do this\n"));
-        let never =
-            "Nothing would change: the webhook is not asked about namespace kube-system, its label x is so. Do this.\n";
-        assert_eq!(last(Some(not_asked(false))), never);
+        let change = "1 of 1 would change; -o diff shows how.\n";
+        let new_pods =
+            "New pods get these caches; `dynamo-cache status -n kube-system` shows those of the running pods.\n";
+        assert_eq!(last(None), format!("{change}{new_pods}"));
+        assert_eq!(last(Some(exclusion(true))), format!("{change}To switch it on: Do this\n"));
+        let never = "Nothing would change: the webhook does not review pods of namespace kube-system: label x is so. \
+                     Do this.\n";
+        assert_eq!(last(Some(exclusion(false))), never);
     }
 }

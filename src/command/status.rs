@@ -1,4 +1,4 @@
-//! What the Dynamo components of a namespace, or of all, got.
+//! List the Dynamo components of a namespace, or of all namespaces, and the caches of each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -10,49 +10,53 @@ use crate::admission::cache::Cache;
 use crate::admission::reason::Reason;
 use crate::admission::status;
 use crate::cli::Status;
+use crate::inspect;
 use crate::inspect::api;
 use crate::inspect::api::Api;
 use crate::inspect::installation;
-use crate::inspect::namespace::Room;
+use crate::inspect::namespace::NamespaceSnapshot;
 use crate::inspect::owner;
 use crate::inspect::pod;
 use crate::inspect::pod::Recorded;
-use crate::manifest::context::Base;
-use crate::manifest::explanation::{Account, CacheAccount};
+use crate::manifest::context::BaseSettings;
+use crate::manifest::explanation::{CacheExplanation, Explanation};
 use crate::manifest::facts::Facts;
 use crate::manifest::{inject, uninject};
 use crate::terminal::table::{aligned, why_not};
 use crate::terminal::{note_all, print};
 
-/// What is found in one namespace.
+/// The components of one namespace.
 #[derive(Default)]
-struct Found {
+struct Components {
+    /// The rows of the table.
     rows: Vec<Vec<String>>,
-    components: usize,
+    count: usize,
+    /// How many have every cache in place, or are untouched for a reason.
     complete: usize,
     without_status: usize,
-    /// Why something is not in place, of any of them.
+    /// Why a cache is not in place, for all components.
     reasons: BTreeSet<Reason>,
-    /// What could be in place now, by why it is not and the command that brings it there.
-    advice: BTreeMap<(Lack, String), BTreeSet<String>>,
-    /// The commands that have those made anew that the webhook did not see.
-    unseen: BTreeSet<String>,
+    /// The caches that could be in place now, by what was missing and the command that recreates the pod.
+    advice: BTreeMap<(Missing, String), BTreeSet<String>>,
+    /// The commands that recreate the components that the webhook did not review.
+    unreviewed: BTreeSet<String>,
 }
 
-/// Why a pod has not what it could have now.
+/// What was missing when a pod was created, so that a cache is not in place that could be now.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Lack {
-    /// A claim could not be used then.
+enum Missing {
+    /// A usable claim.
     Claim,
-    /// The settings were others.
+    /// The current settings.
     Setting,
 }
 
-impl Lack {
-    fn told(self) -> &'static str {
+impl Missing {
+    /// Continues "Started ".
+    fn words(self) -> &'static str {
         match self {
-            Lack::Claim => "without a claim that can be used now",
-            Lack::Setting => "with other settings than those of now",
+            Missing::Claim => "without a claim that is usable now",
+            Missing::Setting => "with other settings than the current ones",
         }
     }
 }
@@ -60,14 +64,14 @@ impl Lack {
 /// Runs `status`.
 ///
 /// # Errors
-/// The namespace is not there, or the cluster does not answer.
+/// The namespace does not exist, or the cluster does not answer.
 pub(super) fn run(options: &Status) -> anyhow::Result<()> {
-    print(&api::ask(&options.cluster, async |api| report(&api, options).await)?)
+    print(&api::with_cluster(&options.cluster, async |api| report(&api, options).await)?)
 }
 
 async fn report(api: &Api, options: &Status) -> anyhow::Result<String> {
     let webhook = installation::find(api).await?;
-    let base = crate::inspect::settings::in_force(api, &webhook, options.config.as_deref()).await?;
+    let base = inspect::settings::in_force(api, &webhook, options.config.as_deref()).await?;
     note_all(&base.notes);
     let mut found = BTreeMap::new();
     if options.all_namespaces {
@@ -76,65 +80,68 @@ async fn report(api: &Api, options: &Status) -> anyhow::Result<String> {
             let namespace = pod.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default().to_owned();
             pods.entry(namespace).or_default().push(pod);
         }
-        // Most namespaces of a cluster have none, and need not be asked about.
-        let nothing = base.with(Facts::default());
-        let is_ours = |pod: &Value| {
-            let changed = inject::change(pod.clone(), &nothing, &[], &mut BTreeSet::new());
-            changed.is_ok_and(|changed| changed.accounts.first().is_some_and(Account::is_component))
+        // Most namespaces have no component, and are not read any further.
+        let without_facts = base.with(Facts::default());
+        let is_component = |pod: &Value| {
+            let injected = inject::inject(pod.clone(), &without_facts, &[]);
+            injected.is_ok_and(|injected| injected.explanations.first().is_some_and(Explanation::is_component))
         };
-        pods.retain(|_, pods| pods.iter().any(is_ours));
+        pods.retain(|_, pods| pods.iter().any(is_component));
         for (namespace, pods) in pods {
-            let room = Room::of(api, &namespace).await?;
-            note_all(&room.notes);
-            let of_namespace = look(api, &namespace, pods, &base, room.facts).await;
-            found.insert(namespace, of_namespace);
+            let snapshot = NamespaceSnapshot::read(api, &namespace).await?;
+            note_all(&snapshot.notes);
+            let components = collect(api, &namespace, pods, &base, snapshot.facts).await;
+            found.insert(namespace, components);
         }
     } else {
-        let room = Room::of(api, &api.namespace).await?;
-        note_all(&room.notes);
+        let snapshot = NamespaceSnapshot::read(api, &api.namespace).await?;
+        note_all(&snapshot.notes);
         let pods = api.list(&format!("/api/v1/namespaces/{}/pods", api.namespace)).await?;
-        let of_namespace = look(api, &api.namespace, pods, &base, room.facts).await;
-        found.insert(api.namespace.clone(), of_namespace);
+        let components = collect(api, &api.namespace, pods, &base, snapshot.facts).await;
+        found.insert(api.namespace.clone(), components);
     }
     Ok(page(&found))
 }
 
-/// Looks at the components among the pods of a namespace; pods that have ended are left out.
-async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: Facts) -> Found {
-    let (mut found, world) = (Found::default(), base.with(facts));
+/// Collects the components among the pods of a namespace; pods that have ended are skipped.
+async fn collect(api: &Api, namespace: &str, pods: Vec<Value>, base: &BaseSettings, facts: Facts) -> Components {
+    let (mut found, context) = (Components::default(), base.with(facts));
+    // The restart command of each controller, so that each ReplicaSet is read once.
     let mut commands = BTreeMap::new();
     for pod in pods {
         if pod::has_ended(&pod) {
             continue;
         }
-        let Ok(changed) = inject::change(pod.clone(), &world, &[], &mut BTreeSet::new()) else { continue };
-        let Some(account) = changed.accounts.first().filter(|account| account.is_component()) else { continue };
+        let Ok(current) = inject::inject(pod.clone(), &context, &[]) else { continue };
+        let Some(current) = current.explanations.first().filter(|explanation| explanation.is_component()) else {
+            continue;
+        };
         let status = pod::status(&pod);
-        let anew = inject::change(uninject::without_ours(&pod), &world, &[], &mut BTreeSet::new()).ok();
-        let anew = anew.as_ref().and_then(|anew| anew.accounts.first()).unwrap_or(account);
-        let mut could_have = found.take(namespace, &pod, (account, anew), status.as_ref());
+        let recreated = inject::inject(uninject::uninject(&pod), &context, &[]).ok();
+        let recreated = recreated.as_ref().and_then(|recreated| recreated.explanations.first()).unwrap_or(current);
+        let mut could_have = found.add(namespace, &pod, current, recreated, status.as_ref());
         if base.mistakes.is_some() {
-            // The last settings without mistakes may name other claims.
+            // The replicas use the last settings without mistakes, which may name other claims.
             could_have.clear();
         } else if base.unknown.is_some() {
-            // Nobody knows then whether the webhook would decide otherwise.
-            could_have.retain(|(lack, _)| *lack == Lack::Claim);
+            // With unknown settings, only the state of the claims is certain.
+            could_have.retain(|(missing, _)| *missing == Missing::Claim);
         }
-        if account.is_unreviewed || !could_have.is_empty() {
-            let owner = owner::controller(&pod).map(|(kind, name)| format!("{kind}/{name}"));
+        if current.is_unreviewed || !could_have.is_empty() {
+            let owner = owner::controller(&pod).map(|owner| format!("{}/{}", owner.kind, owner.name));
             let known = owner.as_ref().and_then(|owner| commands.get(owner)).cloned();
             let command: String = match known {
                 Some(command) => command,
-                None => owner::restart(api, namespace, &pod).await,
+                None => owner::restart_command(api, namespace, &pod).await,
             };
             if command.starts_with("kubectl rollout") {
                 commands.extend(owner.map(|owner| (owner, command.clone())));
             }
-            if account.is_unreviewed {
-                found.unseen.insert(command);
+            if current.is_unreviewed {
+                found.unreviewed.insert(command);
             } else {
-                for (lack, what) in could_have {
-                    found.advice.entry((lack, command.clone())).or_default().insert(what);
+                for (missing, what) in could_have {
+                    found.advice.entry((missing, command.clone())).or_default().insert(what);
                 }
             }
         }
@@ -142,41 +149,42 @@ async fn look(api: &Api, namespace: &str, pods: Vec<Value>, base: &Base, facts: 
     found
 }
 
-impl Found {
-    /// Takes a component in, as it stands and as it would be made anew; says what it could have now and has not.
-    fn take(
+impl Components {
+    /// Adds a component, and returns the caches that it does not have but would get if it were recreated.
+    fn add(
         &mut self,
         namespace: &str,
         pod: &Value,
-        (account, anew): (&Account, &Account),
+        current: &Explanation,
+        recreated: &Explanation,
         status: Option<&status::Status<'_>>,
-    ) -> Vec<(Lack, String)> {
+    ) -> Vec<(Missing, String)> {
         let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
         let row = |cells: [&str; 4]| {
             let begin = [namespace, name].into_iter().chain(cells);
             begin.map(str::to_owned).collect::<Vec<_>>()
         };
-        self.components += 1;
-        self.without_status += usize::from(account.is_unreviewed);
-        if let Some(reason) = account.left_alone {
+        self.count += 1;
+        self.without_status += usize::from(current.is_unreviewed);
+        if let Some(reason) = current.untouched {
             self.complete += 1;
-            self.rows.push(row(["–", &format!("left alone: {reason}"), "", ""]));
+            self.rows.push(row(["–", &format!("untouched: {reason}"), "", ""]));
             return Vec::new();
         }
-        let chosen: Vec<_> = account.containers.iter().filter(|container| container.engine.is_some()).collect();
+        let selected: Vec<_> = current.containers.iter().filter(|container| container.engine.is_some()).collect();
         let (mut could_have, mut complete) = (Vec::new(), status.is_some());
-        if chosen.is_empty() {
-            self.rows.push(row(["–", "no container is chosen", "", ""]));
+        if selected.is_empty() {
+            self.rows.push(row(["–", "no container is selected", "", ""]));
         }
-        for container in chosen {
+        for container in selected {
             let Some(status) = status else {
                 self.rows.push(row([&container.name, "no status", "no status", "no status"]));
                 continue;
             };
             let cell = |cache: Cache| {
-                let is_asked = container.caches.iter().any(|account| account.cache == cache);
+                let is_wanted = container.caches.iter().any(|explanation| explanation.cache == cache);
                 let recorded = Recorded::new(status, &container.name, cache);
-                if is_asked || recorded.in_place { recorded.summary() } else { "–".to_owned() }
+                if is_wanted || recorded.in_place { recorded.summary() } else { "–".to_owned() }
             };
             let cells = [Cache::Model, Cache::Compile, Cache::ModelExpress].map(cell);
             self.rows.push(row([&container.name, &cells[0], &cells[1], &cells[2]]));
@@ -184,8 +192,8 @@ impl Found {
                 let recorded = Recorded::new(status, &container.name, cache.cache);
                 complete &= recorded.in_place && recorded.reasons.is_empty();
                 self.reasons.extend(&recorded.reasons);
-                let anew = anew.cache(&container.name, cache.cache).unwrap_or(cache);
-                could_have.extend(lacks(cache, anew, &recorded));
+                let recreated = recreated.cache(&container.name, cache.cache).unwrap_or(cache);
+                could_have.extend(improvement(cache, recreated, &recorded));
             }
         }
         self.complete += usize::from(complete);
@@ -193,21 +201,25 @@ impl Found {
     }
 }
 
-/// What a cache of a running pod is not, and would be if the pod were made anew.
-fn lacks(cache: &CacheAccount, anew: &CacheAccount, recorded: &Recorded) -> Option<(Lack, String)> {
+/// What a cache of a running pod would gain if the pod were recreated.
+fn improvement(
+    cache: &CacheExplanation,
+    recreated: &CacheExplanation,
+    recorded: &Recorded,
+) -> Option<(Missing, String)> {
     let what = match cache.cache {
         Cache::Compile | Cache::Model => format!("{} cache", cache.cache),
         Cache::LoadFormat | Cache::ModelExpress => cache.cache.to_string(),
     };
     if recorded.in_place {
-        return anew.other_claim(cache).map(|claim| (Lack::Setting, format!("{what} on claim {claim}")));
+        return recreated.other_claim(cache).map(|claim| (Missing::Setting, format!("{what} on claim {claim}")));
     }
-    let waited = recorded.reasons.iter().any(|reason| reason.concerns_claim());
-    anew.in_place.as_ref().map(|_| (if waited { Lack::Claim } else { Lack::Setting }, what))
+    let lacked_claim = recorded.reasons.iter().any(|reason| reason.concerns_claim());
+    recreated.in_place.as_ref().map(|_| (if lacked_claim { Missing::Claim } else { Missing::Setting }, what))
 }
 
-fn page(found: &BTreeMap<String, Found>) -> String {
-    let found: BTreeMap<_, _> = found.iter().filter(|(_, found)| found.components > 0).collect();
+fn page(found: &BTreeMap<String, Components>) -> String {
+    let found: BTreeMap<_, _> = found.iter().filter(|(_, components)| components.count > 0).collect();
     if found.is_empty() {
         return "There are no Dynamo components.\n".to_owned();
     }
@@ -215,30 +227,30 @@ fn page(found: &BTreeMap<String, Found>) -> String {
     let rows: Vec<_> = std::iter::once(head).chain(found.values().flat_map(|found| found.rows.clone())).collect();
     let mut text = aligned("", &rows);
     text.push('\n');
-    for (namespace, Found { components, complete, without_status, .. }) in &found {
-        let plural = if *components == 1 { "component" } else { "components" };
-        let _ = write!(text, "{namespace}: {components} {plural}, {complete} with all that is theirs");
+    for (namespace, Components { count, complete, without_status, .. }) in &found {
+        let plural = if *count == 1 { "component" } else { "components" };
+        let _ = write!(text, "{namespace}: {count} {plural}, {complete} with every cache in place");
         if *without_status > 0 {
             let _ =
-                write!(text, ", {without_status} without a status (dynamo-cache explain POD -n {namespace} tells why)");
+                write!(text, ", {without_status} without a status (dynamo-cache explain POD -n {namespace} shows why)");
         }
         text.push('\n');
     }
     text += &why_not(&found.values().flat_map(|found| found.reasons.clone()).map(|reason| (reason, None)).collect());
-    let unseen: Vec<_> =
-        found.values().flat_map(|found| &found.unseen).map(|command| format!("  {command}\n")).collect();
-    if !unseen.is_empty() {
+    let unreviewed: Vec<_> =
+        found.values().flat_map(|found| &found.unreviewed).map(|command| format!("  {command}\n")).collect();
+    if !unreviewed.is_empty() {
         let _ = write!(
             text,
-            "\nNot seen by the webhook; where `dynamo-cache check` is content now, have them made anew:\n{}",
-            unseen.concat()
+            "\nNot reviewed by the webhook; once `dynamo-cache check` passes, recreate the pods:\n{}",
+            unreviewed.concat()
         );
     }
-    // Each command once, with all that it is good for.
+    // Each command once, with everything that it improves.
     let mut advice: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for ((lack, command), caches) in found.values().flat_map(|found| &found.advice) {
+    for ((missing, command), caches) in found.values().flat_map(|found| &found.advice) {
         let caches: Vec<_> = caches.iter().map(String::as_str).collect();
-        advice.entry(command).or_default().push(format!("{} ({})", lack.told(), caches.join(", ")));
+        advice.entry(command).or_default().push(format!("{} ({})", missing.words(), caches.join(", ")));
     }
     for (command, why) in advice {
         let _ = writeln!(text, "\nStarted {}:\n  {command}", why.join(" and "));

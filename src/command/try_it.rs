@@ -1,4 +1,4 @@
-//! See the webhook at work on this machine: a real server, a real call over HTTPS, and what came of it.
+//! Run the webhook once on this machine: a real server, a real call over HTTPS, and its answer.
 
 use std::fmt::Write as _;
 
@@ -13,56 +13,57 @@ use crate::admission::reason::Reason;
 use crate::cli::{Cli, Command, Try};
 use crate::serve;
 use crate::serve::Running;
-use crate::terminal::screen::visible;
-use crate::terminal::{diff, print_exact};
+use crate::terminal::visible::visible;
+use crate::terminal::{colour, diff, print_exact};
 
 mod call;
 mod review;
 
 use call::{Answers, call};
-use review::Question;
+use review::Review;
 
 /// Runs `try`.
 ///
 /// # Errors
-/// The file cannot be read, or the call did not come back as it should.
+/// The file cannot be read, or the server did not answer as expected.
 pub(super) fn run(options: &Try) -> anyhow::Result<()> {
-    let question = Question::read(options.filename.as_deref())?;
-    let answers = serve::runtime().context("failed to start threads")?.block_on(ask(&question))?;
-    print_exact(&report(&question, &answers)?)
+    let review = Review::read(options.filename.as_deref())?;
+    let answers = serve::runtime().context("failed to start threads")?.block_on(serve_and_call(&review))?;
+    print_exact(&report(&review, &answers)?)
 }
 
-/// Starts what `serve` would start, asks it, and stops it.
-async fn ask(question: &Question) -> anyhow::Result<Answers> {
-    let typed = ["dynamo-cache", "serve", "--standalone", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-    let Command::Serve(options) = Cli::try_parse_from(typed)?.command else {
+/// Starts the webhook as `serve --standalone` does, calls it, and stops it.
+async fn serve_and_call(review: &Review) -> anyhow::Result<Answers> {
+    let arguments =
+        ["dynamo-cache", "serve", "--standalone", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+    let Command::Serve(options) = Cli::try_parse_from(arguments)?.command else {
         anyhow::bail!("failed to read our own command line");
     };
     let running = Running::start(&options).await?;
-    let ca = running.ca.clone().context("the server minted no CA")?;
-    let answers = call(running.address, &ca, question.review()).await;
+    let ca = running.ca.clone().context("the server issued no CA")?;
+    let answers = call(running.address, &ca, review.to_json()).await;
     running.stop().await?;
     answers
 }
 
-/// What came of it, for people.
-fn report(question: &Question, answers: &Answers) -> anyhow::Result<String> {
+/// The change, the messages and the times, as text.
+fn report(review: &Review, answers: &Answers) -> anyhow::Result<String> {
     let response = answers.review.get("response").context("the answer has no response")?;
-    let mut patched = question.pod.clone();
+    let mut patched = review.pod.clone();
     if let Some(patch) = response.get("patch").and_then(Value::as_str) {
         let patch: json_patch::Patch = serde_json::from_slice(&STANDARD.decode(patch)?)?;
         json_patch::patch(&mut patched, &patch).context("failed to apply the patch")?;
     }
     let mut report = String::new();
-    if question.of > 1 {
-        writeln!(report, "The first of {} pods; `dynamo-cache inject -f` shows all.\n", question.of)?;
+    if review.total > 1 {
+        writeln!(report, "The first of {} pods; `dynamo-cache inject -f` shows all.\n", review.total)?;
     }
-    let difference = diff::unified(&question.name, &question.pod, &patched, diff::wants_colour());
+    let difference = diff::unified(&review.name, &review.pod, &patched, colour::is_wanted());
     report += &difference;
     if difference.is_empty() {
         report += "Nothing changes.\n";
     }
-    report += "\nTold:\n";
+    report += "\nReported by the webhook:\n";
     for warning in response.get("warnings").and_then(Value::as_array).into_iter().flatten() {
         writeln!(report, "  warning  {}", visible(warning.as_str().unwrap_or_default()))?;
     }
@@ -77,7 +78,7 @@ fn report(question: &Question, answers: &Answers) -> anyhow::Result<String> {
     if let Some(status) = annotations.and_then(|annotations| annotations.get(STATUS)?.as_str()) {
         writeln!(report, "  status   {}", visible(status))?;
     }
-    writeln!(report, "\nAsked over HTTPS at https://{}/mutate:", answers.address)?;
+    writeln!(report, "\nCalled over HTTPS at https://{}/mutate:", answers.address)?;
     writeln!(report, "  first call   {:>10.3?}  with connection and TLS handshake", answers.first)?;
     writeln!(report, "  second call  {:>10.3?}  on the same connection", answers.second)?;
     Ok(report)

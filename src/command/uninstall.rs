@@ -1,4 +1,4 @@
-//! Take the webhook out of the API server's way first, and say how the rest goes.
+//! Remove the webhook from the API server first, and print how to remove the rest.
 
 use std::fmt::Write as _;
 
@@ -14,110 +14,118 @@ use crate::inspect::installation::{
 };
 use crate::terminal::print;
 
-/// The command that removes what the manifests have installed.
+/// The command that removes an installation from the manifests.
 const MANIFESTS: &str = "kubectl delete -f manifests/install.yaml --ignore-not-found";
 
-/// What the manifests call what they install, and the namespace of it, where nothing of the cluster tells.
-const USUAL: &str = "dynamo-cache";
+/// The name that the manifests give to their objects.
+const DEFAULT_NAME: &str = "dynamo-cache";
 
 /// Runs `uninstall`.
 ///
 /// # Errors
-/// The API server refuses, or was not reached.
+/// The API server refuses or was not reached.
 pub(super) fn run(options: &Uninstall) -> anyhow::Result<()> {
-    print(&api::ask(&options.cluster, async |api| uninstall(&api, options.yes).await)?)
+    print(&api::with_cluster(&options.cluster, async |api| uninstall(&api, options.yes).await)?)
 }
 
 async fn uninstall(api: &Api, yes: bool) -> anyhow::Result<String> {
-    let (webhook, others) = installation::find_among(api).await?;
+    let (webhook, others) = installation::find_with_others(api).await?;
     let (objects, removals) = match webhook {
         Webhook::Absent => {
-            // Whoever switched the webhook off by hand may have left the guard, which then warns of every pod, or refuses it.
-            let guard = guard(api).await?;
-            let Some((_, _, first)) = guard.first() else { return Ok(nothing()) };
-            let removals = vec![removal(first)];
-            let names = guard.iter().map(|(kind, path, _)| (*kind, path.clone()));
-            (names.collect::<Vec<_>>(), removals)
+            // If the webhook was removed by hand, the guard may still exist. It warns of every pod or refuses it.
+            let guard = find_guard(api).await?;
+            let Some(first) = guard.first() else { return Ok(nothing_to_do()) };
+            let removals = vec![removal_command(&first.object)];
+            (guard.into_iter().map(|found| (found.kind, found.path)).collect::<Vec<_>>(), removals)
         }
-        Webhook::Hidden(sentence) => anyhow::bail!("{sentence}"),
+        Webhook::Hidden(message) => anyhow::bail!("{message}"),
         Webhook::Installed(installed) => {
-            // A second dynamo-cache would go on, and new pods would have caches.
-            let second = others.into_iter().filter_map(|other| Installed::of(other).ok());
+            // With a second dynamo-cache left, new pods would still get caches.
+            let second = others.into_iter().filter_map(|other| Installed::from_configuration(other).ok());
             let all: Vec<_> = std::iter::once(installed).chain(second).collect();
-            (all.iter().flat_map(objects_of).collect(), all.iter().map(|one| removal(&one.configuration)).collect())
+            let removals = all.iter().map(|one| removal_command(&one.configuration)).collect();
+            (all.iter().flat_map(objects_of).collect(), removals)
         }
     };
     let mut lines = String::new();
     for (kind, path) in objects {
-        let of_object = path.rsplit('/').next().unwrap_or_default();
+        let name = path.rsplit('/').next().unwrap_or_default();
         if !yes {
             if api.get(&path).await?.is_some() {
-                let _ = writeln!(lines, "would delete {kind}/{of_object}");
+                let _ = writeln!(lines, "would delete {kind}/{name}");
             }
         } else if api.delete(&path).await? {
-            // At once, so that it is known also where the next is refused.
-            print(&format!("deleted {kind}/{of_object}\n"))?;
+            // Printed at once, in case the next deletion is refused.
+            print(&format!("deleted {kind}/{name}\n"))?;
         }
     }
     if !yes {
-        return Ok(format!("{lines}\nNothing was deleted; --yes does it.\n"));
+        return Ok(format!("{lines}\nNothing was deleted; add --yes to delete.\n"));
     }
-    Ok(format!("\n{}", told(&removals)))
+    Ok(format!("\n{}", next_steps(&removals)))
 }
 
-/// What the API server acts on, in the order in which it goes.
+/// The objects that the API server acts on, in the order of their deletion.
 fn objects_of(installed: &Installed) -> [(&'static str, String); 3] {
-    let [binding, policy] = installation::guard(&installed.name);
-    // The guard's binding first: with the webhook gone it would warn of every pod, or refuse it.
+    let [binding, policy] = installation::guard_objects(&installed.name);
+    // The guard's binding first: without the webhook, the guard would warn of every pod or refuse it.
     [binding, ("MutatingWebhookConfiguration", format!("{CONFIGURATIONS}/{}", installed.name)), policy]
 }
 
-/// What is said where neither webhook nor guard is there.
-fn nothing() -> String {
+/// The message if neither webhook nor guard exists.
+fn nothing_to_do() -> String {
     format!(
         "Nothing to do: no MutatingWebhookConfiguration has an entry {ENTRY}, and there is no guard.\n\
-         What else was installed, if it is still there, goes by helm uninstall RELEASE --namespace NAMESPACE, or by\n  {MANIFESTS}\n"
+         If other objects of the installation remain, remove them with helm uninstall RELEASE --namespace NAMESPACE, or with\n  {MANIFESTS}\n"
     )
 }
 
-/// The guard's objects, with their kinds and paths, the bindings before the policies: by our label, or by the usual name.
-async fn guard(api: &Api) -> anyhow::Result<Vec<(&'static str, String, Value)>> {
+/// An object of a guard.
+struct GuardObject {
+    kind: &'static str,
+    path: String,
+    object: Value,
+}
+
+/// Finds the objects of guards by label or by the default name, bindings before policies.
+async fn find_guard(api: &Api) -> anyhow::Result<Vec<GuardObject>> {
     let mut found = Vec::new();
     for (kind, plural) in [BINDING, POLICY] {
         let objects = api.list(&format!("{POLICIES}/{plural}")).await;
         let objects =
-            objects.with_context(|| format!("no webhook is there; whether its guard is, is not known ({plural})"))?;
+            objects.with_context(|| format!("no webhook is installed; whether its guard is, is unknown ({plural})"))?;
         for object in objects {
             let name = text(&object, "/metadata/name").unwrap_or_default().to_owned();
             if is_guard(&object, &name) {
-                found.push((kind, format!("{POLICIES}/{plural}/{name}"), object));
+                found.push(GuardObject { kind, path: format!("{POLICIES}/{plural}/{name}"), object });
             }
         }
     }
     Ok(found)
 }
 
-/// Whether a policy or its binding is our guard: the chart's name is in its label, whatever its release is called.
+/// Whether a policy or binding is the guard's: it has the chart's label, whatever the name of the release, or the default name.
 fn is_guard(object: &Value, name: &str) -> bool {
-    // The pointer's way of writing a slash in a key.
+    // `~1` is a slash in a JSON Pointer.
     let label = text(object, "/metadata/labels/app.kubernetes.io~1name");
-    name.strip_suffix(GUARD).is_some_and(|begin| begin == USUAL || label == Some(USUAL))
+    name.strip_suffix(GUARD).is_some_and(|begin| begin == DEFAULT_NAME || label == Some(DEFAULT_NAME))
 }
 
-/// The command that removes what belongs to an object: by its release of Helm, where it is of one.
-fn removal(object: &Value) -> String {
+/// The command that removes the installation of an object: that of its Helm release, else that of the manifests.
+fn removal_command(object: &Value) -> String {
     match release(object) {
-        Some((release, namespace)) => format!("helm uninstall {release} --namespace {namespace}"),
+        Some(release) => release.uninstall_command(),
         None => MANIFESTS.to_owned(),
     }
 }
 
-fn told(removals: &[String]) -> String {
+/// What remains to be removed, with the commands.
+fn next_steps(removals: &[String]) -> String {
     let removals = removals.join("\n  ");
     format!(
-        "New pods start without caches from now on; those that run keep theirs. What is left:\n  {removals}\n  \
+        "From now on, new pods start without caches; running pods keep theirs. Still to be removed:\n  {removals}\n  \
          kubectl label namespaces --selector dynamo-cache.io/inject dynamo-cache.io/inject-\n\
-         Claims and what is on them stay.\n"
+         Claims and their data stay.\n"
     )
 }
 

@@ -1,4 +1,4 @@
-//! The default file, with comments.
+//! The default settings file, with comments.
 
 use std::fmt::Write;
 
@@ -6,17 +6,17 @@ use super::{API_VERSION, EVENTS, EVENTS_MEANING, KIND};
 use crate::admission::annotation::PREFIX;
 use crate::admission::settings::{ALL, Setting, ValueType};
 
-/// Widest line of a comment.
+/// The longest line of a comment, in characters.
 const WIDTH: usize = 100;
 
-/// A settings file with every setting at its default; what has no default is commented out.
+/// A settings file with every setting at its default; settings without a default are commented out.
 pub fn default_file() -> String {
     let mut file = String::new();
     comment(
         &mut file,
         "",
-        "Settings of dynamo-cache. Each value here is the default. Where an annotation is named, a namespace's wins over \
-         this file, and a pod's over both.",
+        "Settings of dynamo-cache. Each value below is the default. If a setting has an annotation, a namespace's annotation \
+         overrides this file, and a pod's annotation overrides both.",
     );
     line(&mut file, &format!("apiVersion: {API_VERSION}\nkind: {KIND}"));
     let mut section = "";
@@ -42,7 +42,7 @@ pub fn default_file() -> String {
 fn entry(file: &mut String, indent: &str, key: &str, setting: &Setting) {
     let takes = setting.takes.describe();
     let annotation = setting.annotation.map(|name| format!(" Annotation {PREFIX}{name}.")).unwrap_or_default();
-    comment(file, indent, &format!("{} ValueType {takes}.{annotation}", sentence(setting.meaning)));
+    comment(file, indent, &format!("{} Takes {takes}.{annotation}", sentence(setting.meaning)));
     if setting.default.is_empty() {
         line(file, &format!("{indent}# {key}: {}", example(setting.takes)));
     } else {
@@ -50,7 +50,7 @@ fn entry(file: &mut String, indent: &str, key: &str, setting: &Setting) {
     }
 }
 
-/// A value that would do, for settings without a default.
+/// An example value for settings without a default.
 fn example(takes: ValueType) -> String {
     match takes {
         ValueType::Bool => "false".to_owned(),
@@ -64,7 +64,7 @@ fn example(takes: ValueType) -> String {
 
 fn sentence(text: &str) -> String {
     if text.split(' ').next().is_some_and(|word| word.ends_with(':')) {
-        // A value that is explained stays as it is written.
+        // A text that begins with a literal value keeps its case.
         return format!("{text}.");
     }
     let mut characters = text.chars();
@@ -79,7 +79,7 @@ fn comment(file: &mut String, indent: &str, text: &str) {
         while let Some(word) = words.next_if(|word| next.chars().count() + 1 + word.chars().count() <= WIDTH) {
             let _ = write!(next, " {word}");
         }
-        // A word that fits no line gets one of its own.
+        // A word longer than a line gets its own line.
         if next.ends_with('#') {
             next.extend([" ", words.next().unwrap_or_default()]);
         }

@@ -1,4 +1,4 @@
-//! The settings file, read again while running: a bad new one keeps the last good one.
+//! Reloads the settings file while the webhook runs. While a new file has mistakes, the last valid settings apply.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,39 +11,39 @@ use crate::config;
 use crate::config::Config;
 use crate::small_file;
 
-/// Why a file does not apply.
+/// Why a settings file does not apply.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("failed to read the settings file {}: {reason}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's message.
         reason: String,
     },
-    /// There are mistakes in it.
+    /// The file has mistakes.
     #[error("{}", mistakes(path, wrong))]
     Mistakes {
         /// The file.
         path: PathBuf,
-        /// All of them.
+        /// Every mistake.
         wrong: config::Error,
     },
 }
 
-/// Every mistake with its place, as compilers and editors write it.
+/// One line per mistake, `FILE:LINE:COLUMN: message`.
 fn mistakes(path: &Path, wrong: &config::Error) -> String {
     let lines = wrong.mistakes.iter().map(|mistake| format!("{}:{mistake}", path.display()));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A settings file and what it last said.
+/// A settings file and its last valid content.
 #[derive(Debug)]
 pub struct SettingsFile {
     path: PathBuf,
-    /// What was last read, good or bad: what was said about it once is not said again.
-    seen: Result<String, String>,
+    /// The last content, valid or not, so that each new content is reported once.
+    last_read: Result<String, String>,
     current: watch::Sender<Arc<Config>>,
 }
 
@@ -51,34 +51,35 @@ impl SettingsFile {
     /// Reads a settings file for the first time.
     ///
     /// # Errors
-    /// It cannot be read, or there are mistakes in it.
+    /// The file cannot be read, or has mistakes.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let seen = content(path);
-        let config = parse(path, &seen)?;
-        Ok(SettingsFile { path: path.to_owned(), seen, current: watch::Sender::new(Arc::new(config)) })
+        let last_read = content(path);
+        let config = parse(path, &last_read)?;
+        Ok(SettingsFile { path: path.to_owned(), last_read, current: watch::Sender::new(Arc::new(config)) })
     }
 
-    /// The settings that apply, now and as they change.
+    /// A receiver of the settings that apply, now and after each change.
     pub fn current(&self) -> watch::Receiver<Arc<Config>> {
         self.current.subscribe()
     }
 
-    /// Reads the file again and again, for ever, and tells of each content that is new.
+    /// Reads the file at an interval, for ever, and calls `report` with each new content or error.
     ///
-    /// By timer: the kubelet changes a mounted file by swapping a symlink above it, to which inotify is deaf.
-    pub async fn follow(mut self, every: Duration, tell: impl Fn(Result<&Config, &Error>)) {
+    /// It polls because the kubelet updates a mounted file by swapping a symlink in a parent directory, which inotify on the
+    /// file does not notice.
+    pub async fn follow(mut self, every: Duration, report: impl Fn(Result<&Config, &Error>)) {
         let mut ticks = interval(every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             let now = content(&self.path);
-            if now != self.seen {
+            if now != self.last_read {
                 let config = parse(&self.path, &now);
-                tell(config.as_ref());
+                report(config.as_ref());
                 if let Ok(config) = config {
                     self.current.send_replace(Arc::new(config));
                 }
-                self.seen = now;
+                self.last_read = now;
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Reads a settings file and finds every mistake in it.
+//! Parses a settings file and finds every mistake in it.
 
 use std::collections::HashSet;
 
@@ -10,10 +10,10 @@ use crate::admission::reason::Reason;
 use crate::admission::settings::{ALL, Setting, Settings, ValueType};
 use crate::yaml::{self, Content, Entry, Node, Position};
 
-/// Reads a file, as a whole or not at all.
+/// Parses the text of a settings file.
 ///
 /// # Errors
-/// Every mistake that is in it.
+/// Every mistake in the text.
 pub(super) fn read(text: &str) -> Result<Config, Error> {
     let mut reading = Reading::default();
     if let Some(document) = reading.document(text) {
@@ -37,7 +37,7 @@ impl Reading {
         self.mistakes.push(Mistake { at, message });
     }
 
-    /// The file's one document; an empty file is an empty mapping.
+    /// Reads the file's only document; an empty file counts as an empty mapping.
     fn document(&mut self, text: &str) -> Option<Node> {
         let mut only: Option<Node> = None;
         for node in yaml::nodes(text) {
@@ -47,7 +47,7 @@ impl Reading {
                     return None;
                 }
                 Ok(Node { content: Content::Scalar(Value::Null), .. }) => {}
-                Ok(node) if only.is_some() => self.wrong(node.at, "a second document; only one is read".to_owned()),
+                Ok(node) if only.is_some() => self.wrong(node.at, "a second document; only one is allowed".to_owned()),
                 Ok(node) => only = Some(node),
             }
         }
@@ -56,7 +56,7 @@ impl Reading {
 
     fn file(&mut self, document: &Node) {
         let Content::Map(entries) = &document.content else {
-            self.wrong(document.at, format!("a mapping is expected, not {}", document.kind()));
+            self.wrong(document.at, format!("expected a mapping, not {}", document.kind()));
             return;
         };
         self.entries("", entries);
@@ -65,17 +65,17 @@ impl Reading {
                 self.wrong(document.at, format!("{key} is missing; write {key}: {only}"));
             }
         }
-        // A path that does not parse has been told, and stays as it is by default.
+        // A path that does not parse is already reported, and keeps its default.
         self.paths();
     }
 
-    /// The entries of the file (`prefix` is empty) or of a section of it (`prefix` ends in a dot).
+    /// Reads the entries of the file (`prefix` is empty) or of a section (`prefix` ends with a dot).
     fn entries(&mut self, prefix: &str, entries: &[Entry]) {
-        let mut seen = HashSet::new();
+        let mut known = HashSet::new();
         for Entry { at, key, value } in entries {
             let name = format!("{prefix}{key}");
-            if !seen.insert(key) {
-                self.wrong(*at, format!("{name} is here for the second time"));
+            if !known.insert(key) {
+                self.wrong(*at, format!("{name} is set twice"));
             } else if let Some(setting) = ALL.iter().find(|setting| setting.key == Some(&name)) {
                 self.setting(&name, setting, value);
             } else {
@@ -93,7 +93,7 @@ impl Reading {
     fn section(&mut self, name: &str, value: &Node) {
         match &value.content {
             Content::Map(entries) => self.entries(&format!("{name}."), entries),
-            // What is left when all keys of a section are comments.
+            // A section whose keys are all commented out.
             Content::Scalar(Value::Null) => {}
             _ => self.wrong(value.at, format!("{name} is a mapping, not {}", value.kind())),
         }
@@ -132,12 +132,12 @@ impl Reading {
             (Content::Scalar(value), _) => {
                 let (value, kind) = (plain(value), node.kind());
                 return self
-                    .wrong(node.at, format!("{name} takes {words}, not {kind}; is \"{value}\" meant, in quotes?"));
+                    .wrong(node.at, format!("{name} takes {words}, not {kind}; did you mean \"{value}\", in quotes?"));
             }
             (_, ValueType::List(_)) => {
                 let kind = node.kind();
                 return self
-                    .wrong(node.at, format!("{name} takes {words} in one text with commas between, not {kind}"));
+                    .wrong(node.at, format!("{name} takes {words} in one text, separated by commas, not {kind}"));
             }
             _ => return self.wrong(node.at, format!("{name} takes {words}, not {}", node.kind())),
         };
@@ -159,7 +159,7 @@ impl Reading {
         }
     }
 
-    /// The two mount paths must not lie in one another: engines clean up and lock what they take for theirs.
+    /// Neither mount path may contain the other: engines clean up and lock the directories that they consider their own.
     fn paths(&mut self) {
         let Some(at) = self.compile_path.or(self.model_path) else { return };
         let Settings { model, compile, .. } = &self.config.settings;
@@ -171,21 +171,21 @@ impl Reading {
             below.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         let model = model.mount_path.as_str();
-        let lies_in = |compile: &str| within(model, compile) || within(compile, model);
+        let overlaps = |compile: &str| within(model, compile) || within(compile, model);
         let message = match compile.mount_path.as_ref().map(|path| path.as_str().to_owned()) {
-            Some(compile) if lies_in(&compile) => format!(
-                "compileCache.mountPath {compile} and modelCache.mountPath {model} lie in one another; move one of them"
-            ),
+            Some(compile) if overlaps(&compile) => {
+                format!("compileCache.mountPath {compile} and modelCache.mountPath {model} overlap; change one of them")
+            }
             Some(_) => return,
             None => {
                 let engines = Engine::ALL;
-                let Some(engine) = engines.into_iter().find(|engine| lies_in(engine.compile_mount_path())) else {
+                let Some(engine) = engines.into_iter().find(|engine| overlaps(engine.compile_mount_path())) else {
                     return;
                 };
                 let (name, compile) = (engine.name(), engine.compile_mount_path());
                 format!(
-                    "modelCache.mountPath {model} and {compile}, where the compile cache of {name} is mounted, lie in one \
-                     another; move it, or set compileCache.mountPath"
+                    "modelCache.mountPath {model} overlaps {compile}, where the compile cache of {name} is mounted; change it, or \
+                     set compileCache.mountPath"
                 )
             }
         };
@@ -197,32 +197,32 @@ fn is_section(name: &str) -> bool {
     ALL.iter().filter_map(|setting| setting.key?.split_once('.')).any(|(section, _)| section == name)
 }
 
-/// A scalar as it would be written.
+/// A scalar as it would be written in the file.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// What is said of a key that does not exist: the nearest that does, wherever in the file it belongs.
+/// The message about an unknown key, with the most similar known key of the whole file if it is similar enough.
 fn unknown(prefix: &str, name: &str) -> String {
     let keys = ALL.iter().filter_map(|setting| setting.key);
     let sections = keys.clone().filter_map(|key| Some(key.split_once('.')?.0));
     let mut known: Vec<_> = ["apiVersion", "kind", EVENTS].into_iter().chain(sections).chain(keys).collect();
     known.dedup();
-    // Long keys are compared by their beginning: the comparison takes time with the square of the length.
+    // Only the beginning of long keys is compared, because the comparison takes quadratic time.
     let begin: String = name.chars().take(80).collect();
     let distance = |key: &&str| {
         let whole = strsim::damerau_levenshtein(&begin, key);
-        // The right name at the wrong place: the name counts, the place breaks the tie.
+        // For the right name in the wrong section, the last part decides, and the whole key breaks ties.
         let alone = strsim::damerau_levenshtein(last(&begin), last(key));
         (whole.min(alone), whole)
     };
     let here = |key: &str| key.strip_prefix(prefix).filter(|rest| !rest.contains('.')).map(str::to_owned);
     let nearest = known.iter().copied().min_by_key(distance).unwrap_or_default();
     if distance(&nearest).0 * 2 <= last(&begin).chars().count() {
-        return format!("{name} is unknown; is {} meant?", here(nearest).unwrap_or_else(|| nearest.to_owned()));
+        return format!("{name} is unknown; did you mean {}?", here(nearest).unwrap_or_else(|| nearest.to_owned()));
     }
     let all: Vec<_> = known.into_iter().filter_map(here).collect();
-    format!("{name} is unknown; known here: {}", all.join(", "))
+    format!("{name} is unknown; valid keys here: {}", all.join(", "))
 }
 
 fn last(key: &str) -> &str {

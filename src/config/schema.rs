@@ -5,27 +5,27 @@ use serde_json::{Map, Value, json};
 use super::{API_VERSION, EVENTS, EVENTS_MEANING, KIND};
 use crate::admission::settings::{ALL, MAX_GROUP, Setting, ValueType};
 
-/// One part of a claim's name.
+/// A part of a DNS subdomain, like `admission::dns_name::is_subdomain`: the length is limited as a whole.
 const NAME: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 
-/// One part of a host's name, at most 63 characters.
+/// A label of a host name, like `admission::dns_name::is_host`: at most 63 characters.
 const LABEL: &str = "[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?";
 
-/// A port, from 1 to 65535.
+/// A port from 1 to 65535.
 const PORT: &str = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})";
 
-/// Absolute, without a part `.` or `..` and without `:`, `$` and control characters.
+/// An absolute path without `.` or `..` as a part, and without `:`, `$` and control characters.
 const PATH: &str = "^/(?!(.*/)?\\.{1,2}(/|$))[^:$\\u0000-\\u001f\\u007f]*$";
 
-/// A path where a mount would hide system files, the same that `Path::hides_system_files` knows.
+/// A path where a mount would hide system files, like `Path::hides_system_files`.
 const HIDES: &str = "^/+((home(/+dynamo)?|opt|root|tmp|var|workspace)?/*$|(bin|boot|dev|etc|lib[^/]*|proc|run|sbin|sys|usr|var/+run)(/|$))";
 
-/// A JSON Schema (draft 2020-12) of the settings file. It cannot say that the two mount paths lie apart; the rest it can.
+/// A JSON Schema of the settings file, version 2020-12. It checks everything except that the two mount paths do not overlap.
 pub fn schema() -> Value {
     let mut properties = Map::new();
     let fixed = |only: &str, description: &str| json!({ "description": description, "const": only });
     properties.insert("apiVersion".to_owned(), fixed(API_VERSION, "The version of this file."));
-    properties.insert("kind".to_owned(), fixed(KIND, "What this file is."));
+    properties.insert("kind".to_owned(), fixed(KIND, "The kind of this file."));
     for setting in ALL {
         match setting.key.and_then(|key| key.split_once('.')) {
             Some((section, key)) => {
@@ -84,7 +84,7 @@ fn property(setting: &Setting) -> Value {
     Value::Object(property)
 }
 
-/// Words with commas between, or the word `none` alone where it is one of them.
+/// A pattern for a comma-separated list of words, or for `none` alone if it is one of the words.
 fn list(words: &[&str]) -> String {
     let several: Vec<_> = words.iter().copied().filter(|word| *word != "none").collect();
     let one = format!("({})", several.join("|"));

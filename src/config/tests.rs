@@ -1,4 +1,4 @@
-//! What a settings file may say, and what is told of one that may not.
+//! Valid settings files, and the messages about invalid ones.
 
 use serde_json::Value;
 
@@ -15,9 +15,10 @@ fn mistakes(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_default_file_says_the_defaults() {
+fn the_default_file_has_the_defaults() {
     let file = default_file();
     assert_eq!(Config::read(&file), Ok(Config::default()), "{file}");
+    assert!(file.contains(" Takes true or false."), "{file}");
     assert!(file.lines().all(|line| line.chars().count() <= 100 && line.trim_end() == line), "{file}");
     for key in ALL.iter().filter_map(|setting| setting.key) {
         assert!(file.contains(&format!("{}: ", key.rsplit('.').next().unwrap())), "{key}\n{file}");
@@ -54,7 +55,7 @@ fn a_file_sets_what_it_names() {
 }
 
 #[test]
-fn every_mistake_is_told_at_once_with_its_place() {
+fn every_mistake_is_reported_at_once_with_its_position() {
     let text = "kind: CacheSettings\nmodelCache:\n  clam: x\n  claim: Models\n  layout: 1\n  offline: 'true'\nmodelCache: {}\n\
                 compileCache:\n  key: [image, gpu]\n  multiNode:\nmountPath: /x\nfsGroup: -1\nevents: 1\nmissingClaims: skip\n\
                 modelExpress: no-map\nspec: {}\n";
@@ -63,29 +64,29 @@ fn every_mistake_is_told_at_once_with_its_place() {
         [
             "1:1: apiVersion is missing; write apiVersion: dynamo-cache.io/v1alpha1",
             "1:7: kind is CacheConfig, not CacheSettings",
-            "3:3: modelCache.clam is unknown; is claim meant?",
+            "3:3: modelCache.clam is unknown; did you mean claim?",
             "4:10: modelCache.claim: \"Models\" is not the name of a claim",
-            "5:11: modelCache.layout takes one of home, hub, not a number; is \"1\" meant, in quotes?",
+            "5:11: modelCache.layout takes one of home, hub, not a number; did you mean \"1\", in quotes?",
             "6:12: modelCache.offline takes true or false, not text (true)",
-            "7:1: modelCache is here for the second time",
-            "9:8: compileCache.key takes a list of image, gpu, args, none in one text with commas between, not a list",
+            "7:1: modelCache is set twice",
+            "9:8: compileCache.key takes a list of image, gpu, args, none in one text, separated by commas, not a list",
             "10:12: compileCache.multiNode has no value; it takes true or false",
-            "11:1: mountPath is unknown; is modelCache.mountPath meant?",
+            "11:1: mountPath is unknown; did you mean modelCache.mountPath?",
             "12:10: fsGroup: \"-1\" is not a group id",
             "13:9: events is true or false, not a number",
-            "14:1: missingClaims is unknown; is missingClaim meant?",
+            "14:1: missingClaims is unknown; did you mean missingClaim?",
             "15:15: modelExpress is a mapping, not text",
-            "16:1: spec is unknown; known here: apiVersion, kind, events, modelCache, compileCache, modelExpress, \
+            "16:1: spec is unknown; valid keys here: apiVersion, kind, events, modelCache, compileCache, modelExpress, \
              missingClaim, singleNodeClaim, fsGroup",
         ]
     );
 }
 
 #[test]
-fn what_is_no_settings_file_is_told_as_such() {
+fn other_files_are_refused() {
     assert_eq!(mistakes("").len(), 2);
-    assert_eq!(mistakes("- a\n"), ["1:1: a mapping is expected, not a list"]);
-    assert_eq!(mistakes(&format!("{HEAD}---\na: 1\n")), ["4:1: a second document; only one is read"]);
+    assert_eq!(mistakes("- a\n"), ["1:1: expected a mapping, not a list"]);
+    assert_eq!(mistakes(&format!("{HEAD}---\na: 1\n")), ["4:1: a second document; only one is allowed"]);
     assert_eq!(mistakes(&format!("{HEAD}a: [\n")).len(), 1);
     assert_eq!(
         mistakes("apiVersion: v1\nkind: CacheConfig\n"),
@@ -94,8 +95,8 @@ fn what_is_no_settings_file_is_told_as_such() {
 }
 
 #[test]
-fn the_mount_paths_do_not_lie_in_one_another() {
-    for (text, place) in [
+fn the_mount_paths_must_not_overlap() {
+    for (text, position) in [
         ("modelCache: {mountPath: /a}\ncompileCache: {mountPath: /a/b}\n", "4:27: "),
         ("modelCache: {mountPath: /a//b/}\ncompileCache: {mountPath: /a/b}\n", "4:27: "),
         ("compileCache: {mountPath: /home/dynamo/.cache}\n", "3:27: "),
@@ -103,7 +104,7 @@ fn the_mount_paths_do_not_lie_in_one_another() {
         ("modelCache: {mountPath: /home/dynamo/.cache/vllm/x}\n", "3:25: "),
     ] {
         let mistakes = mistakes(&format!("{HEAD}{text}"));
-        assert!(mistakes.len() == 1 && mistakes[0].starts_with(place), "{text}: {mistakes:?}");
+        assert!(mistakes.len() == 1 && mistakes[0].starts_with(position), "{text}: {mistakes:?}");
     }
     for text in [
         "modelCache: {mountPath: /a}\ncompileCache: {mountPath: /ab}\n",

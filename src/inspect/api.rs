@@ -1,7 +1,7 @@
-//! The API server, as the commands of a person ask it: objects as JSON, and errors in words.
+//! Access to the API server for the commands: objects as JSON, errors as sentences.
 
-mod odd;
 mod kubeconfig;
+mod lenient;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -16,42 +16,42 @@ use crate::cli::Cluster;
 use crate::failure::{no_answer_within, root_cause};
 use crate::terminal::note;
 
-/// For one answer: a person waits for it.
+/// How long one request may take: a person waits for the answer.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Objects in one page of a list.
+/// Objects per page of a list.
 const PAGE: usize = 500;
 
-/// A way to the API server, and the namespace that is meant.
+/// A client of the API server, and the namespace to work in.
 pub(crate) struct Api {
     client: kube::Client,
     server: String,
-    /// The namespace of `-n`, else of the kubeconfig's context.
+    /// The namespace given by `-n`, else that of the kubeconfig's context.
     pub(crate) namespace: String,
-    /// The lines about objects that were skipped, so that each is printed once.
+    /// The notes about skipped objects that were already printed.
     skipped: RefCell<BTreeSet<String>>,
 }
 
-/// Why there is no answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The API server says no, in its own words.
+    /// The API server refused the request.
     #[error("{message}")]
     Refused {
         /// The HTTP status.
         code: u16,
-        /// Its sentence.
+        /// Its message.
         message: String,
     },
-    /// It was not reached, or could not be understood.
-    #[error("failed to ask the API server at {server}: {why}")]
+    /// The API server was not reached, or its response could not be understood.
+    #[error("failed to reach the API server at {server}: {why}")]
     Unreachable {
         /// Its address.
         server: String,
-        /// The first cause.
+        /// The root cause.
         why: String,
     },
-    /// It answered with an object that cannot be read.
+    /// The response is an object that cannot be parsed.
     #[error("{path} could not be read: {why}")]
     Unreadable {
         /// The object's path.
@@ -62,42 +62,45 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// Whether asking again may well be answered otherwise: what is wrong is not what was asked.
-    pub(crate) fn may_pass(&self) -> bool {
+    /// Whether the same request may succeed later. Status 429 and server errors are retryable, other client errors are not.
+    pub(crate) fn is_retryable(&self) -> bool {
         !matches!(self, Error::Refused { code: 400..=428 | 430..=499, .. } | Error::Unreadable { .. })
     }
 
-    /// Whether the person, or their ServiceAccount, is not allowed to ask.
+    /// Whether the user or ServiceAccount lacks the permission.
     pub(crate) fn is_forbidden(&self) -> bool {
         matches!(self, Error::Refused { code: 401 | 403, .. })
     }
 }
 
-/// Runs what asks a cluster.
+/// Connects to the cluster that the options name and runs `work` with it on a runtime of its own.
 ///
 /// # Errors
-/// There is no way to a cluster, or whatever `what` says.
-pub(crate) fn ask<T>(options: &Cluster, what: impl AsyncFnOnce(Api) -> anyhow::Result<T>) -> anyhow::Result<T> {
+/// No cluster is configured, or `work` failed.
+pub(crate) fn with_cluster<T>(
+    options: &Cluster,
+    work: impl AsyncFnOnce(Api) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.context("failed to start a runtime")?.block_on(async { what(Api::connect(options).await?).await })
+    runtime.context("failed to start a runtime")?.block_on(async { work(Api::connect(options).await?).await })
 }
 
 impl Api {
     async fn connect(options: &Cluster) -> anyhow::Result<Api> {
-        let mut config = kubeconfig::of(options).await?;
+        let mut config = kubeconfig::load(options).await?;
         config.connect_timeout = Some(DEADLINE);
         config.read_timeout = Some(DEADLINE);
-        // Else it would ask again and again for hours, and create twice what has no name of its own.
+        // kube would retry for hours, and a retried create with generateName could create two objects.
         config.default_retry = false;
         let (server, default) = (config.cluster_url.to_string(), config.default_namespace.clone());
-        let client = kube::Client::try_from(config).context("failed to make a client of the cluster")?;
+        let client = kube::Client::try_from(config).context("failed to create a Kubernetes client")?;
         Ok(Api { client, server, namespace: options.namespace.clone().unwrap_or(default), skipped: RefCell::default() })
     }
 
-    /// An object; none where it is not there, or the API server knows no such kind.
+    /// Gets an object; `None` if it does not exist, or if the API server does not know its kind.
     ///
     /// # Errors
-    /// The API server refuses, or was not reached; the object cannot be read.
+    /// The API server refuses or was not reached, or the object cannot be parsed.
     pub(crate) async fn get(&self, path: &str) -> Result<Option<Value>, Error> {
         match self.send("GET", path, None).await {
             Err(Error::Refused { code: 404, .. }) => Ok(None),
@@ -105,25 +108,25 @@ impl Api {
         }
     }
 
-    /// All objects of a list, each with its kind and without its `managedFields`, read page by page; none where the API
-    /// server knows no such kind. One that cannot be read is skipped, with a line on standard error that names it.
+    /// Lists objects page by page, each with its kind and without its `managedFields`; empty if the API server does not know
+    /// the kind. An object that cannot be parsed is skipped, with a note on standard error.
     ///
     /// # Errors
-    /// The API server refuses, or was not reached.
+    /// The API server refuses or was not reached.
     pub(crate) async fn list(&self, path: &str) -> Result<Vec<Value>, Error> {
         self.select(path, "").await
     }
 
-    /// The same for those that a selector, as a part of a query, selects.
+    /// Like [`Api::list`], for the objects that a selector matches; `selector` is a part of the URL's query.
     ///
     /// # Errors
-    /// The API server refuses, or was not reached.
+    /// The API server refuses or was not reached.
     pub(crate) async fn select(&self, path: &str, selector: &str) -> Result<Vec<Value>, Error> {
         let (mut objects, mut next) = (Vec::new(), String::new());
         loop {
             let page = match self.send("GET", &format!("{path}?limit={PAGE}&{selector}{next}"), None).await {
                 Err(Error::Refused { code: 404, .. }) => return Ok(objects),
-                answer => odd::page(&answer?).map_err(|error| self.unreachable(error.to_string()))?,
+                answer => lenient::page(&answer?).map_err(|error| self.unreachable(error.to_string()))?,
             };
             for line in page.skipped {
                 if self.skipped.borrow_mut().insert(line.clone()) {
@@ -138,19 +141,19 @@ impl Api {
         }
     }
 
-    /// Creates an object; the answer is the object as stored.
+    /// Creates an object and returns it as stored.
     ///
     /// # Errors
-    /// The API server refuses, or was not reached.
+    /// The API server refuses or was not reached.
     pub(crate) async fn create(&self, path: &str, object: &Value) -> Result<Value, Error> {
         let stored = self.send("POST", path, Some(object)).await?;
         self.object(path, &stored)
     }
 
-    /// Deletes an object, what it owns with it or before it; whether it was there.
+    /// Deletes an object and its dependents in the foreground; `false` if it did not exist.
     ///
     /// # Errors
-    /// The API server refuses, or was not reached.
+    /// The API server refuses or was not reached.
     pub(crate) async fn delete(&self, path: &str) -> Result<bool, Error> {
         let options =
             serde_json::json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"});
@@ -160,10 +163,10 @@ impl Api {
         }
     }
 
-    /// What is no object: a log.
+    /// Gets plain text, such as a log.
     ///
     /// # Errors
-    /// The API server refuses, or was not reached.
+    /// The API server refuses or was not reached.
     pub(crate) async fn text(&self, path: &str) -> Result<String, Error> {
         self.send("GET", path, None).await
     }
@@ -174,11 +177,11 @@ impl Api {
     }
 
     fn object(&self, path: &str, text: &str) -> Result<Value, Error> {
-        odd::object(text).map_err(|error| {
+        lenient::object(text).map_err(|error| {
             if serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok() {
                 Error::Unreadable { path: path.to_owned(), why: error.to_string() }
             } else {
-                // No JSON at all: something between here and the API server has answered.
+                // Not JSON at all: a proxy before the API server has answered.
                 self.unreachable(error.to_string())
             }
         })
@@ -186,7 +189,7 @@ impl Api {
 
     async fn in_time<T>(&self, answer: impl Future<Output = Result<T, kube::Error>>) -> Result<T, Error> {
         match timeout(DEADLINE, answer).await {
-            Ok(answer) => answer.map_err(|error| self.wrong(error)),
+            Ok(answer) => answer.map_err(|error| self.request_error(error)),
             Err(_) => Err(self.unreachable(no_answer_within(DEADLINE))),
         }
     }
@@ -197,7 +200,7 @@ impl Api {
         request.body(body).map_err(|error| self.unreachable(error.to_string()))
     }
 
-    fn wrong(&self, error: kube::Error) -> Error {
+    fn request_error(&self, error: kube::Error) -> Error {
         match error {
             kube::Error::Api(status) => Error::Refused { code: status.code, message: status.message },
             other => self.unreachable(root_cause(&other)),

@@ -1,52 +1,53 @@
-//! The webhook as it is installed: its configuration, and where it runs.
+//! The installed webhook: its MutatingWebhookConfiguration, its Service, and the guard's objects.
 
 use serde_json::Value;
 
+use crate::cluster::webhook_configuration::Service;
 use crate::inspect::api::{Api, Error};
 
-/// The entry that the API server calls for pods; its name never changes.
+/// The name of the entry that the API server calls for pods; it never changes.
 pub(crate) const ENTRY: &str = "pods.dynamo-cache.io";
 
-/// Where configurations of mutating webhooks are.
+/// The API path of the kind MutatingWebhookConfiguration.
 pub(crate) const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
-/// Where policies of the API server, and their bindings, are.
+/// The API path of admission policies and their bindings.
 pub(crate) const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1";
 
-/// What the guard's objects are called, after the name of all that belongs together.
+/// The suffix of the guard's objects, after the name that the chart gives to everything.
 pub(crate) const GUARD: &str = "-guard";
 
-/// Kinds of the guard's objects, each with its name in a path.
+/// The kind of the guard's binding, and its plural in a path.
 pub(crate) const BINDING: (&str, &str) = ("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings");
+
+/// The kind of the guard's policy, and its plural in a path.
 pub(crate) const POLICY: (&str, &str) = ("ValidatingAdmissionPolicy", "validatingadmissionpolicies");
 
-/// The kinds and paths of the guard's binding and policy, by the name that the chart gives to all of it.
-pub(crate) fn guard(name: &str) -> [(&'static str, String); 2] {
+/// The kinds and paths of the guard's binding and policy; `name` is the name that the chart gives to everything.
+pub(crate) fn guard_objects(name: &str) -> [(&'static str, String); 2] {
     [BINDING, POLICY].map(|(kind, plural)| (kind, format!("{POLICIES}/{plural}/{name}{GUARD}")))
 }
 
-/// What was found of the webhook.
+/// Whether the webhook is installed.
 pub(crate) enum Webhook {
     /// No configuration has the entry.
     Absent,
-    /// Whoever asks may not see configurations; the API server's sentence.
+    /// The user may not list configurations; the API server's message.
     Hidden(String),
-    /// There it is.
+    /// A configuration has the entry.
     Installed(Installed),
 }
 
 /// An installed webhook.
 pub(crate) struct Installed {
-    /// The configuration's name.
+    /// The name of its configuration.
     pub(crate) name: String,
-    /// The configuration.
+    /// The MutatingWebhookConfiguration.
     pub(crate) configuration: Value,
     /// Its entry for pods.
     pub(crate) entry: Value,
-    /// The namespace of its Service.
-    pub(crate) namespace: String,
-    /// Its Service's name, which the chart gives to all that belongs to it.
-    pub(crate) service: String,
+    /// The Service that the entry names, whose name the chart gives to everything; `None` if the entry has a URL instead.
+    pub(crate) service: Option<Service>,
 }
 
 /// Finds the webhook.
@@ -54,14 +55,14 @@ pub(crate) struct Installed {
 /// # Errors
 /// The API server was not reached.
 pub(crate) async fn find(api: &Api) -> Result<Webhook, Error> {
-    find_among(api).await.map(|(webhook, _)| webhook)
+    find_with_others(api).await.map(|(webhook, _)| webhook)
 }
 
-/// The same, and the other configurations of mutating webhooks, those of a second dynamo-cache among them.
+/// Finds the webhook, and returns every other MutatingWebhookConfiguration too, including that of a second dynamo-cache.
 ///
 /// # Errors
 /// The API server was not reached.
-pub(crate) async fn find_among(api: &Api) -> Result<(Webhook, Vec<Value>), Error> {
+pub(crate) async fn find_with_others(api: &Api) -> Result<(Webhook, Vec<Value>), Error> {
     let configurations = match api.list(CONFIGURATIONS).await {
         Err(error) if error.is_forbidden() => return Ok((Webhook::Hidden(error.to_string()), Vec::new())),
         answer => answer?,
@@ -69,7 +70,7 @@ pub(crate) async fn find_among(api: &Api) -> Result<(Webhook, Vec<Value>), Error
     let mut others = Vec::new();
     let mut webhook = Webhook::Absent;
     for configuration in configurations {
-        match (&webhook, Installed::of(configuration)) {
+        match (&webhook, Installed::from_configuration(configuration)) {
             (Webhook::Absent, Ok(installed)) => webhook = Webhook::Installed(installed),
             (_, Ok(installed)) => others.push(installed.configuration),
             (_, Err(other)) => others.push(other),
@@ -78,81 +79,102 @@ pub(crate) async fn find_among(api: &Api) -> Result<(Webhook, Vec<Value>), Error
     Ok((webhook, others))
 }
 
-/// Who writes the CAs into `caBundle`.
+/// The writer of `caBundle`.
 pub(crate) enum Publisher {
     /// cert-manager.
     CertManager,
-    /// Whoever brought the certificate.
+    /// The person who provided the certificate.
     Person,
-    /// The replicas.
+    /// The replicas of the webhook.
     Replicas,
-    /// It stands in the Deployment, which cannot be read.
+    /// The Deployment would say so, but it cannot be read.
     Unknown,
 }
 
-/// The annotation by which cert-manager knows whose CA goes into `caBundle`.
+/// The annotation that makes cert-manager write a CA into `caBundle`.
 pub(crate) const INJECTED: &str = "cert-manager.io/inject-ca-from";
 
 impl Installed {
-    /// Asks who writes the CAs into `caBundle`: the configuration tells of cert-manager, the Deployment of the rest.
+    /// Finds out who writes `caBundle`, from the configuration's annotations and the arguments in the Deployment.
     pub(crate) async fn publisher(&self, api: &Api) -> Publisher {
         let annotations = self.configuration.pointer("/metadata/annotations");
         if annotations.is_some_and(|annotations| annotations.get(INJECTED).is_some()) {
             return Publisher::CertManager;
         }
-        let path = format!("/apis/apps/v1/namespaces/{}/deployments/{}", self.namespace, self.service);
-        // Whatever keeps it from being read: this is for advice alone.
+        let Some(Service { namespace, name }) = &self.service else { return Publisher::Unknown };
+        let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
+        // Errors are ignored: the answer only refines a hint.
         api.get(&path).await.ok().flatten().map_or(Publisher::Unknown, |deployment| publisher_of(&deployment))
     }
 
-    /// The CAs by which the API server trusts the webhook, as the entry has them; none where there are none.
+    /// The `caBundle` of the entry for pods, in Base64; `None` if it is missing or empty.
     pub(crate) fn bundle(&self) -> Option<&str> {
         bundle(&self.entry).filter(|bundle| !bundle.is_empty())
     }
 
-    /// What to look at where the replicas have not published yet.
-    pub(crate) fn are_replicas_ready(&self) -> String {
-        format!(
-            "the replicas publish it: are they ready? kubectl get deployment {} -n {}",
-            self.service, self.namespace
-        )
+    /// What to look at if the replicas have not published a `caBundle` yet.
+    pub(crate) fn readiness_hint(&self) -> String {
+        let deployment = match &self.service {
+            Some(Service { namespace, name }) => format!("kubectl get deployment {name} -n {namespace}"),
+            None => "kubectl get deployments --all-namespaces".to_owned(),
+        };
+        format!("the replicas publish it; check that they are ready: {deployment}")
     }
 
-    /// What a configuration says of itself where it has the entry, else the configuration.
-    pub(crate) fn of(configuration: Value) -> Result<Self, Value> {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    /// The configuration has no entry for pods; it is returned.
+    pub(crate) fn from_configuration(configuration: Value) -> Result<Self, Value> {
         let entries = configuration.get("webhooks").and_then(Value::as_array);
         let mut entries = entries.into_iter().flatten();
         let Some(entry) = entries.find(|entry| entry.get("name").is_some_and(|name| name == ENTRY)).cloned() else {
             return Err(configuration);
         };
-        let text = |value: &Value, pointer: &str| {
-            value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
+        let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let service = text(&entry, "/clientConfig/service/namespace").zip(text(&entry, "/clientConfig/service/name"));
         Ok(Installed {
-            name: text(&configuration, "/metadata/name"),
-            namespace: text(&entry, "/clientConfig/service/namespace"),
-            service: text(&entry, "/clientConfig/service/name"),
+            name: text(&configuration, "/metadata/name").unwrap_or_default(),
+            service: service.map(|(namespace, name)| Service { namespace, name }),
             configuration,
             entry,
         })
     }
 }
 
-/// The `caBundle` of an entry.
+/// The `caBundle` of an entry, in Base64.
 pub(crate) fn bundle(entry: &Value) -> Option<&str> {
     entry.pointer("/clientConfig/caBundle").and_then(Value::as_str)
 }
 
-/// The release of Helm that an object belongs to, and its namespace.
-pub(crate) fn release(object: &Value) -> Option<(String, String)> {
+/// A Helm release.
+pub(crate) struct Release {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its namespace.
+    pub(crate) namespace: String,
+}
+
+impl Release {
+    /// The command that uninstalls the release.
+    pub(crate) fn uninstall_command(&self) -> String {
+        format!("helm uninstall {} --namespace {}", self.name, self.namespace)
+    }
+}
+
+/// The Helm release that an object belongs to.
+pub(crate) fn release(object: &Value) -> Option<Release> {
     let annotation = |key: &str| {
         let annotations = object.pointer("/metadata/annotations")?;
         annotations.get(key).and_then(Value::as_str).map(str::to_owned)
     };
-    annotation("meta.helm.sh/release-name").zip(annotation("meta.helm.sh/release-namespace"))
+    Some(Release {
+        name: annotation("meta.helm.sh/release-name")?,
+        namespace: annotation("meta.helm.sh/release-namespace")?,
+    })
 }
 
-/// Who it is by the arguments of the server.
+/// Reads from the server's arguments who publishes the CAs.
 fn publisher_of(deployment: &Value) -> Publisher {
     let containers = deployment.pointer("/spec/template/spec/containers").and_then(Value::as_array);
     let arguments = containers.into_iter().flatten().filter_map(|container| container.get("args")?.as_array());
@@ -168,7 +190,7 @@ mod tests {
     use super::{Publisher, publisher_of};
 
     #[test]
-    fn the_replicas_publish_what_they_make_and_what_they_are_told_to() {
+    fn the_replicas_publish_their_own_ca_and_the_one_given_by_ca_file() {
         for (arguments, replicas) in [
             (json!(["serve", "--service=dynamo-cache", "--secret=ca"]), true),
             (json!(["serve", "--service=s", "--cert-file=c", "--key-file=k", "--ca-file=a"]), true),

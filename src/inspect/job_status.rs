@@ -1,25 +1,25 @@
-//! A Job in a cluster as it stands: its newest pod, and what keeps that from running.
+//! The state of a Job: its newest pod, and what keeps the pod from running.
 
 use serde_json::Value;
 
 use crate::inspect::api::{Api, Error};
 
-/// A Job that is there.
+/// A Job that exists.
 pub(crate) struct Job {
     /// Its object.
     pub(crate) object: Value,
-    /// Its newest pod, where it has any.
+    /// Its newest pod, if it has any.
     pub(crate) pod: Option<Value>,
-    /// The newest warning about its pod while that does not run, else about itself while there is none.
+    /// The newest warning event: about the pod while it is pending, about the Job while it has no pod.
     pub(crate) warning: Option<String>,
 }
 
 impl Job {
-    /// Looks at a Job; none where it is gone. Warnings that may not be read are none.
+    /// Reads a Job; `None` if it does not exist. Events that the user may not read count as none.
     ///
     /// # Errors
-    /// The API server refuses, or was not reached.
-    pub(crate) async fn look(api: &Api, namespace: &str, name: &str) -> Result<Option<Job>, Error> {
+    /// The API server refuses or was not reached.
+    pub(crate) async fn get(api: &Api, namespace: &str, name: &str) -> Result<Option<Job>, Error> {
         let Some(object) = api.get(&format!("/apis/batch/v1/namespaces/{namespace}/jobs/{name}")).await? else {
             return Ok(None);
         };
@@ -36,7 +36,7 @@ impl Job {
             let selected = format!("fieldSelector=involvedObject.name%3D{about},type%3DWarning");
             let events = format!("/api/v1/namespaces/{namespace}/events");
             let events = api.select(&events, &selected).await.unwrap_or_default();
-            // Other warnings tell of what does not keep it from running.
+            // Warnings with other reasons do not keep the pod from running.
             let events = events.iter().filter(|event| text(event, "/reason").starts_with("Failed"));
             let newest = events.max_by_key(|event| text(event, "/lastTimestamp"));
             warning = newest.map(|event| text(event, "/message").to_owned());
@@ -49,14 +49,14 @@ fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// What a pod has said, without colours and whatever else a terminal would take for a command.
-pub(crate) fn plain(said: &str) -> String {
-    let (mut plain, mut rest) = (String::new(), said.chars());
+/// Removes ANSI sequences and control characters from a pod's output.
+pub(crate) fn plain(output: &str) -> String {
+    let (mut plain, mut rest) = (String::new(), output.chars());
     while let Some(next) = rest.next() {
         match next {
             '\u{1b}' => {
                 if rest.next() == Some('[') {
-                    // Up to the letter that says what to do.
+                    // An ANSI sequence ends with a letter.
                     let _ = rest.find(|end| ('@'..='~').contains(end));
                 }
             }
@@ -68,14 +68,14 @@ pub(crate) fn plain(said: &str) -> String {
     plain
 }
 
-/// The message of a condition that is true.
+/// The message of a condition that is `True`; `None` if it is not.
 pub(crate) fn condition(object: &Value, kind: &str) -> Option<String> {
     let conditions = object.pointer("/status/conditions")?.as_array()?;
     let condition = conditions.iter().find(|condition| condition["type"] == kind && condition["status"] == "True")?;
     Some(condition.get("message").and_then(Value::as_str).unwrap_or_default().to_owned())
 }
 
-/// What a Job waits for that has no pod, or one that is pending; `warning` is the newest about it.
+/// What a Job waits for that has no pod or a pending one; `warning` is the newest warning event.
 pub(crate) fn waiting(pod: Option<&Value>, warning: Option<&str>) -> String {
     let Some(pod) = pod else {
         return warning.map_or_else(|| "waiting for its pod".to_owned(), |warning| format!("no pod: {warning}"));
@@ -88,7 +88,7 @@ pub(crate) fn waiting(pod: Option<&Value>, warning: Option<&str>) -> String {
     if let Some(message) = unscheduled.and_then(|condition| condition.get("message")?.as_str()) {
         return format!("waiting for a node: {message}");
     }
-    // Containers that come before the others keep them waiting.
+    // The main container waits while an init container does.
     let pointers = ["/status/initContainerStatuses/0/state", "/status/containerStatuses/0/state"];
     let mut states = pointers.into_iter().filter_map(|pointer| pod.pointer(pointer));
     let state = states.find(|state| state.get("terminated").is_none()).and_then(|state| state.get("waiting"));
@@ -111,13 +111,13 @@ mod tests {
     use super::{plain, waiting};
 
     #[test]
-    fn what_a_pod_says_does_not_command_a_terminal() {
+    fn output_of_a_pod_does_not_control_the_terminal() {
         assert_eq!(plain("\u{1b}[90mHint\u{1b}[0m: a\tb\r\n\u{1b}]0;title\u{7}"), "Hint: a\tb\n0;title");
         assert_eq!(plain("\u{1b}[1"), "");
     }
 
     #[test]
-    fn what_keeps_a_pod_from_running_is_told_in_the_words_of_the_cluster() {
+    fn the_clusters_own_words_say_what_a_pod_waits_for() {
         assert_eq!(waiting(None, None), "waiting for its pod");
         assert_eq!(waiting(None, Some("forbidden: quota")), "no pod: forbidden: quota");
         let unbound = json!({"status": {"conditions": [{"type": "PodScheduled", "status": "False", "message": "unbound claims"}]}});

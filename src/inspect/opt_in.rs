@@ -1,53 +1,54 @@
-//! Whether the webhook is asked about the pods of a namespace, and what to do where it is not.
+//! Whether the webhook's namespace selector matches a namespace, and what to do if it does not.
 
 use serde_json::{Value, json};
 
 use crate::inspect::installation::Webhook;
 use crate::inspect::selector;
 
-/// The label by which a namespace asks for caches.
-const OPT_IN: &str = "dynamo-cache.io/inject";
+/// The label by which a namespace opts in.
+pub(crate) const OPT_IN: &str = "dynamo-cache.io/inject";
 
-/// The label that the API server gives to each namespace.
+/// The label with its name that the API server sets on every namespace.
 pub(crate) const NAME: &str = "kubernetes.io/metadata.name";
 
-/// What to do where another selector than the shipped one does not fit.
+/// What to do if a selector other than the default one does not match.
 pub(crate) const OWN_SELECTOR: &str =
-    "Give the namespace the labels that webhook.namespaceSelector of the chart asks for, or change the value";
+    "Set the labels that webhook.namespaceSelector of the chart requires on the namespace, or change that value";
 
-/// Why the webhook is not asked, and what to do.
+/// Why the webhook's selector excludes a namespace, and what to do.
 #[derive(Debug)]
-pub(crate) struct NotAsked {
-    /// What of its labels does not fit.
+pub(crate) struct Exclusion {
+    /// The label that does not match.
     pub(crate) why: String,
-    /// What to do: a command, or a sentence.
+    /// A command, or a sentence.
     pub(crate) fix: String,
-    /// Whether the label alone is missing.
+    /// Whether setting the opt-in label is enough.
     pub(crate) is_label: bool,
-    /// Whether it is excluded by its name, so that no label helps.
+    /// Whether the namespace is excluded by its name, so that no label helps.
     pub(crate) is_never: bool,
 }
 
-/// Why the webhook is not asked about a namespace's pods; none: it is. `object` is the namespace, where it could be read.
-pub(crate) fn not_asked(webhook: &Webhook, name: &str, object: Option<&Value>) -> Option<NotAsked> {
+/// Why the webhook's selector excludes a namespace; `None` if it matches. `object` is the Namespace, if it could be read.
+pub(crate) fn exclusion_reason(webhook: &Webhook, name: &str, object: Option<&Value>) -> Option<Exclusion> {
     let selector = &selector_of(webhook);
     let labels = object.and_then(|object| object.pointer("/metadata/labels")?.as_object());
     let mut labels = labels.cloned().unwrap_or_default();
     labels.insert(NAME.to_owned(), name.into());
     let labels_of = |labels: &serde_json::Map<String, Value>| Value::Object(labels.clone());
-    let now = selector::refusal(selector, Some(&labels_of(&labels)))?;
+    let now = selector::mismatch(selector, Some(&labels_of(&labels)))?;
     labels.insert(OPT_IN.to_owned(), "enabled".into());
-    Some(match selector::refusal(selector, Some(&labels_of(&labels))) {
-        None => NotAsked { why: now, fix: command(name), is_label: true, is_never: false },
+    Some(match selector::mismatch(selector, Some(&labels_of(&labels))) {
+        None => Exclusion { why: now, fix: label_command(name), is_label: true, is_never: false },
         Some(why) if why.contains(NAME) => {
-            let fix = "Dynamo pods belong into another namespace: this one is never touched, whatever its label says";
-            NotAsked { why, fix: fix.to_owned(), is_label: false, is_never: true }
+            let fix =
+                "Run Dynamo pods in another namespace: the webhook never touches this one, whatever its labels are";
+            Exclusion { why, fix: fix.to_owned(), is_label: false, is_never: true }
         }
-        Some(why) => NotAsked { why, fix: OWN_SELECTOR.to_owned(), is_label: false, is_never: false },
+        Some(why) => Exclusion { why, fix: OWN_SELECTOR.to_owned(), is_label: false, is_never: false },
     })
 }
 
-/// The selector of namespaces: the installed one, else what the chart ships.
+/// The installed namespace selector, else the chart's default.
 fn selector_of(webhook: &Webhook) -> Value {
     match webhook {
         Webhook::Installed(installed) => installed.entry.get("namespaceSelector").cloned().unwrap_or_default(),
@@ -60,20 +61,20 @@ fn selector_of(webhook: &Webhook) -> Value {
     }
 }
 
-/// Whether a namespace has the label, whatever the selector asks for.
+/// Whether a namespace has the opt-in label, whatever the selector requires.
 pub(crate) fn is_labelled(object: &Value) -> bool {
     let labels = object.pointer("/metadata/labels");
     labels.and_then(|labels| labels.get(OPT_IN)).is_some_and(|value| value == "enabled")
 }
 
-/// What no namespace is where the webhook is asked about none, and what to do.
-pub(crate) fn nobody(webhook: &Webhook) -> (&'static str, String) {
-    let helps = not_asked(webhook, "NAMESPACE", None).is_none_or(|not_asked| not_asked.is_label);
-    if helps { ("labelled", command("NAMESPACE")) } else { ("selected", OWN_SELECTOR.to_owned()) }
+/// The participle for "no namespace is …" if the selector matches no namespace, and what to do.
+pub(crate) fn no_webhook_hint(webhook: &Webhook) -> (&'static str, String) {
+    let helps = exclusion_reason(webhook, "NAMESPACE", None).is_none_or(|exclusion| exclusion.is_label);
+    if helps { ("labelled", label_command("NAMESPACE")) } else { ("selected", OWN_SELECTOR.to_owned()) }
 }
 
-/// The command that has a namespace ask for caches, whatever the label said before.
-pub(crate) fn command(name: &str) -> String {
+/// The command that sets the opt-in label on a namespace.
+pub(crate) fn label_command(name: &str) -> String {
     format!("kubectl label namespace {name} {OPT_IN}=enabled --overwrite")
 }
 
@@ -81,16 +82,16 @@ pub(crate) fn command(name: &str) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{OWN_SELECTOR, command, nobody, not_asked};
+    use super::{OWN_SELECTOR, exclusion_reason, label_command, no_webhook_hint};
     use crate::inspect::installation::{ENTRY, Installed, Webhook};
 
     fn installed(selector: &Value) -> Webhook {
         let configuration = json!({"webhooks": [{"name": ENTRY, "namespaceSelector": selector}]});
-        Webhook::Installed(Installed::of(configuration).unwrap())
+        Webhook::Installed(Installed::from_configuration(configuration).unwrap())
     }
 
     #[test]
-    fn the_label_is_advised_where_it_helps_and_nowhere_else() {
+    fn the_label_is_advised_only_where_it_helps() {
         let shipped = installed(&json!({
             "matchLabels": {"dynamo-cache.io/inject": "enabled"},
             "matchExpressions": [
@@ -99,7 +100,7 @@ mod tests {
         }));
         let of = |webhook: &Webhook, name: &str, label: Option<&str>| {
             let labels = label.map(|value| json!({"dynamo-cache.io/inject": value})).unwrap_or_default();
-            not_asked(webhook, name, Some(&json!({"metadata": {"labels": labels}})))
+            exclusion_reason(webhook, name, Some(&json!({"metadata": {"labels": labels}})))
         };
         assert!(of(&shipped, "models", Some("enabled")).is_none());
         for label in [None, Some("disabled")] {
@@ -110,18 +111,18 @@ mod tests {
         for label in [None, Some("disabled"), Some("enabled")] {
             for name in ["mine", "dynamo-cache"] {
                 let found = of(&shipped, name, label).unwrap();
-                assert!(found.is_never && found.fix.contains("never touched") && found.why.contains(name), "{found:?}");
+                assert!(found.is_never && found.fix.contains("never touches") && found.why.contains(name), "{found:?}");
             }
         }
         assert!(of(&Webhook::Absent, "kube-system", None).unwrap().is_never);
         assert!(of(&Webhook::Absent, "models", None).unwrap().is_label);
         assert!(!of(&Webhook::Absent, "models", None).unwrap().is_never);
-        assert!(not_asked(&shipped, "models", None).unwrap().is_label);
+        assert!(exclusion_reason(&shipped, "models", None).unwrap().is_label);
         let another = installed(&json!({"matchLabels": {"team": "a"}}));
         assert!(of(&another, "models", None).unwrap().fix.contains("webhook.namespaceSelector"));
         assert!(of(&another, "models", Some("enabled")).is_some(), "the label alone does not help");
-        assert_eq!(nobody(&another), ("selected", OWN_SELECTOR.to_owned()));
-        assert_eq!(nobody(&shipped), ("labelled", command("NAMESPACE")));
+        assert_eq!(no_webhook_hint(&another), ("selected", OWN_SELECTOR.to_owned()));
+        assert_eq!(no_webhook_hint(&shipped), ("labelled", label_command("NAMESPACE")));
         assert!(of(&installed(&json!({})), "models", None).is_none());
     }
 }

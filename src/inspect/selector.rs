@@ -1,9 +1,9 @@
-//! Label selectors, as the API server reads them.
+//! Label selectors, evaluated as the API server does.
 
 use serde_json::Value;
 
-/// Why labels are not selected, in words; none: they are.
-pub(crate) fn refusal(selector: &Value, labels: Option<&Value>) -> Option<String> {
+/// The first requirement of a selector that labels do not meet, in words; `None` if the selector matches.
+pub(crate) fn mismatch(selector: &Value, labels: Option<&Value>) -> Option<String> {
     let label = |key: &str| labels.and_then(|labels| labels.get(key)?.as_str());
     let wanted = selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten();
     for (key, value) in wanted {
@@ -28,7 +28,7 @@ pub(crate) fn refusal(selector: &Value, labels: Option<&Value>) -> Option<String
             _ => found.is_none_or(|found| !values.contains(&found)),
         };
         let found = found.map_or("missing".to_owned(), |found| format!("{found:?}"));
-        (!holds).then(|| format!("label {key} is {found}, and the selector says {operator} {}", values.join(", ")))
+        (!holds).then(|| format!("label {key} is {found}, and the selector requires {operator} {}", values.join(", ")))
     })
 }
 
@@ -36,12 +36,12 @@ pub(crate) fn refusal(selector: &Value, labels: Option<&Value>) -> Option<String
 mod tests {
     use serde_json::json;
 
-    use super::refusal;
+    use super::mismatch;
 
     #[test]
     fn labels_and_every_operator_count() {
         let labels = json!({"a": "1", "b": "2"});
-        let of = |selector| refusal(&selector, Some(&labels));
+        let of = |selector| mismatch(&selector, Some(&labels));
         assert_eq!(of(json!({})), None);
         assert_eq!(of(json!({"matchLabels": {"a": "1"}})), None);
         assert_eq!(of(json!({"matchLabels": {"a": "2"}})).as_deref(), Some("label a is \"1\", not \"2\""));
@@ -59,8 +59,8 @@ mod tests {
             ("DoesNotExist", "c", true),
         ] {
             let expression = json!({"key": key, "operator": operator, "values": ["1"]});
-            let refused = of(json!({"matchExpressions": [expression]}));
-            assert_eq!(refused.is_none(), selected, "{operator} {key}: {refused:?}");
+            let mismatch = of(json!({"matchExpressions": [expression]}));
+            assert_eq!(mismatch.is_none(), selected, "{operator} {key}: {mismatch:?}");
         }
     }
 }

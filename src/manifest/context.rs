@@ -1,56 +1,56 @@
-//! All that decisions depend on beside the pods: the settings, and what a cluster knows or would know.
+//! The context of a decision about a pod: the settings, and the facts of its namespace.
 
 use std::path::Path;
 
 use serde_json::Value;
 
 use crate::admission::settings::{ALL, Settings};
-use crate::cli::Known;
+use crate::cli::OfflineFacts;
 use crate::config::Config;
 use crate::manifest::facts::Facts;
 use crate::manifest::input::Input;
 
-/// All that decisions depend on beside the pods.
-pub(crate) struct World {
-    /// The settings without any annotation.
+/// The settings before any annotation, and the facts of the pods' namespace.
+pub(crate) struct DecisionContext {
+    /// The settings before any annotation.
     pub(crate) settings: Settings,
-    /// What the settings file says, as text by its keys.
+    /// The values that the settings file sets, as text by key.
     pub(crate) file: Vec<(&'static str, String)>,
-    /// What a cluster knows or would know.
+    /// The namespace's annotations and claims.
     pub(crate) facts: Facts,
 }
 
-/// The settings without any annotation, and what there is to tell of them, a line each.
+/// The settings before any annotation, and how they were obtained.
 #[derive(Clone, Default)]
-pub(crate) struct Base {
+pub(crate) struct BaseSettings {
     /// The settings.
     pub(crate) settings: Settings,
-    /// What the settings file says, as text by its keys.
+    /// The values that the settings file sets, as text by key.
     pub(crate) file: Vec<(&'static str, String)>,
-    /// What should be written differently, or could not be read.
+    /// Deprecated values, and files that could not be read, one line each.
     pub(crate) notes: Vec<String>,
-    /// Where they were read; empty: they are the built-in ones.
+    /// The file or ConfigMap that was read; empty for the built-in settings.
     pub(crate) source: String,
-    /// Why these are not known to be the webhook's; none: they are, or a file was given.
+    /// Why these may not be the webhook's settings; `None` if they are, or if a file was given.
     pub(crate) unknown: Option<String>,
-    /// The mistakes of the webhook's own settings, a line each, where they are why.
+    /// The mistakes in the webhook's own settings, one per line, if they are the reason.
     pub(crate) mistakes: Option<String>,
 }
 
-impl Base {
-    /// Reads a settings file; none: the built-in settings.
+impl BaseSettings {
+    /// Reads a settings file; `None` stands for the built-in settings.
     ///
     /// # Errors
-    /// Every mistake of the file, or why it cannot be read.
-    pub(crate) fn read(config: Option<&Path>) -> anyhow::Result<Base> {
-        config.map_or_else(|| Ok(Base::default()), |file| Base::of(&Input::read(file)?))
+    /// Every mistake in the file, or why it cannot be read.
+    pub(crate) fn read(config: Option<&Path>) -> anyhow::Result<BaseSettings> {
+        config.map_or_else(|| Ok(BaseSettings::default()), |file| BaseSettings::from_input(&Input::read(file)?))
     }
 
-    /// The settings that a text says.
+    /// Parses the text of a settings file.
     ///
     /// # Errors
-    /// Every mistake of the text.
-    pub(crate) fn of(input: &Input) -> anyhow::Result<Base> {
+    /// Every mistake in the text.
+    pub(crate) fn from_input(input: &Input) -> anyhow::Result<BaseSettings> {
         let Config { settings, warnings, .. } = input.config()?;
         let notes = warnings.iter().map(|warning| input.at(warning)).collect();
         let document = input.documents()?.into_iter().next().map(|document| document.value).unwrap_or_default();
@@ -63,22 +63,25 @@ impl Base {
             }
         };
         let file = ALL.iter().filter_map(|setting| setting.key).filter_map(written).collect();
-        Ok(Base { settings, file, notes, source: input.name.clone(), ..Base::default() })
+        Ok(BaseSettings { settings, file, notes, source: input.name.clone(), ..BaseSettings::default() })
     }
 
-    /// The world of a namespace about which this is known.
-    pub(crate) fn with(&self, facts: Facts) -> World {
-        World { settings: self.settings.clone(), file: self.file.clone(), facts }
+    /// Combines these settings with the facts of one namespace.
+    pub(crate) fn with(&self, facts: Facts) -> DecisionContext {
+        DecisionContext { settings: self.settings.clone(), file: self.file.clone(), facts }
     }
 }
 
-impl World {
-    /// The world as files and options tell it, and what there is to tell of the settings, a line each.
+impl DecisionContext {
+    /// Builds the context from files and options, and returns it with the notes about the settings, one line each.
     ///
     /// # Errors
     /// Which file cannot be read, and where in it.
-    pub(crate) fn told(config: Option<&Path>, known: &Known) -> anyhow::Result<(World, Vec<String>)> {
-        let base = Base::read(config)?;
-        Ok((base.with(Facts::gather(known)?), base.notes))
+    pub(crate) fn from_options(
+        config: Option<&Path>,
+        facts: &OfflineFacts,
+    ) -> anyhow::Result<(DecisionContext, Vec<String>)> {
+        let base = BaseSettings::read(config)?;
+        Ok((base.with(Facts::from_options(facts)?), base.notes))
     }
 }

@@ -1,4 +1,4 @@
-//! What was decided about a pod and by which rules, for whoever shows it.
+//! Explains the decision about a pod: its caches, and the rules that led to them.
 
 mod container;
 mod words;
@@ -16,115 +16,125 @@ use crate::admission::settings::Origin;
 use crate::admission::unreviewed;
 use crate::admission::warning::Warning;
 use crate::admission::{Evaluation, Outcome};
-use crate::manifest::context::World;
+use crate::manifest::context::DecisionContext;
 
-use container::Place;
+use container::ContainerState;
 
-/// What is known before the caches are decided: what the pod is, and by which rules.
-pub(crate) struct Judged<'p> {
-    mark: Option<Evidence<'p>>,
-    chosen: Vec<(&'p str, Named)>,
-    express: bool,
+/// Why the pod is a component and which containers were selected: what an [`Evaluation`] knows before it decides.
+pub(crate) struct Selection<'p> {
+    evidence: Option<Evidence<'p>>,
+    containers: Vec<(&'p str, SelectedAs)>,
+    has_express: bool,
 }
 
-/// A chosen container's rule, row and engine.
+/// How one container was selected.
 #[derive(Clone, Copy)]
-struct Named {
+struct SelectedAs {
     rule: SelectionRule,
-    row: ContainerRole,
-    runs: DetectedEngine,
-    model: bool,
-    compile: bool,
+    role: ContainerRole,
+    engine: DetectedEngine,
+    wants_model: bool,
+    wants_compile: bool,
 }
 
-/// A pod, and why it gets what it gets.
-pub(crate) struct Account {
-    /// The pod, or what makes it, in words.
+/// The explanation of one pod.
+pub(crate) struct Explanation {
+    /// The pod, or the workload that creates it: `Deployment/worker`.
     pub(crate) name: String,
-    /// By which rule it is a component, in words.
-    pub(crate) mark: Option<String>,
-    /// Why nothing was asked about its caches, where that is so.
-    pub(crate) left_alone: Option<Reason>,
+    /// The evidence that it is a component, in words.
+    pub(crate) evidence: Option<String>,
+    /// Why the whole pod is untouched; `None` if its caches were considered.
+    pub(crate) untouched: Option<Reason>,
     /// Its containers, init containers first.
-    pub(crate) containers: Vec<ContainerAccount>,
+    pub(crate) containers: Vec<ContainerExplanation>,
     /// Where each setting comes from.
     pub(crate) origins: Vec<Origin>,
-    /// What the user should act on beside the caches: the line, and what to do.
+    /// Warnings that no cache's own line covers: the text, and the fix.
     pub(crate) warnings: Vec<(String, &'static str)>,
-    /// Whether anything but the status changes.
+    /// Whether anything but the status annotation changes.
     pub(crate) changes: bool,
-    /// Whether it should have a status of ours, and has none.
+    /// Whether the pod should have a status annotation and has none.
     pub(crate) is_unreviewed: bool,
 }
 
-/// A container, and why it gets what it gets.
-pub(crate) struct ContainerAccount {
+/// The explanation of one container.
+pub(crate) struct ContainerExplanation {
     /// Its name.
     pub(crate) name: String,
-    /// Why it was chosen, or why not, in words.
+    /// Why it was selected, or why not, in words.
     pub(crate) rule: String,
-    /// Its engine and row, in words; none where it was not chosen.
+    /// Its engine and role, in words; `None` if it was not selected.
     pub(crate) engine: Option<String>,
     /// Its caches, in the order of planning.
-    pub(crate) caches: Vec<CacheAccount>,
+    pub(crate) caches: Vec<CacheExplanation>,
 }
 
-/// A cache of a container.
-pub(crate) struct CacheAccount {
-    /// Which one.
+/// The explanation of one cache of a container.
+pub(crate) struct CacheExplanation {
+    /// The cache.
     pub(crate) cache: Cache,
-    /// Where it is in place: what makes it so.
+    /// What puts it in place, if it is.
     pub(crate) in_place: Option<InPlace>,
-    /// The claim that it is on, where its variables lead to one: also in a pod of which it is decided otherwise now.
+    /// The claim that its variables lead to, if any. A running pod may have one although the cache would be skipped now.
     pub(crate) claim: Option<String>,
-    /// Why something of it was left out, and the claim that this is about.
-    pub(crate) left_out: Vec<(Reason, Option<String>)>,
+    /// Why the cache or a part of it was skipped, each reason with the claim that it concerns.
+    pub(crate) skipped: Vec<(Reason, Option<String>)>,
 }
 
-/// What makes a cache be in place: mounts, variables and flags, a line each.
+/// The mounts, variables and flags that put a cache in place, one line each.
 pub(crate) enum InPlace {
-    /// The patch adds these.
+    /// The patch adds them.
     Added(Vec<String>),
-    /// The pod has these already, and nothing is added.
-    There(Vec<String>),
+    /// The pod already has them; the patch adds nothing.
+    Present(Vec<String>),
 }
 
-impl<'p> Judged<'p> {
-    /// Takes down what a decision will not keep.
-    pub(crate) fn of(evaluation: &Evaluation<'p>) -> Self {
-        let express = evaluation.settings().express.url.is_some();
+impl<'p> Selection<'p> {
+    /// Copies what the decision consumes and does not return.
+    pub(crate) fn new(evaluation: &Evaluation<'p>) -> Self {
+        let has_express = evaluation.settings().express.url.is_some();
         match evaluation.classification() {
-            Classification::Untouched(_) => Judged { mark: None, chosen: Vec::new(), express },
-            Classification::Component(mark, chosen) => {
-                Judged { mark: Some(*mark), chosen: chosen.iter().map(named).collect(), express }
+            Classification::Untouched(_) => Selection { evidence: None, containers: Vec::new(), has_express },
+            Classification::Component(evidence, selected) => {
+                let containers = selected.iter().map(|one| (one.container.name(), SelectedAs::new(one))).collect();
+                Selection { evidence: Some(*evidence), containers, has_express }
             }
         }
     }
 }
 
-fn named<'p>(chosen: &SelectedContainer<'p>) -> (&'p str, Named) {
-    let (model, compile) = (chosen.wants_model_cache(), chosen.wants_compile_cache());
-    let SelectedContainer { rule, role: row, engine: runs, .. } = *chosen;
-    (chosen.container.name(), Named { rule, row, runs, model, compile })
+impl SelectedAs {
+    fn new(selected: &SelectedContainer<'_>) -> Self {
+        let (wants_model, wants_compile) = (selected.wants_model_cache(), selected.wants_compile_cache());
+        let SelectedContainer { rule, role, engine, .. } = *selected;
+        SelectedAs { rule, role, engine, wants_model, wants_compile }
+    }
 }
 
-impl Account {
-    /// Puts together what is known of a pod.
-    pub(crate) fn of(name: &str, pod: &Pod<'_>, judged: &Judged<'_>, outcome: &Outcome<'_>, world: &World) -> Self {
+impl Explanation {
+    /// Explains the outcome of a pod.
+    pub(crate) fn new(
+        name: &str,
+        pod: &Pod<'_>,
+        selection: &Selection<'_>,
+        outcome: &Outcome<'_>,
+        context: &DecisionContext,
+    ) -> Self {
         let all = pod.init_containers().iter().chain(pod.containers());
         let containers = all.filter_map(|container| {
             let name = container.name();
-            let chosen = judged.chosen.iter().find(|(chosen, _)| *chosen == name).map(|(_, named)| *named);
-            outcome.untouched.is_none().then(|| ContainerAccount {
+            let selected = selection.containers.iter().find(|(selected, _)| *selected == name).map(|(_, how)| *how);
+            outcome.untouched.is_none().then(|| ContainerExplanation {
                 name: name.to_owned(),
-                rule: chosen
+                rule: selected
                     .map_or_else(
-                        || words::not_chosen(component::why_not_selected(pod, name)),
-                        |named| words::rule(named.rule),
+                        || words::not_selected(component::why_not_selected(pod, name)),
+                        |how| words::rule(how.rule),
                     )
                     .to_owned(),
-                engine: chosen.map(|named| words::engine(named.row, named.runs)),
-                caches: chosen.map_or_else(Vec::new, |named| caches(name, named, judged.express, pod, outcome)),
+                engine: selected.map(|how| words::engine(how.role, how.engine)),
+                caches: selected
+                    .map_or_else(Vec::new, |how| explain_caches(name, how, selection.has_express, pod, outcome)),
             })
         });
         let warnings = outcome.warnings.iter().filter(|warning| {
@@ -132,74 +142,77 @@ impl Account {
             !outcome.skipped.iter().any(|skipped| Warning::cache_skipped(skipped).as_ref() == Some(warning))
         });
         let is_more = |change: &Change<'_>| !matches!(change, Change::Status(_));
-        Account {
+        Explanation {
             name: name.to_owned(),
-            mark: judged.mark.map(words::mark),
-            left_alone: outcome.untouched,
+            evidence: selection.evidence.map(words::evidence),
+            untouched: outcome.untouched,
             containers: containers.collect(),
-            origins: settings::origins(&world.file, &world.facts.namespace, pod.annotations()).collect(),
+            origins: settings::origins(&context.file, &context.facts.namespace, pod.annotations()).collect(),
             warnings: warnings.map(|warning| (warning.text.clone(), warning.reason.fix())).collect(),
             changes: outcome.changes.iter().any(is_more),
             is_unreviewed: unreviewed::is_unreviewed(pod),
         }
     }
 
-    /// Whether the pod is a Dynamo component about which the webhook leaves a status.
+    /// Whether the pod is a Dynamo component, on which the webhook leaves a status annotation.
     pub(crate) fn is_component(&self) -> bool {
-        self.left_alone.is_none_or(|reason| !reason.leaves_no_status())
+        self.untouched.is_none_or(|reason| !reason.leaves_no_status())
     }
 
-    /// A cache of a container.
-    pub(crate) fn cache(&self, container: &str, cache: Cache) -> Option<&CacheAccount> {
-        let container = self.containers.iter().find(|account| account.name == container)?;
-        container.caches.iter().find(|account| account.cache == cache)
+    /// Looks up a cache of a container.
+    pub(crate) fn cache(&self, container: &str, cache: Cache) -> Option<&CacheExplanation> {
+        let container = self.containers.iter().find(|explained| explained.name == container)?;
+        container.caches.iter().find(|explained| explained.cache == cache)
     }
 
-    /// Every reason that played a part for a cache, with its claim, each once.
-    pub(crate) fn left_out(&self) -> Vec<(Reason, Option<String>)> {
+    /// Every reason for which a cache was skipped, with the claim that it concerns, each pair once and sorted.
+    pub(crate) fn skipped(&self) -> Vec<(Reason, Option<String>)> {
         let caches = self.containers.iter().flat_map(|container| &container.caches);
-        let mut all: Vec<_> = caches.flat_map(|cache| cache.left_out.iter().cloned()).collect();
+        let mut all: Vec<_> = caches.flat_map(|cache| cache.skipped.iter().cloned()).collect();
         all.sort();
         all.dedup();
         all
     }
 }
 
-impl CacheAccount {
-    /// The claim on which this cache is, where it is in place, and another is on another one.
-    pub(crate) fn other_claim(&self, than: &CacheAccount) -> Option<&str> {
+impl CacheExplanation {
+    /// The claim of this cache if it is in place on another claim than `than`.
+    pub(crate) fn other_claim(&self, than: &CacheExplanation) -> Option<&str> {
         self.in_place.as_ref()?;
         let (claim, other) = (self.claim.as_deref()?, than.claim.as_deref()?);
         (claim != other).then_some(claim)
     }
 }
 
-/// The caches of a container's row, then what was left out beside them.
-fn caches(name: &str, named: Named, express: bool, pod: &Pod<'_>, outcome: &Outcome<'_>) -> Vec<CacheAccount> {
+/// Explains the caches that a container's role has; the load format only if it was skipped.
+fn explain_caches(
+    name: &str,
+    how: SelectedAs,
+    has_express: bool,
+    pod: &Pod<'_>,
+    outcome: &Outcome<'_>,
+) -> Vec<CacheExplanation> {
     let in_place = outcome.containers.iter().find(|(container, _)| *container == name);
     let in_place = in_place.map(|(_, caches)| caches.as_slice()).unwrap_or_default();
     let load_format =
         outcome.skipped.iter().any(|skipped| skipped.cache == Cache::LoadFormat && skipped.container == name);
-    let place = Place::of(name, pod, &outcome.changes);
-    let row = [
-        (Cache::Model, named.model),
-        (Cache::Compile, named.compile),
-        (Cache::ModelExpress, express),
+    let state = ContainerState::new(name, pod, &outcome.changes);
+    let all = [
+        (Cache::Model, how.wants_model),
+        (Cache::Compile, how.wants_compile),
+        (Cache::ModelExpress, has_express),
         (Cache::LoadFormat, load_format),
     ];
-    let account = |cache: Cache| {
+    let explain = |cache: Cache| {
         let about = outcome.skipped.iter().filter(|skipped| skipped.container == name && skipped.cache == cache);
-        CacheAccount {
+        CacheExplanation {
             cache,
-            in_place: in_place.contains(&cache).then(|| place.of_cache(cache)),
-            claim: place.claim_of(cache).map(str::to_owned),
-            left_out: about.map(|skipped| (skipped.reason, claim(skipped.reason, skipped.claim.clone()))).collect(),
+            in_place: in_place.contains(&cache).then(|| state.in_place(cache)),
+            claim: state.claim(cache).map(str::to_owned),
+            skipped: about
+                .map(|skipped| (skipped.reason, skipped.claim.clone().filter(|_| skipped.reason.concerns_claim())))
+                .collect(),
         }
     };
-    row.into_iter().filter(|(_, is_there)| *is_there).map(|(cache, _)| account(cache)).collect()
-}
-
-/// The claim, where the reason speaks of it.
-fn claim(reason: Reason, claim: Option<String>) -> Option<String> {
-    claim.filter(|_| reason.concerns_claim())
+    all.into_iter().filter(|(_, is_wanted)| *is_wanted).map(|(cache, _)| explain(cache)).collect()
 }

@@ -1,4 +1,4 @@
-//! What a cluster knows, or by files would know: the namespace's annotations, which claims exist.
+//! What the cluster knows of the pods' namespace, or files in its place: annotations and claims.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,48 +8,48 @@ use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
 use crate::admission::claim::{BINDING_TIMEOUT, BindingMode, Claim, Claims, Wait};
-use crate::cli::Known;
+use crate::cli::OfflineFacts;
 use crate::manifest::input::Input;
 
-/// What a cluster knows of the pods' namespace.
+/// The facts of one namespace.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     /// The namespace's annotations.
     pub(crate) namespace: Vec<(String, String)>,
-    /// The claims that exist; none: all that are asked for.
+    /// The claims that exist; `None` if every claim counts as existing.
     pub(crate) claims: Option<Claims>,
 }
 
 impl Facts {
-    /// Reads the files that options name.
+    /// Reads the files and values that options give.
     ///
     /// # Errors
     /// Which file cannot be read, and where in it.
-    pub(crate) fn gather(known: &Known) -> anyhow::Result<Facts> {
-        let mut namespace = known.namespace_file.as_deref().map(annotations).transpose()?.unwrap_or_default();
-        for (key, value) in &known.namespace_annotation {
-            namespace.retain(|(known, _)| known != key);
+    pub(crate) fn from_options(options: &OfflineFacts) -> anyhow::Result<Facts> {
+        let mut namespace = options.namespace_file.as_deref().map(annotations).transpose()?.unwrap_or_default();
+        for (key, value) in &options.namespace_annotation {
+            namespace.retain(|(earlier, _)| earlier != key);
             namespace.push((key.clone(), value.clone()));
         }
-        let mut found = known.claims.as_deref().map(claims).transpose()?;
-        for (name, access) in &known.claim {
+        let mut found = options.claims.as_deref().map(claims).transpose()?;
+        for (name, access) in &options.claim {
             let claim = Claim { access: *access, ..Claim::default() };
             found.get_or_insert_with(Claims::new).insert(name.clone(), claim);
         }
         Ok(Facts { namespace, claims: found })
     }
 
-    /// What a namespace's object tells, where there is one, and the objects of its claims. Without the StorageClasses every
-    /// claim that waits for its volume gets one in time.
-    pub(crate) fn of_objects(namespace: Option<&Value>, claims: &[Value], classes: Option<&StorageClasses>) -> Facts {
+    /// Reads the facts from the Namespace object, if it could be read, and the objects of its claims. Without the
+    /// StorageClasses, every claim that waits for a volume counts as one that gets it.
+    pub(crate) fn from_objects(namespace: Option<&Value>, claims: &[Value], classes: Option<&StorageClasses>) -> Facts {
         let named = claims.iter().filter_map(|object| {
             Some((object.pointer("/metadata/name")?.as_str()?.to_owned(), claim(object, classes)))
         });
-        Facts { claims: Some(named.collect()), ..Facts::of_namespace(namespace) }
+        Facts { claims: Some(named.collect()), ..Facts::from_namespace(namespace) }
     }
 
-    /// What a namespace's object tells, where there is one.
-    pub(crate) fn of_namespace(namespace: Option<&Value>) -> Facts {
+    /// Reads the annotations of the Namespace object, if it could be read; the claims stay unknown.
+    pub(crate) fn from_namespace(namespace: Option<&Value>) -> Facts {
         let annotations = namespace.and_then(|object| object.pointer("/metadata/annotations")?.as_object());
         let annotations = annotations.into_iter().flatten();
         let annotations = annotations.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
@@ -57,12 +57,12 @@ impl Facts {
     }
 }
 
-/// The StorageClasses of a cluster, and when each binds the claims that name it.
+/// The binding mode of each StorageClass, by name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StorageClasses(BTreeMap<String, BindingMode>);
 
 impl StorageClasses {
-    /// Those among these objects, read from the API or from a file.
+    /// Reads StorageClass objects from the API or from a file.
     pub(crate) fn from_objects<'o>(objects: impl IntoIterator<Item = &'o Value>) -> StorageClasses {
         let class = |object: &Value| {
             let mode = BindingMode::named(object.get("volumeBindingMode").and_then(Value::as_str));
@@ -72,25 +72,25 @@ impl StorageClasses {
     }
 }
 
-/// The annotations of the namespace in a file.
+/// Reads the annotations of the one Namespace in a file.
 fn annotations(file: &Path) -> anyhow::Result<Vec<(String, String)>> {
     let input = Input::read(file)?;
     let documents = input.documents()?;
     let [document] = documents.as_slice() else {
-        anyhow::bail!("{}: one Namespace is expected, not {} documents", input.name, documents.len());
+        anyhow::bail!("{}: expected one Namespace, found {} documents", input.name, documents.len());
     };
     if kind(&document.value) != "Namespace" {
-        return Err(input.wrong([format!("{}: a Namespace is expected", document.at)]));
+        return Err(input.error([format!("{}: expected a Namespace", document.at)]));
     }
     let annotations = document.value.pointer("/metadata/annotations").and_then(Value::as_object);
     let text = |(key, value): (&String, &Value)| match value.as_str() {
         Some(value) => Ok((key.clone(), value.to_owned())),
-        None => Err(input.wrong([format!("{}: the value of annotation {key} must be text, in quotes", document.at)])),
+        None => Err(input.error([format!("{}: the value of annotation {key} must be text, in quotes", document.at)])),
     };
     annotations.into_iter().flatten().map(text).collect()
 }
 
-/// The claims in a file, which may hold StorageClasses beside them.
+/// Reads the claims in a file, which may contain StorageClasses too.
 fn claims(file: &Path) -> anyhow::Result<Claims> {
     let input = Input::read(file)?;
     let documents = input.documents()?;
@@ -106,8 +106,8 @@ fn claims(file: &Path) -> anyhow::Result<Claims> {
                 ("PersistentVolumeClaim", Some(name)) => claims.push((name, object)),
                 ("StorageClass", Some(_)) => classes.push(object),
                 _ => {
-                    let what = "only PersistentVolumeClaims and StorageClasses are expected";
-                    return Err(input.wrong([format!("{}: {what}", document.at)]));
+                    let what = "expected only PersistentVolumeClaims and StorageClasses";
+                    return Err(input.error([format!("{}: {what}", document.at)]));
                 }
             }
             let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
@@ -117,7 +117,7 @@ fn claims(file: &Path) -> anyhow::Result<Claims> {
     if namespaces.len() > 1 {
         let namespaces = namespaces.into_iter().collect::<Vec<_>>().join(", ");
         anyhow::bail!(
-            "{}: claims of several namespaces ({namespaces}); give those of the pods' own: kubectl get pvc -n NAMESPACE -o yaml",
+            "{}: claims of several namespaces ({namespaces}); pass those of the pods' namespace only: kubectl get pvc -n NAMESPACE -o yaml",
             input.name
         );
     }
@@ -138,7 +138,7 @@ fn claim(object: &Value, classes: Option<&StorageClasses>) -> Claim {
     claim
 }
 
-/// The time since a time that is past.
+/// The time since a timestamp; `None` if it lies in the future.
 fn age(created: &str) -> Option<Duration> {
     let created = created.parse::<Timestamp>().ok()?;
     Duration::try_from(Timestamp::now().duration_since(created)).ok()

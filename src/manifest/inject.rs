@@ -1,4 +1,4 @@
-//! One document, changed as its pods would be.
+//! Injects the caches into the pods and pod templates of one document.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -10,109 +10,109 @@ use serde_path_to_error::Segment;
 use crate::admission::Evaluation;
 use crate::admission::claim::Claim;
 use crate::admission::pod::{Metadata, Pod, Strings, Text};
-use crate::manifest::context::World;
-use crate::manifest::explanation::{Account, Judged};
+use crate::manifest::context::DecisionContext;
+use crate::manifest::explanation::{Explanation, Selection};
 use crate::manifest::pod_templates;
 use crate::manifest::pod_templates::Template;
 use crate::manifest::report;
 use crate::yaml;
 
-/// A document before and after.
-pub(crate) struct Changed {
-    /// What it is, in short: `Deployment/worker`.
+/// A document before and after injection.
+pub(crate) struct Injected {
+    /// Its kind and name: `Deployment/worker`.
     pub(crate) name: String,
-    /// As it was read.
+    /// The document as it was read.
     pub(crate) before: Value,
-    /// As it is now.
+    /// The document with the caches.
     pub(crate) after: Value,
-    /// What was done, as JSON Patch of the document.
+    /// The change as JSON Patch operations on the document.
     pub(crate) operations: Vec<Value>,
-    /// What there is to tell of its pods and templates, a line each.
-    pub(crate) told: Vec<String>,
-    /// Its objects of other kinds that may have pods, and of which it is not known where.
+    /// Warnings and skipped caches of its pods and templates, one line each.
+    pub(crate) notes: Vec<String>,
+    /// Its objects of unknown kinds, which may have pods somewhere.
     pub(crate) unknown: Vec<String>,
-    /// What there is to tell of objects whose pods only an operator knows, a line each.
-    pub(crate) of_operators: Vec<String>,
-    /// How each of its pods or templates was decided.
-    pub(crate) accounts: Vec<Account>,
+    /// Notes about objects whose pods only their operator knows, one line each.
+    pub(crate) operator_notes: Vec<String>,
+    /// The explanation of each of its pods and templates.
+    pub(crate) explanations: Vec<Explanation>,
+    /// The given pointers that led to a pod template.
+    pub(crate) used_pointers: BTreeSet<String>,
 }
 
-/// Why a document cannot be changed.
+/// Why caches cannot be injected into a document.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// Something is in the place of a pod and is none.
+    /// The value where a pod or pod template belongs is not one.
     #[error("{name}: {message}")]
     NotAPod {
-        /// What has the pod.
+        /// The object that should have the pod.
         name: String,
-        /// The pointer of what is wrong in it.
+        /// The JSON Pointer of the mistake.
         pointer: String,
-        /// What is wrong with it.
+        /// What is wrong.
         message: String,
     },
-    /// Kubernetes has objects only.
-    #[error("an object of Kubernetes is expected, not {0}")]
+    /// The document is not an object.
+    #[error("expected a Kubernetes object, not {0}")]
     NotAnObject(&'static str),
-    /// The patch that we made does not fit the document that we made it for.
+    /// The patch does not apply to the document it was built for: a bug.
     #[error("our own patch does not apply: {0}")]
     Patch(#[from] json_patch::PatchError),
-    /// What we made of the document is not what serde makes of it.
+    /// The patch cannot be serialized: a bug.
     #[error("our own patch cannot be written: {0}")]
-    Written(#[from] serde_json::Error),
+    Serialize(#[from] serde_json::Error),
 }
 
-/// Changes the pods and pod templates in a document.
+/// Injects the caches into the pods and pod templates of a document. `pointers` lead to pod templates in objects of unknown
+/// kinds.
 ///
 /// # Errors
-/// What is in the place of a pod and is none.
-pub(crate) fn change<'o>(
-    document: Value,
-    world: &World,
-    pointers: &'o [String],
-    unused: &mut BTreeSet<&'o str>,
-) -> Result<Changed, Error> {
+/// The document is not an object, or the value where a pod belongs is not a pod.
+pub(crate) fn inject(document: Value, context: &DecisionContext, pointers: &[String]) -> Result<Injected, Error> {
     if !document.is_object() {
         return Err(Error::NotAnObject(yaml::kind(&document)));
     }
-    let name = pod_templates::name(&document);
-    let (after, before) = (document.clone(), document);
-    let (operations, told, accounts) = (Vec::new(), Vec::new(), Vec::new());
-    let mut changed =
-        Changed { name, before, after, operations, told, unknown: Vec::new(), of_operators: Vec::new(), accounts };
-    let templates = pod_templates::templates(&changed.before, pointers, unused);
-    for ignored in &templates.ignored {
-        changed.told.push(report::ignored(ignored));
-    }
-    for (name, namespace) in &templates.of_operators {
+    let templates = pod_templates::find(&document, pointers);
+    let mut injected = Injected {
+        name: pod_templates::name(&document),
+        after: document.clone(),
+        before: document,
+        operations: Vec::new(),
+        notes: templates.ignored.iter().map(report::ignored).collect(),
+        unknown: templates.unknown,
+        operator_notes: Vec::new(),
+        explanations: Vec::new(),
+        used_pointers: templates.used_pointers,
+    };
+    for (name, namespace) in &templates.operator_managed {
         let namespace = namespace.as_deref().unwrap_or("NAMESPACE");
-        changed.of_operators.push(format!(
-            "{name}: its operator makes the pods, and the webhook changes them when they are made; nothing to do here: \
-             `dynamo-cache preview -n {namespace}` shows those that run"
+        injected.operator_notes.push(format!(
+            "{name}: its operator creates the pods, and the webhook changes them when they are created; nothing to do \
+             here: `dynamo-cache preview -n {namespace}` shows the running pods"
         ));
     }
-    changed.unknown = templates.unknown;
     for template in &templates.found {
-        decide(template, world, &mut changed)?;
+        inject_into(template, context, &mut injected)?;
     }
-    if !changed.operations.is_empty() {
-        let patch: json_patch::Patch = serde_json::from_value(Value::Array(changed.operations.clone()))?;
-        json_patch::patch(&mut changed.after, &patch)?;
+    if !injected.operations.is_empty() {
+        let patch: json_patch::Patch = serde_json::from_value(Value::Array(injected.operations.clone()))?;
+        json_patch::patch(&mut injected.after, &patch)?;
     }
-    Ok(changed)
+    Ok(injected)
 }
 
-/// Has the core decide about the pods of a template.
-fn decide(template: &Template, world: &World, changed: &mut Changed) -> Result<(), Error> {
-    /// A pod out of parts of a document.
+/// Decides about the pods of one template and records the outcome.
+fn inject_into(template: &Template, context: &DecisionContext, injected: &mut Injected) -> Result<(), Error> {
+    /// A pod assembled from two parts of the document.
     #[derive(Serialize)]
     struct Parts<'d> {
         metadata: Option<&'d Value>,
         spec: Option<&'d Value>,
     }
-    let part = |pointer: &str| changed.before.pointer(pointer);
-    if let Some(place) = part(&template.place).filter(|place| !place.is_object()) {
-        let (name, pointer) = (template.name.clone(), template.place.clone());
-        let message = format!("a pod template is expected, not {}", yaml::kind(place));
+    let part = |pointer: &str| injected.before.pointer(pointer);
+    if let Some(other) = part(&template.pointer).filter(|value| !value.is_object()) {
+        let (name, pointer) = (template.name.clone(), template.pointer.clone());
+        let message = format!("expected a pod template, not {}", yaml::kind(other));
         return Err(Error::NotAPod { name, pointer, message });
     }
     let text = serde_json::to_string(&Parts { metadata: part(&template.metadata), spec: part(&template.spec) })?;
@@ -120,23 +120,23 @@ fn decide(template: &Template, world: &World, changed: &mut Changed) -> Result<(
     pod.templates.clone_from(&template.volumes);
     let begins_without_metadata = pod.metadata.is_none();
     if !template.labels.is_empty() {
-        // What a controller labels its pods with is there when the webhook sees them, and never in the output.
+        // The controller's own labels are on the pods when the webhook sees them, but never in the output.
         let labels = pod.metadata.get_or_insert_with(Metadata::default).labels.get_or_insert_with(Strings::default);
         for (key, value) in &template.labels {
             labels.0.push((Text(Cow::Borrowed(key)), Text(Cow::Borrowed(value))));
         }
     }
-    let evaluation = Evaluation::new(&pod, &world.settings, &world.facts.namespace);
-    let claims = match &world.facts.claims {
+    let evaluation = Evaluation::new(&pod, &context.settings, &context.facts.namespace);
+    let claims = match &context.facts.claims {
         Some(claims) => Cow::Borrowed(claims),
         None => Cow::Owned(evaluation.claims().map(|name| (name.to_owned(), Claim::default())).collect()),
     };
-    let judged = Judged::of(&evaluation);
+    let selection = Selection::new(&evaluation);
     let outcome = evaluation.decide(&claims);
-    changed.accounts.push(Account::of(&template.name, &pod, &judged, &outcome, world));
-    changed.told.extend(report::outcome(&template.name, &outcome));
+    injected.explanations.push(Explanation::new(&template.name, &pod, &selection, &outcome, context));
+    injected.notes.extend(report::outcome(&template.name, &outcome));
     if begins_without_metadata && pod.metadata.is_some() && !outcome.operations.is_empty() {
-        changed.operations.push(json!({ "op": "add", "path": template.metadata, "value": {} }));
+        injected.operations.push(json!({ "op": "add", "path": template.metadata, "value": {} }));
     }
     for operation in &outcome.operations {
         let path = match (operation.path.strip_prefix("/metadata"), operation.path.strip_prefix("/spec")) {
@@ -148,24 +148,24 @@ fn decide(template: &Template, world: &World, changed: &mut Changed) -> Result<(
         if let Some(old) = operation.get_mut("path") {
             *old = path.into();
         }
-        changed.operations.push(operation);
+        injected.operations.push(operation);
     }
     Ok(())
 }
 
-/// Reads a pod out of the text of its parts.
+/// Parses the pod that a template describes.
 fn read<'t>(text: &'t str, template: &Template) -> Result<Pod<'t>, Error> {
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(|error| {
         let mut keys = error.path().iter().map(Segment::to_string);
         let begin = match keys.next().as_deref() {
             Some("metadata") => &template.metadata,
             Some("spec") => &template.spec,
-            _ => &template.place,
+            _ => &template.pointer,
         };
         let keys: Vec<_> = keys.map(|key| key.trim_matches(['[', ']']).replace('~', "~0").replace('/', "~1")).collect();
         let pointer = [begin.as_str()].into_iter().chain(keys.iter().map(String::as_str)).collect::<Vec<_>>().join("/");
         let message = error.inner().to_string();
-        // The column would be one of our own text, not of the user's.
+        // The line and column are those of our serialized text, not of the user's file.
         let message = message.split(" at line ").next().unwrap_or_default();
         let message = format!("{}: {message}", pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/"));
         Error::NotAPod { name: template.name.clone(), pointer, message }

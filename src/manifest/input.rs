@@ -1,4 +1,4 @@
-//! A file, or standard input, as text.
+//! Input files, standard input, and the JSON objects that are embedded in the program.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -6,25 +6,29 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::Context;
+use serde_json::Value;
 
 use crate::config;
 use crate::config::Config;
 use crate::yaml;
 use crate::yaml::Document;
 
-/// Largest file. What is read takes several times its size, and what has no end (`/dev/zero`) is not to take all memory.
+/// Largest file, in bytes. Parsing takes several times the size, and an endless file (`/dev/zero`) must not exhaust memory.
 const LARGEST: u64 = 256 * 1024 * 1024;
 
-/// What was read, and the name to call it by.
+/// The text of a file, and the name that messages use for it.
 pub(crate) struct Input {
     /// The file's name as typed.
     pub(crate) name: String,
-    /// What is in it.
+    /// Its content.
     pub(crate) text: String,
 }
 
 impl Input {
     /// Reads a file; `-` is standard input.
+    ///
+    /// # Errors
+    /// The file cannot be read, is larger than 256 MiB, or is not UTF-8.
     pub(crate) fn read(file: &Path) -> anyhow::Result<Input> {
         let is_standard_input = file == Path::new("-");
         let name = if is_standard_input { "<stdin>".to_owned() } else { file.display().to_string() };
@@ -36,29 +40,40 @@ impl Input {
         }
     }
 
-    /// The documents in it.
+    /// Parses the YAML or JSON documents.
+    ///
+    /// # Errors
+    /// Where the first syntax error is.
     pub(crate) fn documents(&self) -> anyhow::Result<Vec<Document>> {
-        yaml::documents(&self.text).map_err(|error| self.wrong([error]))
+        yaml::documents(&self.text).map_err(|error| self.error([error]))
     }
 
-    /// The settings in it.
+    /// Parses a settings file.
+    ///
+    /// # Errors
+    /// Every mistake in it.
     pub(crate) fn config(&self) -> anyhow::Result<Config> {
-        Config::read(&self.text).map_err(|config::Error { mistakes }| self.wrong(mistakes))
+        Config::read(&self.text).map_err(|config::Error { mistakes }| self.error(mistakes))
     }
 
-    /// What is wrong in it as an error; each item begins with its line and column.
-    pub(crate) fn wrong(&self, mistakes: impl IntoIterator<Item = impl Display>) -> anyhow::Error {
+    /// An error with one line per mistake; each mistake begins with its line and column.
+    pub(crate) fn error(&self, mistakes: impl IntoIterator<Item = impl Display>) -> anyhow::Error {
         let lines = mistakes.into_iter().map(|mistake| self.at(mistake));
         anyhow::Error::msg(lines.collect::<Vec<_>>().join("\n"))
     }
 
-    /// The file's name before something that begins with its line and column.
-    pub(crate) fn at(&self, place: impl Display) -> String {
-        format!("{}:{place}", self.name)
+    /// Puts the file's name before a message that begins with its line and column.
+    pub(crate) fn at(&self, message: impl Display) -> String {
+        format!("{}:{message}", self.name)
     }
 }
 
-/// All there is, within the bound.
+/// Parses a JSON object that is part of the program. Building it in code would take many times the lines.
+pub(crate) fn embedded_json(text: &str) -> Value {
+    serde_json::from_str(text).expect("it is part of this program, and a test has parsed it")
+}
+
+/// Reads everything, up to [`LARGEST`] bytes.
 fn whole(from: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if from.take(LARGEST + 1).read_to_end(&mut bytes)? as u64 > LARGEST {

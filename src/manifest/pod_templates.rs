@@ -1,4 +1,4 @@
-//! Where the objects of Kubernetes, of Dynamo and of its neighbours have their pods.
+//! Finds the pods and pod templates in objects of Kubernetes, Dynamo, Grove, LeaderWorkerSet and RoleBasedGroup.
 
 use std::collections::BTreeSet;
 
@@ -8,35 +8,38 @@ use crate::admission::annotation::PREFIX;
 
 /// A pod or a pod template in a document.
 pub(crate) struct Template {
-    /// What it is, in words.
+    /// The kind and name of its object, with the pointer if the object has several.
     pub(crate) name: String,
-    /// The pointer of the pod or template itself.
-    pub(crate) place: String,
-    /// The pointer of what has its labels and annotations.
+    /// The JSON Pointer of the pod or template itself.
+    pub(crate) pointer: String,
+    /// The JSON Pointer of the metadata with its labels and annotations.
     pub(crate) metadata: String,
-    /// The pointer of its spec.
+    /// The JSON Pointer of its spec.
     pub(crate) spec: String,
-    /// Volumes that the controller adds to its pods.
+    /// The names of the volumes that the controller adds to its pods.
     pub(crate) volumes: Vec<String>,
-    /// Labels that the controller adds to its pods.
+    /// The labels that the controller adds to its pods.
     pub(crate) labels: Vec<(&'static str, String)>,
 }
 
-/// What a document has for us.
+/// The pods and pod templates of a document, and the objects that have none or hide them.
 #[derive(Default)]
 pub(crate) struct Templates {
     /// Its pods and pod templates.
     pub(crate) found: Vec<Template>,
-    /// Annotations of ours that are on the objects around them: whose, and which.
+    /// Annotations of dynamo-cache on objects around them, where they have no effect: object and annotation.
     pub(crate) ignored: Vec<(String, String)>,
-    /// Its objects of which only an operator of Dynamo knows the pods: names, and namespaces where they have them.
-    pub(crate) of_operators: Vec<(String, Option<String>)>,
-    /// Its objects of other kinds that may have pods, and of which it is not known where.
+    /// Objects whose pods only the Dynamo operator knows: names, and namespaces if they have one.
+    pub(crate) operator_managed: Vec<(String, Option<String>)>,
+    /// Objects of unknown kinds, which may have pods somewhere.
     pub(crate) unknown: Vec<String>,
+    /// The given pointers that led to a pod template.
+    pub(crate) used_pointers: BTreeSet<String>,
 }
 
-/// Kinds of Dynamo of which only its operator knows the pods.
-const OF_OPERATORS: [&str; 3] = ["DynamoComponentDeployment", "DynamoGraphDeployment", "DynamoGraphDeploymentRequest"];
+/// Kinds of Dynamo whose pods only its operator knows.
+const OPERATOR_MANAGED: [&str; 3] =
+    ["DynamoComponentDeployment", "DynamoGraphDeployment", "DynamoGraphDeploymentRequest"];
 
 /// The kind and name of an object: `Deployment/worker`.
 pub(crate) fn name(object: &Value) -> String {
@@ -49,23 +52,22 @@ pub(crate) fn name(object: &Value) -> String {
     }
 }
 
-/// Everything with pods in a document, which may be a list of objects.
-///
-/// `pointers` are tried on objects of kinds that are not known; those that were of use leave `unused`.
-pub(crate) fn templates<'o>(document: &Value, pointers: &'o [String], unused: &mut BTreeSet<&'o str>) -> Templates {
+/// Finds the pods and pod templates of a document, which may be a list of objects. `pointers` are tried on objects of
+/// unknown kinds.
+pub(crate) fn find(document: &Value, pointers: &[String]) -> Templates {
     let mut templates = Templates::default();
-    objects(document, Type::of(document), String::new(), &mut |object, is, at| {
-        let mut search = Search { object, is, at, found: Vec::new() };
+    visit_objects(document, Type::new(document), String::new(), &mut |object, kind, at| {
+        let mut search = Search { object, kind, at, found: Vec::new() };
         if !search.known_kind() {
             for pointer in pointers {
                 if search.template(pointer) {
-                    unused.remove(pointer.as_str());
+                    templates.used_pointers.insert(pointer.clone());
                 }
             }
-            if search.found.is_empty() && OF_OPERATORS.contains(&is.kind) {
+            if search.found.is_empty() && OPERATOR_MANAGED.contains(&kind.name) {
                 let namespace = object.pointer("/metadata/namespace").and_then(Value::as_str);
-                templates.of_operators.push((name(object), namespace.map(str::to_owned)));
-            } else if search.found.is_empty() && is.may_have_pods() {
+                templates.operator_managed.push((name(object), namespace.map(str::to_owned)));
+            } else if search.found.is_empty() && kind.may_have_pods() {
                 templates.unknown.push(name(object));
             }
         }
@@ -73,7 +75,7 @@ pub(crate) fn templates<'o>(document: &Value, pointers: &'o [String], unused: &m
         let mut found = search.found;
         if let [_, _, ..] = found.as_slice() {
             for template in &mut found {
-                template.name = format!("{} {}", template.name, template.place);
+                template.name = format!("{} {}", template.name, template.pointer);
             }
         }
         templates.found.extend(found);
@@ -81,48 +83,53 @@ pub(crate) fn templates<'o>(document: &Value, pointers: &'o [String], unused: &m
     templates
 }
 
-/// What an object is.
+/// The kind and API group of an object.
 #[derive(Clone, Copy)]
 struct Type<'d> {
-    kind: &'d str,
-    /// The API group; none where nothing tells.
+    name: &'d str,
+    /// The API group; `None` if the object has no `apiVersion`.
     group: Option<&'d str>,
 }
 
 impl<'d> Type<'d> {
-    fn of(object: &'d Value) -> Self {
+    fn new(object: &'d Value) -> Self {
         let text = |key: &str| object.get(key).and_then(Value::as_str);
         let group = |version: &'d str| version.rsplit_once('/').map_or("", |(group, _)| group);
-        Type { kind: text("kind").unwrap_or_default(), group: text("apiVersion").map(group) }
+        Type { name: text("kind").unwrap_or_default(), group: text("apiVersion").map(group) }
     }
 }
 
 impl Type<'_> {
-    /// Whether a kind that is not known may have pods: Kubernetes' own that have some are known.
+    /// Whether an unknown kind may have pods. Kubernetes' own kinds with pods are all known.
     fn may_have_pods(self) -> bool {
         let of_kubernetes = |group: &str| {
             matches!(group, "" | "apps" | "autoscaling" | "batch" | "policy") || group.ends_with(".k8s.io")
         };
-        !self.kind.is_empty() && !self.group.is_some_and(of_kubernetes)
+        !self.name.is_empty() && !self.group.is_some_and(of_kubernetes)
     }
 }
 
-/// Hands on every object, what it is, and where; an object of a kind that ends in `List` is those of its items.
-fn objects<'d>(object: &'d Value, is: Type<'d>, at: String, then: &mut impl FnMut(&'d Value, Type<'d>, String)) {
-    match (object.get("items").and_then(Value::as_array), is.kind.strip_suffix("List")) {
-        (Some(items), Some(kind)) => {
+/// Calls `visit` with every object, its kind and its JSON Pointer. A kind that ends in `List` stands for its items.
+fn visit_objects<'d>(
+    object: &'d Value,
+    kind: Type<'d>,
+    at: String,
+    visit: &mut impl FnMut(&'d Value, Type<'d>, String),
+) {
+    match (object.get("items").and_then(Value::as_array), kind.name.strip_suffix("List")) {
+        (Some(items), Some(name)) => {
             for (index, item) in items.iter().enumerate() {
-                // The items of a DeploymentList, as the API server answers it, do not repeat what they are.
-                let own = Type::of(item);
-                let is = if own.kind.is_empty() { Type { kind, group: is.group } } else { own };
-                objects(item, is, format!("{at}/items/{index}"), then);
+                // The items of a DeploymentList from the API server do not repeat their kind.
+                let own = Type::new(item);
+                let kind = if own.name.is_empty() { Type { name, group: kind.group } } else { own };
+                visit_objects(item, kind, format!("{at}/items/{index}"), visit);
             }
         }
-        _ => then(object, is, at),
+        _ => visit(object, kind, at),
     }
 }
 
-/// Annotations of ours on an object that has pods and is none itself.
+/// Annotations of dynamo-cache on an object that has pods and is not one itself.
 fn ignored(search: &Search<'_>) -> Vec<(String, String)> {
     let own = format!("{}/metadata", search.at);
     if search.found.is_empty() || search.found.iter().any(|template| template.metadata == own) {
@@ -136,17 +143,17 @@ fn ignored(search: &Search<'_>) -> Vec<(String, String)> {
 /// The search for pods in one object.
 struct Search<'d> {
     object: &'d Value,
-    is: Type<'d>,
-    /// The object's pointer in the document.
+    kind: Type<'d>,
+    /// The object's JSON Pointer in the document.
     at: String,
     found: Vec<Template>,
 }
 
 impl Search<'_> {
-    /// Finds the pods of an object of a kind that is known; whether it is.
+    /// Finds the pods of an object of a known kind; `false` if the kind is unknown.
     fn known_kind(&mut self) -> bool {
-        let Type { kind, group } = self.is;
-        // The group tells kinds of one name apart. Without a version there is nothing to tell apart by.
+        let Type { name: kind, group } = self.kind;
+        // The group distinguishes kinds of the same name. Without an apiVersion, the name alone decides.
         let is = |wanted: &str| group.is_none_or(|group| group == wanted);
         match kind {
             "Pod" if is("") => {
@@ -168,7 +175,7 @@ impl Search<'_> {
             }
             "RoleBasedGroup" if is("workloads.x-k8s.io") => self.role_based_group(),
             "PodClique" if is("grove.io") => {
-                // The operator gives the object's own labels and annotations to its pods.
+                // The operator copies the object's own labels and annotations to its pods.
                 let (metadata, spec) = (format!("{}/metadata", self.at), format!("{}/spec/podSpec", self.at));
                 self.add(spec.clone(), metadata, spec);
             }
@@ -178,22 +185,22 @@ impl Search<'_> {
         true
     }
 
-    /// Takes what is at a pointer below the object for a pod template; whether there is anything.
+    /// Adds the value at a pointer below the object as a pod template; `false` if there is none.
     fn template(&mut self, pointer: &str) -> bool {
         if self.object.pointer(pointer).is_none_or(Value::is_null) {
             return false;
         }
-        let place = format!("{}{pointer}", self.at);
-        self.add(place.clone(), format!("{place}/metadata"), format!("{place}/spec"));
+        let pointer = format!("{}{pointer}", self.at);
+        self.add(pointer.clone(), format!("{pointer}/metadata"), format!("{pointer}/spec"));
         true
     }
 
-    fn add(&mut self, place: String, metadata: String, spec: String) {
+    fn add(&mut self, pointer: String, metadata: String, spec: String) {
         let (volumes, labels) = (Vec::new(), Vec::new());
-        self.found.push(Template { name: name(self.object), place, metadata, spec, volumes, labels });
+        self.found.push(Template { name: name(self.object), pointer, metadata, spec, volumes, labels });
     }
 
-    /// Claim templates are volumes of every pod.
+    /// Adds the claim templates at a pointer as volumes of every pod.
     fn with_volumes(&mut self, pointer: &str) {
         let claims = self.object.pointer(pointer).and_then(Value::as_array);
         let names = claims.into_iter().flatten().filter_map(|claim| claim.pointer("/metadata/name")?.as_str());
@@ -203,7 +210,7 @@ impl Search<'_> {
         }
     }
 
-    /// Labels the pods of the templates found from `from` on.
+    /// Adds a label to the pods of the templates from index `from` on.
     fn with_label(&mut self, from: usize, key: &'static str, value: &str) {
         for template in self.found.iter_mut().skip(from) {
             template.labels.push((key, value.to_owned()));
@@ -214,7 +221,7 @@ impl Search<'_> {
         self.object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// Its controller labels every pod, the leaders' and the workers', with the set's name.
+    /// The controller labels leader and worker pods with the set's name.
     fn leader_worker_set(&mut self) {
         self.template("/spec/leaderWorkerTemplate/leaderTemplate");
         self.template("/spec/leaderWorkerTemplate/workerTemplate");
@@ -222,7 +229,7 @@ impl Search<'_> {
         self.with_label(0, SET_NAME, &name);
     }
 
-    /// A role's template is in the role itself (v1alpha1) or in one of its patterns (v1alpha2), or roles share one.
+    /// A role's template is in the role itself (v1alpha1), in one of its patterns (v1alpha2), or shared between roles.
     fn role_based_group(&mut self) {
         let roles = self.object.pointer("/spec/roles").and_then(Value::as_array);
         for (index, role) in roles.into_iter().flatten().enumerate() {
@@ -237,7 +244,7 @@ impl Search<'_> {
                 }
             }
             let workload = role.pointer("/workload/kind").or_else(|| {
-                // The pointer's way of writing a slash in a key.
+                // `~1` is a slash in a JSON Pointer.
                 role.pointer("/annotations/rbg.workloads.x-k8s.io~1role-workload-type")
             });
             if workload.and_then(Value::as_str).is_some_and(|workload| workload.ends_with("LeaderWorkerSet")) {
@@ -250,7 +257,7 @@ impl Search<'_> {
         }
     }
 
-    /// Labels and annotations of a clique are beside its spec, without `metadata` around them.
+    /// A clique's labels and annotations are beside its spec, not in a `metadata` of their own.
     fn pod_clique_set(&mut self) {
         let list = |pointer: &str| self.object.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
         let cliques: Vec<_> = list("/spec/template/cliques").map(|clique| clique.get("name")).collect();

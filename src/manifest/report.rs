@@ -1,18 +1,18 @@
-//! What there is to tell of a decision, in words for a person.
+//! Lines for a person about the outcome of one pod or pod template.
 
 use crate::admission::Outcome;
 use crate::admission::warning::Warning;
 
-/// An annotation of ours that stands where it has no effect: whose, and which.
+/// The line about an annotation of dynamo-cache that has no effect where it is: object and annotation.
 pub(crate) fn ignored((name, annotation): &(String, String)) -> String {
     about(name, &Warning::annotation_ignored(annotation))
 }
 
-/// What was left out of a pod or template, and what the user should act on, a line each.
+/// One line per skipped cache and per warning; the reason if the whole pod is untouched.
 pub(crate) fn outcome(name: &str, outcome: &Outcome<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(reason) = outcome.untouched {
-        lines.push(format!("{name}: left alone: {} [{reason}]. {}", reason.sentence(), reason.fix()));
+        lines.push(format!("{name}: untouched: {} [{reason}]. {}", reason.sentence(), reason.fix()));
     }
     for skipped in &outcome.skipped {
         let (container, cache, reason) = (skipped.container, skipped.cache, skipped.reason);
@@ -21,9 +21,11 @@ pub(crate) fn outcome(name: &str, outcome: &Outcome<'_>) -> Vec<String> {
         let (sentence, fix) = (reason.sentence(), reason.fix());
         lines.push(format!("{name}: container {container} without {cache}: {sentence}{claim} [{reason}]. {fix}"));
     }
-    // The line above says more than a warning about the same.
-    let said: Vec<_> = outcome.skipped.iter().filter_map(Warning::cache_skipped).collect();
-    lines.extend(outcome.warnings.iter().filter(|warning| !said.contains(warning)).map(|warning| about(name, warning)));
+    // The line of a skipped cache says more than the warning about it.
+    let covered: Vec<_> = outcome.skipped.iter().filter_map(Warning::cache_skipped).collect();
+    lines.extend(
+        outcome.warnings.iter().filter(|warning| !covered.contains(warning)).map(|warning| about(name, warning)),
+    );
     lines
 }
 

@@ -103,8 +103,8 @@ impl std::fmt::Debug for ClusterClient {
 /// The settings or the certificate are invalid, reported together, or there is no cluster.
 pub(super) async fn prepare(options: &Serve) -> anyhow::Result<Prepared> {
     let facts = if options.standalone {
-        FactSource::Static(StaticFacts::gather(&options.known)?)
-    } else if options.known.says_something() {
+        FactSource::Static(StaticFacts::from_options(&options.known)?)
+    } else if options.known.is_given() {
         bail!(ONLY_STANDALONE)
     } else {
         let connected = cluster::connect(options.kubeconfig.as_deref()).await;

@@ -1,18 +1,18 @@
-//! Lines on standard output and standard error, of which none commands a terminal.
+//! Prints to standard output and standard error without letting the text control the terminal.
 
 use std::io::{self, Write};
 
 use anyhow::Context;
 
-use crate::terminal::screen::visible;
+use crate::terminal::visible::visible;
 
-/// Prints to standard output, for eyes: nothing in it commands a terminal.
+/// Prints text for people to standard output, with control characters escaped.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     print_exact(&visible(text))
 }
 
-/// Prints to standard output as it is: what programs read, and what is coloured, its parts made visible before. A reader
-/// that has gone away, as in `… | head`, has what it wanted.
+/// Prints to standard output without escaping: text for programs, and coloured text whose parts are already escaped. A closed
+/// pipe, as in `… | head`, is not an error.
 pub(crate) fn print_exact(text: &str) -> anyhow::Result<()> {
     let mut output = io::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
@@ -21,14 +21,14 @@ pub(crate) fn print_exact(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Prints notes to standard error, a line each.
+/// Prints notes to standard error, one line each.
 pub(crate) fn note_all<'n>(notes: impl IntoIterator<Item = &'n String>) {
     for line in notes {
         note(line);
     }
 }
 
-/// Prints lines to standard error, for eyes.
+/// Prints text for people to standard error, with control characters escaped.
 pub fn note(lines: &str) {
     crate::log::print(&visible(lines));
 }

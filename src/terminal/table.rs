@@ -1,15 +1,15 @@
-//! What several pages of text have: columns that stand below each other, and the reasons below them.
+//! Tables with aligned columns, and the list of reasons below them.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::admission::reason::Reason;
-use crate::terminal::screen::visible_line;
+use crate::terminal::visible::visible_line;
 
 /// Two spaces between columns, none after the last.
 const GAP: &str = "  ";
 
-/// The rows, each column as wide as its widest cell, each line begun with `indent`.
+/// Formats rows with each column as wide as its widest cell; each line starts with `indent`.
 pub(crate) fn aligned(indent: &str, rows: &[Vec<String>]) -> String {
     let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|cell| visible_line(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
@@ -33,7 +33,7 @@ fn width(cell: &str) -> usize {
     cell.chars().count()
 }
 
-/// Every reason once, with what to do about it, and the claim where it is about one; nothing where there is none.
+/// The section "Why not": each reason with its fix, and the claim if it concerns one. Empty without reasons.
 pub(crate) fn why_not(reasons: &BTreeSet<(Reason, Option<String>)>) -> String {
     let mut text = if reasons.is_empty() { String::new() } else { "\nWhy not\n".to_owned() };
     for (reason, claim) in reasons {
@@ -48,7 +48,7 @@ mod tests {
     use super::aligned;
 
     #[test]
-    fn columns_stand_below_each_other_and_no_line_ends_in_spaces() {
+    fn columns_are_aligned_and_no_line_ends_in_spaces() {
         let rows = [["POD", "MODEL"], ["worker-1", "✓"], ["ü", ""]].map(|row| row.map(str::to_owned).to_vec());
         assert_eq!(aligned(" ", &rows), " POD       MODEL\n worker-1  ✓\n ü\n");
         assert_eq!(aligned("", &[]), "");

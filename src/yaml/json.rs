@@ -1,4 +1,4 @@
-//! JSON documents one after another, without keys that are there twice.
+//! Parses JSON documents one after another, and refuses duplicate keys.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use serde_json::{Map, Number, Value};
 
 use super::{Document, Error, Position};
 
-/// Reads all documents of a file.
+/// Parses all documents of a file.
 ///
 /// # Errors
-/// The first thing that cannot be read.
+/// The first mistake.
 pub(super) fn documents(text: &str) -> Result<Vec<Document>, Error> {
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Unique>();
     let mut documents = Vec::new();
@@ -25,9 +25,9 @@ pub(super) fn documents(text: &str) -> Result<Vec<Document>, Error> {
             Some(Ok(Unique(value))) => documents.push(Document { at, value }),
             Some(Err(error)) => {
                 let message = error.to_string();
-                // serde_json's limit, in the words that the YAML reader has for its own.
+                // The same wording as for the YAML reader's own limit.
                 let message = message.replace("recursion limit exceeded", "this is nested more than 127 levels deep");
-                // The place is told separately.
+                // The position is a field of its own.
                 let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
                 let at = Position { line: error.line(), column: error.column().max(1) };
                 return Err(Error { at, message: message.to_owned() });
@@ -36,14 +36,14 @@ pub(super) fn documents(text: &str) -> Result<Vec<Document>, Error> {
     }
 }
 
-/// The place so much text further.
+/// The position after `text`, which begins at `from`.
 fn advance(from: Position, text: &str) -> Position {
     let by = Position::after(text);
     let column = if by.line == 1 { from.column + by.column - 1 } else { by.column };
     Position { line: from.line + by.line - 1, column }
 }
 
-/// A value in whose objects every key is there once.
+/// A value without duplicate keys.
 struct Unique(Value);
 
 impl<'de> Deserialize<'de> for Unique {

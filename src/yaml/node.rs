@@ -1,24 +1,24 @@
-//! A value whose every part knows where it stands.
+//! A value with the position of each of its parts.
 
 use serde_json::{Map, Value};
 
 use super::{Error, Position};
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// Where it begins.
+    /// Its beginning.
     pub at: Position,
-    /// What it is.
+    /// Its content.
     pub content: Content,
 }
 
-/// What a node is.
+/// The content of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
     /// A list.
     List(Vec<Node>),
-    /// A mapping, in its order; a key may still be there twice.
+    /// A mapping in the order of the file; duplicate keys are still possible.
     Map(Vec<Entry>),
     /// Text, a number, a boolean or null.
     Scalar(Value),
@@ -27,7 +27,7 @@ pub enum Content {
 /// One entry of a mapping.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// Where the key stands.
+    /// The position of the key.
     pub at: Position,
     /// The key.
     pub key: String,
@@ -36,10 +36,10 @@ pub struct Entry {
 }
 
 impl Node {
-    /// The value without its places.
+    /// The value without positions.
     ///
     /// # Errors
-    /// A key that is there twice.
+    /// A duplicate key.
     pub fn into_value(self) -> Result<Value, Error> {
         match self.content {
             Content::Scalar(value) => Ok(value),
@@ -57,7 +57,7 @@ impl Node {
         }
     }
 
-    /// What it is, in words: `a list`, `a number`.
+    /// The type of the node with an article: `a list`, `a number`.
     pub fn kind(&self) -> &'static str {
         match &self.content {
             Content::List(_) => "a list",
@@ -67,7 +67,7 @@ impl Node {
     }
 }
 
-/// What a value is, in words.
+/// The type of a value with an article: `a list`, `a number`.
 pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Array(_) => "a list",
@@ -79,7 +79,7 @@ pub(crate) fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The message about a key that is there twice.
+/// The message about a duplicate key.
 pub(crate) fn duplicate(key: &str) -> String {
-    format!("the key {key:?} is here for the second time")
+    format!("duplicate key {key:?}")
 }

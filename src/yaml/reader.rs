@@ -1,4 +1,4 @@
-//! Reads YAML events into nodes, one document at a time, within bounds.
+//! Builds nodes from YAML events, one document at a time, with limits on nesting and expansion.
 
 use std::collections::{HashMap, HashSet};
 use std::mem;
@@ -9,13 +9,13 @@ use serde_saphyr::granit_parser::{Event, Marker, Options, Parser, ScalarStyle, S
 use super::node::{Content, Entry, Node};
 use super::{Error, Position, scalar};
 
-/// Deepest nesting. `serde_json` reads 127 levels, and what is written here has to be readable there.
+/// The deepest nesting. `serde_json` parses 127 levels and must be able to parse the output.
 const MOST_LEVELS: usize = 120;
 
-/// Most bytes, about, that all anchors and aliases of a file may expand to.
+/// Roughly how many bytes all anchors and aliases of a file may expand to.
 const MOST_COPIED: usize = 64 << 20;
 
-/// The documents of a file, one by one; nothing follows an error.
+/// Iterates over the documents of a file; ends after the first error.
 pub fn nodes(text: &str) -> impl Iterator<Item = Result<Node, Error>> {
     let mut options = Options::default();
     options.set_emit_comments(false);
@@ -35,10 +35,10 @@ pub fn nodes(text: &str) -> impl Iterator<Item = Result<Node, Error>> {
 
 struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
-    /// The lists and mappings that have begun and not ended.
+    /// The lists and mappings that have not ended yet.
     open: Vec<Open>,
     anchors: HashMap<usize, Anchored>,
-    /// What anchors and aliases have expanded to so far.
+    /// How many bytes anchors and aliases have expanded to so far.
     copied: usize,
     failed: bool,
 }
@@ -99,11 +99,11 @@ impl Reader<'_> {
             if let Some((node, anchor)) = complete {
                 if anchor != 0 {
                     let (levels, bytes) = measure(&node);
-                    // Anchors may nest, and each keeps a copy.
+                    // Anchors may nest, and each of them keeps a copy.
                     self.count(at, bytes)?;
                     self.anchors.insert(anchor, Anchored { node: node.clone(), levels, bytes });
                 }
-                if let Some(node) = self.place(node)? {
+                if let Some(node) = self.attach(node)? {
                     return Ok(Some(node));
                 }
             }
@@ -127,7 +127,7 @@ impl Reader<'_> {
 
     fn alias(&mut self, at: Position, anchor: usize) -> Result<Node, Error> {
         let Some(anchored) = self.anchors.get(&anchor) else {
-            return Err(Error { at, message: "this alias is inside the node that it stands for".to_owned() });
+            return Err(Error { at, message: "this alias is inside the node that it refers to".to_owned() });
         };
         self.check_levels(at, anchored.levels)?;
         let (content, bytes) = (anchored.node.content.clone(), anchored.bytes);
@@ -135,7 +135,10 @@ impl Reader<'_> {
         Ok(Node { at, content })
     }
 
-    /// Takes note of a copy.
+    /// Counts a copy.
+    ///
+    /// # Errors
+    /// All copies together are too large.
     fn count(&mut self, at: Position, bytes: usize) -> Result<(), Error> {
         self.copied += bytes;
         if self.copied > MOST_COPIED {
@@ -155,8 +158,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Puts a node where it belongs; gives it back where it is the whole document.
-    fn place(&mut self, node: Node) -> Result<Option<Node>, Error> {
+    /// Attaches a node to the open list or mapping; returns it if it is the whole document.
+    fn attach(&mut self, node: Node) -> Result<Option<Node>, Error> {
         let Some(open) = self.open.last_mut() else { return Ok(Some(node)) };
         match &mut open.content {
             Collection::List(nodes) => nodes.push(node),
@@ -175,14 +178,14 @@ fn position(marker: &Marker) -> Position {
 }
 
 fn value(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
-    let plain = || scalar::plain(text).ok_or_else(|| format!("Kubernetes has no number {text}"));
+    let plain = || scalar::plain(text).ok_or_else(|| format!("Kubernetes does not support the number {text}"));
     let Some(tag) = tag else {
         return if style == ScalarStyle::Plain { plain() } else { Ok(Value::String(text.to_owned())) };
     };
     let core = tag.core_suffix();
     let value = match core {
         Some("bool" | "float" | "int" | "null") => plain()?,
-        Some("binary") => return Err("text is expected here, not !!binary".to_owned()),
+        Some("binary") => return Err("expected text, not !!binary".to_owned()),
         _ => return Ok(Value::String(text.to_owned())),
     };
     let fits = match core {
@@ -191,10 +194,10 @@ fn value(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, Str
         Some("int") => value.is_i64() || value.is_u64(),
         _ => value.is_null(),
     };
-    if fits { Ok(value) } else { Err(format!("{text:?} is not what its tag says")) }
+    if fits { Ok(value) } else { Err(format!("{text:?} does not match its tag")) }
 }
 
-/// The text of a key: Kubernetes writes numbers and booleans out.
+/// The text of a key. Like Kubernetes, it accepts numbers and booleans as text.
 fn name(node: Node) -> Result<String, Error> {
     match node.content {
         Content::Scalar(Value::String(text)) => Ok(text),
@@ -212,7 +215,7 @@ fn end(open: Open) -> Result<(Node, usize), Error> {
     Ok((Node { at: open.at, content }, open.anchor))
 }
 
-/// Entries of other mappings come in where `<<` stands; a mapping's own win, then the earlier.
+/// Merges the entries of other mappings where `<<` is. A mapping's own entries win, then those merged earlier.
 fn merge(own: Vec<Entry>, merged: Vec<(usize, Node)>) -> Result<Vec<Entry>, Error> {
     let mut known: HashSet<_> = own.iter().map(|entry| entry.key.clone()).collect();
     let mut merged = merged.into_iter().peekable();
@@ -240,7 +243,7 @@ fn merge(own: Vec<Entry>, merged: Vec<(usize, Node)>) -> Result<Vec<Entry>, Erro
     }
 }
 
-/// How deep a node is, and about how many bytes it takes.
+/// The depth of a node, and roughly its size in bytes.
 fn measure(node: &Node) -> (usize, usize) {
     let own = mem::size_of::<Entry>();
     let inside: Vec<_> = match &node.content {

@@ -1,10 +1,8 @@
-//! What a plain scalar means: the rules of the YAML 1.1 reader that Kubernetes uses (`go.yaml.in/yaml/v2`).
+//! Resolves plain scalars by the rules of the YAML 1.1 reader that Kubernetes uses (`go.yaml.in/yaml/v2`).
 
 use serde_json::{Number, Value};
 
-/// What plain text means: a boolean, a number, null, or itself.
-///
-/// Infinity and NaN are `None`: JSON, and so Kubernetes, has no way to say them.
+/// Resolves plain text to a boolean, a number, null or text. Infinity and NaN are `None`: JSON cannot represent them.
 pub(super) fn plain(text: &str) -> Option<Value> {
     Some(match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
@@ -27,7 +25,7 @@ fn number(text: &str) -> Option<Number> {
     }
 }
 
-/// Dates are the only numbers with a dash inside that is no exponent's; they stay text.
+/// Whether text is a date, which stays text. No number has a dash inside, except in an exponent.
 fn is_timestamp(text: &str) -> bool {
     text.len() > 4 && text.as_bytes().get(4) == Some(&b'-') && text.bytes().take(4).all(|byte| byte.is_ascii_digit())
 }
@@ -45,13 +43,13 @@ fn integer(text: &str) -> Option<Number> {
         _ => (unsigned, 10),
     };
     if !digits.bytes().next()?.is_ascii_alphanumeric() {
-        // A second sign would be taken by the parser below.
+        // The parser below would accept a second sign.
         return None;
     }
     let value = i128::from_str_radix(digits, radix).ok()?;
     let value = if negative { -value } else { value };
     let signed = i64::try_from(value).map(Number::from);
-    // An unsigned integer with a sign is a float to Go.
+    // To Go, a large integer with a plus sign is a float.
     signed.ok().or_else(|| if text.starts_with('+') { None } else { u64::try_from(value).ok().map(Number::from) })
 }
 
@@ -72,10 +70,10 @@ fn is_float(text: &str) -> bool {
 }
 
 fn float(text: &str) -> Option<Number> {
-    // A number that is too large stays text, as in Go.
+    // As in Go, a number that is too large stays text.
     let value: f64 = text.parse().ok().filter(|value: &f64| value.is_finite())?;
-    // Go writes whole floats without a point, and Kubernetes reads those as integers: 1e3 is 1000.
-    #[expect(clippy::cast_possible_truncation, reason = "it is whole and in the range where a float is exact")]
+    // Go writes whole floats without a decimal point, and Kubernetes reads those as integers: 1e3 is 1000.
+    #[expect(clippy::cast_possible_truncation, reason = "the value is whole and in the range where a float is exact")]
     let whole = (value.fract() == 0.0 && value.abs() < 9_007_199_254_740_992.0).then_some(value as i64);
     whole.map_or_else(|| Number::from_f64(value), |whole| Some(Number::from(whole)))
 }
@@ -87,7 +85,7 @@ mod tests {
     use super::plain;
 
     #[test]
-    fn plain_text_means_what_it_means_to_kubectl() {
+    fn plain_text_is_resolved_as_kubectl_does() {
         for (text, value) in [
             ("yes", json!(true)),
             ("y", json!(true)),

@@ -1,4 +1,4 @@
-//! What is read, what is written, and what is refused.
+//! Reading, writing, and the messages about mistakes.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
-fn documents_are_read_one_by_one_and_empty_ones_are_left_out() {
+fn empty_documents_are_skipped() {
     let text = "# nothing\n---\n---\nb: 1\na: [x, 'yes']\n---\n# nothing\n---\n{c: ~}\n...\n---\n- z\n";
     let documents = documents(text).unwrap();
     let read: Vec<_> = documents.iter().map(|document| (document.at.line, document.value.to_string())).collect();
@@ -48,21 +48,21 @@ fn keys_and_tags_are_read_as_kubernetes_reads_them() {
 }
 
 #[test]
-fn a_mistake_is_told_with_its_place_in_the_whole_file() {
+fn a_mistake_has_its_position_in_the_whole_file() {
     for (text, message) in [
-        ("a: 1\n---\nb: 2\nb: 3\n", "4:1: the key \"b\" is here for the second time"),
-        ("a:\n  - {x: 1, x: 2}\n", "2:12: the key \"x\" is here for the second time"),
-        ("{\"a\": 1,\n \"a\": 2}", "2:4: the key \"a\" is here for the second time"),
-        ("a: .inf\n", "1:4: Kubernetes has no number .inf"),
-        ("a: &a [*a]\n", "1:8: this alias is inside the node that it stands for"),
+        ("a: 1\n---\nb: 2\nb: 3\n", "4:1: duplicate key \"b\""),
+        ("a:\n  - {x: 1, x: 2}\n", "2:12: duplicate key \"x\""),
+        ("{\"a\": 1,\n \"a\": 2}", "2:4: duplicate key \"a\""),
+        ("a: .inf\n", "1:4: Kubernetes does not support the number .inf"),
+        ("a: &a [*a]\n", "1:8: this alias is inside the node that it refers to"),
         ("? [a]\n: b\n", "1:3: a key must be text, not a list or a mapping"),
         ("~: b\n", "1:1: a key must be text, not nothing"),
         ("<<: 1\n", "1:5: << merges mappings only"),
-        ("a: !!int x\n", "1:10: \"x\" is not what its tag says"),
+        ("a: !!int x\n", "1:10: \"x\" does not match its tag"),
     ] {
         assert_eq!(refused(text), message, "{text}");
     }
-    for (text, place) in [
+    for (text, position) in [
         ("a: 1\n---\nb: [1\nc: 2\n", "4:2: "),
         ("a: 1\n\tb: 2\n", "1:4: "),
         ("a: *b\n", "1:4: "),
@@ -70,12 +70,12 @@ fn a_mistake_is_told_with_its_place_in_the_whole_file() {
         ("a: 'x\n", "1:"),
     ] {
         let message = refused(text);
-        assert!(message.starts_with(place), "{text}: {message}");
+        assert!(message.starts_with(position), "{text}: {message}");
     }
 }
 
 #[test]
-fn what_would_never_end_is_refused() {
+fn input_that_expands_or_nests_without_end_is_refused() {
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..10 {
         let below = format!("*a{}", level - 1);
@@ -98,7 +98,7 @@ fn what_would_never_end_is_refused() {
     assert!(refused(&chain).contains("more than 120 levels deep"));
 }
 
-/// Strings that a careless writer turns into something else.
+/// Strings that a careless writer would change.
 const NASTY: &[&str] = &[
     "",
     " ",
@@ -207,7 +207,7 @@ const NASTY: &[&str] = &[
 ];
 
 #[test]
-fn what_is_written_is_read_back_as_the_same() {
+fn written_values_are_read_back_unchanged() {
     for text in NASTY {
         let long = format!("{text}{}{text}", " word".repeat(60));
         for text in [*text, &long] {

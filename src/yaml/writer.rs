@@ -7,12 +7,12 @@ use serde_saphyr::{DoubleQuoted, SerializerOptions, SingleQuoted};
 /// Writes one document, without `---` before it.
 pub fn write(value: &Value) -> String {
     let mut options = SerializerOptions::default();
-    // Long lines stay whole: commands and JSON are no prose to be folded.
+    // Do not fold long lines: they are commands and JSON, not prose.
     options.folded_wrap_chars = usize::MAX;
-    serde_saphyr::to_string_with_options(&Written(value), options).expect("JSON has no value that YAML lacks")
+    serde_saphyr::to_string_with_options(&Written(value), options).expect("YAML can represent every JSON value")
 }
 
-/// A value as it is written: JSON inside text in single quotes, where it needs no escapes.
+/// A value for the serializer. Text that contains JSON is written in single quotes, so that it needs no escapes.
 struct Written<'v>(&'v Value);
 
 impl Serialize for Written<'_> {
@@ -22,7 +22,7 @@ impl Serialize for Written<'_> {
             Value::Object(entries) => serializer.collect_map(entries.iter().map(|(key, value)| (key, Written(value)))),
             Value::String(text) if is_json_in_a_line(text) => SingleQuoted(text).serialize(serializer),
             Value::String(text) if text.trim_start_matches('\n').starts_with('\t') => {
-                // Kubernetes' reader takes a tab at the beginning of a block for indentation, and refuses it.
+                // Kubernetes' reader takes a tab at the beginning of a block for indentation and refuses it.
                 DoubleQuoted(text).serialize(serializer)
             }
             other => other.serialize(serializer),

@@ -1,106 +1,106 @@
-//! A pod that the API server has to ask the webhook about, on a dry run: what the API server says is what is so.
+//! Creates a pod as a dry run, so that the API server itself reports whether it reaches the webhook.
 
 use serde_json::Value;
 
-use super::report::Report;
-use super::webhook::Looked;
 use crate::admission::status::Status;
+use crate::cluster::webhook_configuration::Service;
+use crate::command::check::catalog::CheckId;
 use crate::command::check::configuration;
 use crate::command::check::configuration::CANARY;
-use crate::command::object;
+use crate::command::check::report::Report;
+use crate::command::check::webhook::CheckedWebhook;
 use crate::inspect::api::{Api, Error};
-use crate::inspect::installation::Installed;
 use crate::inspect::pod;
+use crate::manifest::input::embedded_json;
 
-/// Checks that the API server reaches the webhook, and that it is of our version.
+/// Checks that the API server reaches the webhook, and that the webhook has this tool's version.
 ///
 /// # Errors
 /// The API server was not reached.
-pub(super) async fn check(api: &Api, looked: &Looked<'_>, report: &mut Report) -> Result<(), Error> {
-    let Looked { installed, pods } = looked;
-    report.group("Canary through the API server");
-    let causes = [("service", "Service"), ("certificate", "certificate")];
-    let broken = report.broken(&causes.map(|(check, _)| check));
-    let broken = causes.into_iter().find(|(check, _)| Some(*check) == broken).map(|(_, cause)| cause);
-    // What else may not be as shipped does not keep the API server from asking for a canary.
-    let broken = if configuration::of_canary(installed).is_empty() { broken } else { Some("configuration as shipped") };
-    if let Some(cause) = broken {
-        report.not_checked("canary", format!("it depends on the {cause}"));
-        report.not_checked("version", format!("it depends on the {cause}"));
+pub(super) async fn check(api: &Api, webhook: &CheckedWebhook<'_>, report: &mut Report) -> Result<(), Error> {
+    let CheckedWebhook { installed, service, pods } = webhook;
+    let is_canary_intact = configuration::differences_of_canary(installed).is_empty();
+    let mut causes = CheckId::Canary.depends_on().iter().filter(|check| report.has_failed(**check));
+    // A difference in the entry for pods alone does not keep the API server from calling the canary's entry.
+    if let Some(cause) = causes.find(|check| **check != CheckId::Configuration || !is_canary_intact) {
+        report.depends_on(CheckId::Canary, *cause);
+        report.depends_on(CheckId::Version, *cause);
         return Ok(());
     }
-    let path = format!("/api/v1/namespaces/{}/pods?dryRun=All", installed.namespace);
+    let path = format!("/api/v1/namespaces/{}/pods?dryRun=All", service.namespace);
     match api.create(&path, &pod()).await {
-        Ok(pod) => {
-            called(installed, pod::status(&pod).as_ref(), report);
-        }
+        Ok(pod) => check_answer(service, pod::status(&pod).as_ref(), report),
         Err(Error::Refused { message, .. }) => {
-            if is_ours(&message) {
-                let hint = hint(&message, &installed.namespace, pods);
-                report.bad("canary", format!("the API server says: {message}"), hint);
+            if is_about_webhook(&message) {
+                let hint = hint(&message, &service.namespace, pods);
+                report.fail(CheckId::Canary, format!("the API server says: {message}"), hint);
             } else {
-                report.not_checked("canary", message);
+                report.not_checked(CheckId::Canary, message);
             }
-            report.not_checked("version", "it depends on the canary");
+            report.depends_on(CheckId::Version, CheckId::Canary);
         }
         Err(error) => return Err(error),
     }
     Ok(())
 }
 
-fn called(installed: &Installed, status: Option<&Status<'_>>, report: &mut Report) {
+/// Checks the canary as created: the webhook's status annotation is on it, and has this tool's version.
+fn check_answer(service: &Service, status: Option<&Status<'_>>, report: &mut Report) {
+    let Service { namespace, name } = service;
     let Some(status) = status else {
         let text = format!(
-            "the API server created the canary without asking the webhook, or {} answers otherwise",
-            installed.service
+            "the API server created the canary without calling the webhook, or another server answers at Service {name}"
         );
-        report.bad("canary", text, format!("kubectl logs -n {} deployment/{}", installed.namespace, installed.service));
-        report.not_checked("version", "it depends on the canary");
+        report.fail(CheckId::Canary, text, format!("kubectl logs -n {namespace} deployment/{name}"));
+        report.depends_on(CheckId::Version, CheckId::Canary);
         return;
     };
-    report.good("canary", "the API server called the webhook for a pod, and the webhook answered");
-    let (own, theirs) = (env!("CARGO_PKG_VERSION"), status.version());
-    if own == theirs {
-        report.good("version", format!("the server is of version {theirs}, and so is this tool"));
+    report.ok(CheckId::Canary, "the API server called the webhook for a pod, and the webhook answered");
+    let (own, server) = (env!("CARGO_PKG_VERSION"), status.version());
+    if own == server {
+        report.ok(CheckId::Version, format!("server and tool have version {server}"));
     } else {
-        let text = format!("the server is of version {theirs}, and this tool of {own}");
-        report.warning("version", text, "Use the tool of the server's version: explain and preview decide as it does");
+        let text = format!("the server has version {server}, this tool {own}");
+        let hint =
+            "Use the tool of the server's version: explain and preview decide as the server of their version does";
+        report.warning(CheckId::Version, text, hint);
     }
 }
 
-/// Whether a refusal is about the webhook: rights, quotas, policies and other people's webhooks refuse pods too.
-fn is_ours(message: &str) -> bool {
+/// Whether a refusal is about the webhook. Permissions, quotas, policies and other webhooks refuse pods too.
+fn is_about_webhook(message: &str) -> bool {
     message.contains(CANARY)
 }
 
-/// What the API server's sentence means for whoever runs the cluster; `pods` selects those of the webhook.
+/// What a message of the API server means for an operator; `pods` is the option of kubectl that selects the webhook's pods.
 fn hint(message: &str, namespace: &str, pods: &str) -> String {
     let has = |part: &str| message.contains(part);
     if has("remote error: tls") {
-        "The server refuses the API server's certificate, or its lack of one: certs/client-certificates.md".to_owned()
+        "The server requires a client certificate that the API server does not present: certs/client-certificates.md"
+            .to_owned()
     } else if has("x509") || has("certificate") {
-        "The caBundle does not fit the certificate that is served: certs/README.md#when-it-does-not-fit".to_owned()
+        "The caBundle does not match the served certificate: certs/README.md#when-it-does-not-fit".to_owned()
     } else if has("connection refused") || has("no endpoints available") || has("EOF") {
-        format!("Nobody answers there: kubectl get pods -n {namespace} {pods}")
+        format!("Nothing answers there: kubectl get pods -n {namespace} {pods}")
     } else if has("deadline exceeded") || has("timeout") || has("Timeout") {
-        "A firewall between API server and nodes (open port 10250), or an overlay network that the API server is not part \
-         of (hostNetwork of the chart)"
+        "A firewall blocks the API server (open port 10250 to the nodes), or the API server is not part of the overlay \
+         network (set hostNetwork of the chart)"
             .to_owned()
     } else if has("not found") {
-        "helm upgrade brings back what is missing, or kubectl apply -f manifests/install.yaml".to_owned()
+        "helm upgrade restores what is missing, or kubectl apply -f manifests/install.yaml".to_owned()
     } else {
         format!("kubectl logs -n {namespace} {pods}")
     }
 }
 
-/// A component that runs nowhere, and would pass `restricted`.
+/// The canary: a Dynamo component that meets the Pod Security Standard `restricted`. It is never stored.
 fn pod() -> Value {
-    object::of(include_str!("canary.json"))
+    embedded_json(include_str!("canary.json"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{hint, is_ours, pod};
+    use super::{hint, is_about_webhook, pod};
     use crate::command::check::configuration::CANARY_LABEL;
 
     #[test]
@@ -109,8 +109,8 @@ mod tests {
     }
 
     #[test]
-    fn only_what_names_the_canarys_entry_is_our_failure() {
-        for (sentence, ours) in [
+    fn only_a_message_that_names_the_canarys_entry_is_about_the_webhook() {
+        for (sentence, is_about) in [
             (
                 "Internal error occurred: failed calling webhook \"canary.dynamo-cache.io\": failed to call webhook: EOF",
                 true,
@@ -128,12 +128,12 @@ mod tests {
             ("pods is forbidden: User \"u\" cannot create resource \"pods\" in API group \"\"", false),
             ("etcdserver: request timed out", false),
         ] {
-            assert_eq!(is_ours(sentence), ours, "{sentence}");
+            assert_eq!(is_about_webhook(sentence), is_about, "{sentence}");
         }
     }
 
     #[test]
-    fn each_sentence_of_the_api_server_leads_somewhere() {
+    fn each_message_of_the_api_server_has_its_hint() {
         for (sentence, leads) in [
             ("tls: failed to verify certificate: x509: certificate signed by unknown authority", "certs/README.md"),
             ("dial tcp 127.0.0.5:1: connect: connection refused", "kubectl get pods"),

@@ -1,77 +1,88 @@
-//! Both entries of the configuration, held against what the chart ships.
+//! Compares both entries of the webhook's configuration with those of the chart.
 
 use serde_json::{Value, json};
 
+use crate::command::check::catalog::CheckId;
 use crate::command::check::report::Report;
 use crate::inspect::installation::{ENTRY, Installed};
+use crate::inspect::opt_in::NAME;
 
-/// The entry that `check` alone makes the API server call.
+/// The entry that the API server calls only for the canary of `check`.
 pub(super) const CANARY: &str = "canary.dynamo-cache.io";
 
-/// The label of the pods that it selects.
+/// The label that the canary's entry selects.
 pub(super) const CANARY_LABEL: &str = "dynamo-cache.io/canary";
 
-/// The longest time-out that no person at kubectl would take for a hang.
+/// The longest acceptable timeout, in seconds: a person at kubectl would take a longer one for a hang.
 const LONGEST_TIMEOUT: u64 = 10;
 
-/// Namespaces of the cluster's own that are never selected, nor is that of the webhook.
+/// The cluster's own namespaces, which are never selected. Neither is the webhook's.
 const EXCLUDED: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
 /// Checks both entries.
 pub(super) fn check(installed: &Installed, report: &mut Report) {
     let named = |name: &'static str| move |field: &'static str| format!("{name} {field}");
-    let mut differs: Vec<_> = of_pods(installed).into_iter().map(named(ENTRY)).collect();
+    let mut differs: Vec<_> = differences_of_pods(installed).into_iter().map(named(ENTRY)).collect();
     match entry(installed, CANARY) {
         None => differs.push(format!("entry {CANARY} is missing")),
         Some(canary) => {
-            differs.extend(of_canary(installed).into_iter().map(named(CANARY)));
-            // An answer to the canary says nothing of pods where they are sent elsewhere; the certificate's line compares
-            // the bundles.
+            differs.extend(differences_of_canary(installed).into_iter().map(named(CANARY)));
+            // With two Services, the canary's answer would not prove anything about pods. The check of the certificate
+            // compares the bundles.
             let service = |entry: &Value| entry.pointer("/clientConfig/service").cloned();
             if service(canary) != service(&installed.entry) {
-                differs.push(format!("the Service of {CANARY} is another one than that of {ENTRY}"));
+                differs.push(format!("{CANARY} and {ENTRY} name different Services"));
             }
         }
     }
     if !differs.is_empty() {
-        let text = format!("configuration {} is not as shipped: {}", installed.name, differs.join("; "));
-        report.bad("shipped", text, "manifests/chart has it as shipped; helm upgrade brings it back");
+        let text = format!("configuration {} differs from the chart: {}", installed.name, differs.join("; "));
+        report.fail(
+            CheckId::Configuration,
+            text,
+            "helm upgrade restores it, or kubectl apply -f manifests/install.yaml",
+        );
         return;
     }
     let timeout = installed.entry.get("timeoutSeconds").and_then(Value::as_u64).unwrap_or_default();
     if installed.entry.get("failurePolicy").is_some_and(|policy| policy == "Fail") {
-        let text = "failurePolicy is Fail: pods do not start where the webhook does not answer";
-        report.warning("shipped", text, "guard.mode: Deny of the chart refuses only components, and cannot deadlock");
+        let text = "failurePolicy is Fail: while the webhook does not answer, no pods start";
+        let hint = "Use guard.mode: Deny of the chart instead: it refuses only components, and cannot deadlock";
+        report.warning(CheckId::Configuration, text, hint);
     } else if timeout > LONGEST_TIMEOUT {
-        let text = format!("timeoutSeconds is {timeout}: so long may a pod wait for a webhook that does not answer");
-        report.warning("shipped", text, "Set webhook.timeoutSeconds of the chart to 3");
+        let text = format!("timeoutSeconds is {timeout}: each pod waits that long while the webhook does not answer");
+        report.warning(CheckId::Configuration, text, "Set webhook.timeoutSeconds of the chart to 3");
     } else {
-        report.good("shipped", "rules, selectors, match conditions and time-out are as shipped");
+        report.ok(CheckId::Configuration, "rules, selectors, match conditions and timeout are those of the chart");
     }
 }
 
-/// An entry of the configuration by its name.
+/// The entry of the configuration with a name.
 pub(super) fn entry<'i>(installed: &'i Installed, name: &str) -> Option<&'i Value> {
     let entries = installed.configuration.get("webhooks")?.as_array()?;
     entries.iter().find(|entry| entry.get("name").is_some_and(|found| found == name))
 }
 
-/// What differs in the canary's entry, all of it where there is none: what the API server says of a canary depends on it.
-pub(super) fn of_canary(installed: &Installed) -> Vec<&'static str> {
+/// The fields of the canary's entry that differ from the chart; all of them if the entry is missing. If any differs, the API
+/// server's answer to a canary proves nothing.
+pub(super) fn differences_of_canary(installed: &Installed) -> Vec<&'static str> {
     let entry = entry(installed, CANARY).unwrap_or(&Value::Null);
-    let expected = json!({
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": installed.namespace}},
+    let mut expected = json!({
         "objectSelector": {"matchExpressions": [{"key": CANARY_LABEL, "operator": "Exists"}]},
         "matchConditions": null,
         "failurePolicy": "Fail",
         "reinvocationPolicy": "Never",
     });
+    if let Some(service) = &installed.service {
+        expected["namespaceSelector"] = json!({"matchLabels": {NAME: service.namespace}});
+    }
     let mut differs = differences(entry, &expected);
-    differs.extend(in_common(entry));
+    differs.extend(common_differences(entry));
     differs
 }
 
-fn of_pods(installed: &Installed) -> Vec<&'static str> {
+/// The fields of the entry for pods that differ from the chart.
+fn differences_of_pods(installed: &Installed) -> Vec<&'static str> {
     let entry = &installed.entry;
     let mut conditions = Vec::new();
     for (name, expression) in [
@@ -86,17 +97,18 @@ fn of_pods(installed: &Installed) -> Vec<&'static str> {
         "reinvocationPolicy": "IfNeeded",
     });
     let mut differs = differences(entry, &expected);
-    if !selects_some(entry.get("namespaceSelector").unwrap_or(&Value::Null), &installed.namespace) {
+    let own_namespace = installed.service.as_ref().map(|service| service.namespace.as_str());
+    if !is_selective(entry.get("namespaceSelector").unwrap_or(&Value::Null), own_namespace) {
         differs.push("namespaceSelector");
     }
     if !is_one_of(entry, "failurePolicy", &["Ignore", "Fail"]) {
         differs.push("failurePolicy");
     }
-    differs.extend(in_common(entry));
+    differs.extend(common_differences(entry));
     differs
 }
 
-/// The fields that differ; what is null may as well be missing or empty.
+/// The fields that differ from `expected`; null, missing and empty are equal.
 fn differences(entry: &Value, expected: &Value) -> Vec<&'static str> {
     const FIELDS: [&str; 5] =
         ["namespaceSelector", "objectSelector", "matchConditions", "failurePolicy", "reinvocationPolicy"];
@@ -112,8 +124,8 @@ fn differences(entry: &Value, expected: &Value) -> Vec<&'static str> {
     FIELDS.into_iter().filter(differs).collect()
 }
 
-/// What differs of that which the entries have in common.
-fn in_common(entry: &Value) -> Vec<&'static str> {
+/// The fields that differ among those that are equal in both entries.
+fn common_differences(entry: &Value) -> Vec<&'static str> {
     let rules = json!([{
         "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"], "scope": "Namespaced",
     }]);
@@ -127,7 +139,7 @@ fn in_common(entry: &Value) -> Vec<&'static str> {
         ("matchPolicy", is_one_of(entry, "matchPolicy", &["Equivalent"])),
         ("admissionReviewVersions", entry.get("admissionReviewVersions") == Some(&json!(["v1"]))),
         ("sideEffects", is_one_of(entry, "sideEffects", &["None", "NoneOnDryRun"])),
-        // What the chart takes, and the API server.
+        // The range that the chart and the API server accept.
         ("timeoutSeconds", timeout.is_some_and(|seconds| (1..=30).contains(&seconds))),
         ("clientConfig", is_service),
     ]
@@ -140,29 +152,27 @@ fn is_one_of(entry: &Value, field: &str, words: &[&str]) -> bool {
     entry.get(field).and_then(Value::as_str).is_some_and(|found| words.contains(&found))
 }
 
-/// Whether a selector asks for something, the label or what `webhook.namespaceSelector` of the chart says, and excludes at
-/// least the namespaces that the chart always excludes.
-fn selects_some(selector: &Value, own: &str) -> bool {
-    let asks_for_labels =
+/// Whether a selector requires a label, the default one or that of `webhook.namespaceSelector`, and excludes at least the
+/// namespaces that the chart always excludes. `own` is the webhook's namespace, if it is known.
+fn is_selective(selector: &Value, own: Option<&str>) -> bool {
+    let requires_label =
         selector.get("matchLabels").and_then(Value::as_object).is_some_and(|labels| !labels.is_empty());
     let expressions = selector.get("matchExpressions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let excludes = |expression: &&Value| {
         let is = |field: &str, word: &str| expression.get(field).is_some_and(|found| found == word);
         let names = expression.get("values").and_then(Value::as_array);
         let excludes = |name: &&str| names.is_some_and(|names| names.iter().any(|found| found == name));
-        is("key", "kubernetes.io/metadata.name")
-            && is("operator", "NotIn")
-            && EXCLUDED.iter().chain([&own]).all(excludes)
+        is("key", NAME) && is("operator", "NotIn") && EXCLUDED.iter().chain(&own).all(excludes)
     };
     let excluding = expressions.iter().filter(excludes).count();
-    excluding > 0 && (asks_for_labels || expressions.len() > excluding)
+    excluding > 0 && (requires_label || expressions.len() > excluding)
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{CANARY, check, of_canary, of_pods};
+    use super::{CANARY, check, differences_of_canary, differences_of_pods};
     use crate::command::check::report::Report;
     use crate::inspect::installation::{ENTRY, Installed};
 
@@ -176,7 +186,7 @@ mod tests {
     }
 
     fn installed(configuration: Value) -> Installed {
-        Installed::of(configuration).unwrap()
+        Installed::from_configuration(configuration).unwrap()
     }
 
     fn failures(installed: &Installed) -> usize {
@@ -186,14 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_chart_ships_is_as_shipped_and_each_mutation_turns() {
+    fn the_charts_own_configuration_passes_and_each_mutation_fails() {
         let shipped = configuration();
         let none: [&str; 0] = [];
-        assert_eq!(of_pods(&installed(shipped.clone())), none);
-        assert_eq!(of_canary(&installed(shipped.clone())), none);
+        assert_eq!(differences_of_pods(&installed(shipped.clone())), none);
+        assert_eq!(differences_of_canary(&installed(shipped.clone())), none);
         assert_eq!(failures(&installed(shipped.clone())), 0);
 
-        let never = json!({"matchLabels": {"nobody": "has"}});
+        let never = json!({"matchLabels": {"no-pod": "has-it"}});
         for (pointer, value) in [
             ("/rules/0/operations", json!(["UPDATE"])),
             ("/rules/0/resources", json!(["deployments"])),
@@ -234,12 +244,12 @@ mod tests {
             (format!("{excluded}/values"), json!(["kube-system", "kube-public", "kube-node-lease"])),
         ] {
             let found = installed(mutated(&shipped, 0, &pointer, &value));
-            assert_eq!((failures(&found), of_canary(&found)), (1, vec![]), "{pointer} {value}");
+            assert_eq!((failures(&found), differences_of_canary(&found)), (1, vec![]), "{pointer} {value}");
         }
         let more = json!(["dynamo-cache", "kube-system", "kube-public", "kube-node-lease", "mine"]);
-        assert_eq!(of_pods(&installed(mutated(&shipped, 0, &format!("{excluded}/values"), &more))), none);
-        let chosen = mutated(&shipped, 0, "/namespaceSelector/matchLabels", &json!({"team": "serving"}));
-        assert_eq!(failures(&installed(chosen)), 0, "webhook.namespaceSelector of the chart");
+        assert_eq!(differences_of_pods(&installed(mutated(&shipped, 0, &format!("{excluded}/values"), &more))), none);
+        let selector = mutated(&shipped, 0, "/namespaceSelector/matchLabels", &json!({"team": "serving"}));
+        assert_eq!(failures(&installed(selector)), 0, "webhook.namespaceSelector of the chart");
         let also = mutated(&shipped, 0, "/sideEffects", &json!("NoneOnDryRun"));
         assert_eq!(failures(&installed(also)), 0);
         let fails = mutated(&shipped, 0, "/failurePolicy", &json!("Fail"));

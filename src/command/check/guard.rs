@@ -1,20 +1,21 @@
-//! Whether the guard is there with all that it takes: it tells of components that the webhook did not see.
+//! Checks the guard, an admission policy that reports components which the webhook did not review.
 
 use serde_json::Value;
 
-use super::report::Report;
+use crate::command::check::catalog::CheckId;
+use crate::command::check::report::Report;
 use crate::inspect::api::{Api, Error};
-use crate::inspect::installation::{Installed, guard};
+use crate::inspect::installation::{Installed, guard_objects};
 
-/// The name of its line.
-const CHECK: &str = "guard";
+/// The check.
+const CHECK: CheckId = CheckId::Guard;
 
-/// Checks that its policy and its binding are both there, or neither.
+/// Checks that the policy and the binding both exist, or neither.
 ///
 /// # Errors
 /// The API server was not reached.
 pub(super) async fn check(api: &Api, installed: &Installed, report: &mut Report) -> Result<(), Error> {
-    let [(_, binding), (_, policy)] = guard(&installed.name);
+    let [(_, binding), (_, policy)] = guard_objects(&installed.name);
     match (api.get(&binding).await, api.get(&policy).await) {
         (Err(error), _) | (_, Err(error)) if error.is_forbidden() => report.not_checked(CHECK, error.to_string()),
         (binding, policy) => compare(binding?.as_ref(), policy?.is_some(), &installed.name, report),
@@ -22,15 +23,15 @@ pub(super) async fn check(api: &Api, installed: &Installed, report: &mut Report)
     Ok(())
 }
 
-fn compare(binding: Option<&Value>, is_policy: bool, name: &str, report: &mut Report) {
-    let [(kind_of_binding, _), (kind_of_policy, _)] = guard(name);
+fn compare(binding: Option<&Value>, has_policy: bool, name: &str, report: &mut Report) {
+    let [(kind_of_binding, _), (kind_of_policy, _)] = guard_objects(name);
     let half = |there: &str, missing: &str| {
-        let text = format!("{there} {name}-guard is there, and no {missing} of that name: the guard does nothing");
-        let hint = format!("helm upgrade brings back what guard.mode asks for; or kubectl delete {there} {name}-guard");
+        let text = format!("{there} {name}-guard exists without a {missing} of that name, so the guard does nothing");
+        let hint = format!("helm upgrade restores what guard.mode requires; or kubectl delete {there} {name}-guard");
         (text, hint)
     };
-    match (binding, is_policy) {
-        (None, false) => report.good(CHECK, "there is no guard, as guard.mode Off of the chart wants it"),
+    match (binding, has_policy) {
+        (None, false) => report.ok(CHECK, "there is no guard, as with guard.mode: Off of the chart"),
         (None, true) => {
             let (text, hint) = half(kind_of_policy, kind_of_binding);
             report.warning(CHECK, text, hint);
@@ -43,11 +44,11 @@ fn compare(binding: Option<&Value>, is_policy: bool, name: &str, report: &mut Re
             let actions = binding.pointer("/spec/validationActions").and_then(Value::as_array);
             let has = |action: &str| actions.is_some_and(|actions| actions.iter().any(|one| one == action));
             let does = match (has("Deny"), has("Warn")) {
-                (true, _) => "refuses components that the webhook did not see",
-                (false, true) => "warns of components that the webhook did not see",
-                (false, false) => "writes components that the webhook did not see into the audit log alone",
+                (true, _) => "refuses components that the webhook did not review",
+                (false, true) => "warns of components that the webhook did not review",
+                (false, false) => "only records components that the webhook did not review, in the audit log",
             };
-            report.good(CHECK, format!("the guard {does}"));
+            report.ok(CHECK, format!("the guard {does}"));
         }
     }
 }
@@ -60,19 +61,19 @@ mod tests {
     use crate::command::check::report::Report;
 
     #[test]
-    fn half_a_guard_is_told_with_what_to_do_and_none_is_well() {
+    fn half_a_guard_is_a_warning_and_no_guard_is_ok() {
         let binding = |actions: &[&str]| Some(json!({"spec": {"validationActions": actions}}));
         for (binding, is_policy, state, says) in [
-            (None, false, "ok", "guard.mode Off"),
+            (None, false, "ok", "guard.mode: Off"),
             (binding(&["Warn", "Audit"]), true, "ok", "the guard warns of"),
             (binding(&["Deny", "Audit"]), true, "ok", "the guard refuses"),
-            (binding(&["Audit"]), true, "ok", "audit log alone"),
-            (None, true, "warning", "ValidatingAdmissionPolicy mine-guard is there, and no ValidatingAdmissionPolicyB"),
+            (binding(&["Audit"]), true, "ok", "in the audit log"),
+            (None, true, "warning", "ValidatingAdmissionPolicy mine-guard exists without a ValidatingAdmissionPolicyB"),
             (
                 binding(&["Warn"]),
                 false,
                 "warning",
-                "ValidatingAdmissionPolicyBinding mine-guard is there, and no ValidatingAdmissionPolicy of",
+                "ValidatingAdmissionPolicyBinding mine-guard exists without a ValidatingAdmissionPolicy of",
             ),
         ] {
             let mut report = Report::default();

@@ -1,57 +1,58 @@
-//! Whether somebody answers at the address of Model Express, as far as the API server knows.
+//! Checks that the Model Express address leads to ready endpoints, as far as the API server knows.
 
+use crate::command::check::catalog::CheckId;
 use crate::command::check::endpoints;
-use crate::command::check::endpoints::Behind;
+use crate::command::check::endpoints::Backend;
 use crate::command::check::report::Report;
 use crate::inspect::api::{Api, Error};
 
-/// The check's name.
-pub(super) const CHECK: &str = "model-express";
+/// The check.
+const CHECK: CheckId = CheckId::ModelExpress;
 
-/// Checks the address that pods of a namespace get.
+/// Checks the address that the pods of a namespace get.
 ///
 /// # Errors
 /// The API server was not reached.
 pub(super) async fn check(api: &Api, namespace: &str, url: Option<&str>, report: &mut Report) -> anyhow::Result<()> {
     let Some(url) = url else {
-        report.good(CHECK, "no Model Express address is set");
+        report.ok(CHECK, "no Model Express address is set");
         return Ok(());
     };
-    let Some(Address { service, namespace: of_service, is_certain, port }) = address(url, namespace) else {
-        report.not_checked(CHECK, format!("{url} names no Service, and is not checked from here"));
+    let Some(Address { service, namespace, is_certain, port }) = address(url, namespace) else {
+        report.not_checked(CHECK, format!("{url} names no Service and cannot be checked from here"));
         return Ok(());
     };
-    match endpoints::behind(api, of_service, service, port).await?.behind {
-        Behind::External(host) => {
-            report.not_checked(CHECK, format!("{url}: Service {of_service}/{service} leads to {host}"));
+    match endpoints::find(api, namespace, service, port).await?.backend {
+        Backend::External(host) => {
+            report.not_checked(CHECK, format!("{url}: Service {namespace}/{service} points to {host}"));
         }
-        Behind::Hidden(sentence) => report.not_checked(CHECK, sentence),
-        Behind::Missing if !is_certain && !is_namespace(api, of_service).await? => {
-            let text = format!("{url} names no Service of namespace {of_service}, and is not checked from here");
+        Backend::Hidden(message) => report.not_checked(CHECK, message),
+        Backend::Missing if !is_certain && !namespace_exists(api, namespace).await? => {
+            let text = format!("{url} names no Service in namespace {namespace} and cannot be checked from here");
             report.not_checked(CHECK, text);
         }
-        Behind::Missing => report.bad(
+        Backend::Missing => report.fail(
             CHECK,
-            format!("{url}: there is no Service {service} in namespace {of_service}"),
-            format!("kubectl get services -n {of_service}; modelExpress.url or its annotation names the address"),
+            format!("{url}: there is no Service {service} in namespace {namespace}"),
+            format!("kubectl get services -n {namespace}; modelExpress.url or its annotation sets the address"),
         ),
-        Behind::NoPort(ports) => report.bad(
+        Backend::NoPort(ports) => report.fail(
             CHECK,
-            format!("{url}: Service {of_service}/{service} has no port {port}, but {ports}"),
-            format!("kubectl describe service {service} -n {of_service}"),
+            format!("{url}: Service {namespace}/{service} has no port {port}, only {ports}"),
+            format!("kubectl describe service {service} -n {namespace}"),
         ),
-        Behind::Ready(0) => report.bad(
+        Backend::Ready(0) => report.fail(
             CHECK,
-            format!("{url}: Service {of_service}/{service} has no ready endpoint"),
-            format!("kubectl describe service {service} -n {of_service}"),
+            format!("{url}: Service {namespace}/{service} has no ready endpoint"),
+            format!("kubectl describe service {service} -n {namespace}"),
         ),
-        Behind::Ready(ready) => report.good(CHECK, format!("{url}: ready endpoints: {ready}")),
+        Backend::Ready(ready) => report.ok(CHECK, format!("{url} has ready endpoints: {ready}")),
     }
     Ok(())
 }
 
-/// Whether a namespace is known to be there.
-async fn is_namespace(api: &Api, name: &str) -> Result<bool, Error> {
+/// Whether a namespace exists; `false` if the user may not read it.
+async fn namespace_exists(api: &Api, name: &str) -> Result<bool, Error> {
     match api.get(&format!("/api/v1/namespaces/{name}")).await {
         Err(error) if error.is_forbidden() => Ok(false),
         found => Ok(found?.is_some()),
@@ -63,12 +64,12 @@ async fn is_namespace(api: &Api, name: &str) -> Result<bool, Error> {
 struct Address<'u> {
     service: &'u str,
     namespace: &'u str,
-    /// Whether it cannot be a host outside of the cluster, as `mx.internal` can.
+    /// Whether the host must be a Service. `service.namespace` may also be an external host, such as `mx.internal`.
     is_certain: bool,
     port: u64,
 }
 
-/// Reads `service`, `service.namespace` or `service.namespace.svc…`.
+/// Parses the hosts `service`, `service.namespace` and `service.namespace.svc…`; `None` for all others.
 fn address<'u>(url: &'u str, own: &'u str) -> Option<Address<'u>> {
     let (host, port) = url.strip_prefix("http://")?.rsplit_once(':')?;
     let port = port.trim_end_matches('/').parse().ok()?;
@@ -90,7 +91,7 @@ mod tests {
     use super::{Address, address};
 
     #[test]
-    fn only_names_of_services_are_looked_up() {
+    fn only_hosts_that_can_be_services_are_looked_up() {
         let found = |service, namespace, is_certain| Some(Address { service, namespace, is_certain, port: 8001 });
         assert_eq!(address("http://mx:8001", "own"), found("mx", "own", true));
         assert_eq!(address("http://mx.models:8001", "own"), found("mx", "models", false));

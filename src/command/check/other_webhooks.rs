@@ -1,25 +1,24 @@
-//! What else changes pods as they are created.
+//! Reports a second dynamo-cache, and the other webhooks and policies that change new pods.
 
 use serde_json::Value;
 
+use crate::command::check::catalog::CheckId;
 use crate::command::check::report::Report;
 use crate::inspect::api::{Api, Error};
 use crate::inspect::installation::{Installed, release};
 
-/// The versions in which clusters have had them, the newest first.
+/// The API versions of `MutatingAdmissionPolicy`, newest first.
 const VERSIONS: [&str; 3] = ["v1", "v1beta1", "v1alpha1"];
 
-/// Tells of a second dynamo-cache, of other webhooks, by their configurations, and of policies that change pods by
-/// themselves.
+/// Reports what changes new pods beside this webhook; `configurations` has every other MutatingWebhookConfiguration.
 ///
 /// # Errors
 /// The API server was not reached.
 pub(super) async fn check(api: &Api, configurations: &[Value], report: &mut Report) -> Result<(), Error> {
-    const CHECK: &str = "others";
-    let is_ours = |other: &&Value| Installed::of((*other).clone()).is_ok();
+    let is_ours = |other: &&Value| Installed::from_configuration((*other).clone()).is_ok();
     let (ours, webhooks): (Vec<_>, Vec<_>) = configurations.iter().partition(is_ours);
     for second in ours {
-        competes(second, report);
+        report_duplicate(second, report);
     }
     let webhooks: Vec<_> = webhooks.into_iter().filter(|other| changes_pods(other)).filter_map(name).collect();
     let webhooks = match webhooks.as_slice() {
@@ -32,23 +31,23 @@ pub(super) async fn check(api: &Api, configurations: &[Value], report: &mut Repo
     };
     let policies: Vec<_> = policies.iter().filter(|policy| mutates_pods(policy)).filter_map(name).collect();
     let policies = match (policies.as_slice(), hidden) {
-        (_, Some(error)) => format!("; MutatingAdmissionPolicies were not looked at: {error}"),
+        (_, Some(error)) => format!("; MutatingAdmissionPolicies were not checked: {error}"),
         ([], None) => String::new(),
-        (names, None) => format!("; MutatingAdmissionPolicies that may: {}", names.join(", ")),
+        (names, None) => format!("; MutatingAdmissionPolicies may change them too: {}", names.join(", ")),
     };
-    report.good(CHECK, webhooks + &policies);
+    report.ok(CheckId::OtherWebhooks, webhooks + &policies);
     Ok(())
 }
 
-/// Tells of a second dynamo-cache.
-fn competes(configuration: &Value, report: &mut Report) {
+/// Warns of a second dynamo-cache, with the command that removes it.
+fn report_duplicate(configuration: &Value, report: &mut Report) {
     let name = name(configuration).unwrap_or_default();
     let text = format!("a second dynamo-cache is installed, and both may change the same pods: configuration {name}");
     let remove = match release(configuration) {
-        Some((release, namespace)) => format!("helm uninstall {release} --namespace {namespace}"),
+        Some(release) => release.uninstall_command(),
         None => format!("kubectl delete mutatingwebhookconfiguration {name}"),
     };
-    report.warning("second", text, format!("Keep one of them; this removes the second: {remove}"));
+    report.warning(CheckId::Duplicate, text, format!("Keep one of them; to remove the second: {remove}"));
 }
 
 async fn policies(api: &Api) -> Result<Vec<Value>, Error> {
@@ -77,7 +76,7 @@ fn mutates_pods(policy: &Value) -> bool {
     rules.into_iter().flatten().any(is_about_new_pods)
 }
 
-/// Whether a rule selects pods as they are created.
+/// Whether a rule matches the creation of pods.
 fn is_about_new_pods(rule: &Value) -> bool {
     let has = |key: &str, words: &[&str]| {
         let found = rule.get(key).and_then(Value::as_array).into_iter().flatten();
@@ -90,18 +89,18 @@ fn is_about_new_pods(rule: &Value) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::{changes_pods, competes, mutates_pods};
+    use super::{changes_pods, mutates_pods, report_duplicate};
     use crate::command::check::report::Report;
 
     #[test]
-    fn a_second_dynamo_cache_is_told_with_what_removes_it() {
+    fn a_second_dynamo_cache_is_reported_with_the_command_that_removes_it() {
         let annotations = json!({"meta.helm.sh/release-name": "second", "meta.helm.sh/release-namespace": "elsewhere"});
         for (annotations, remove) in [
             (annotations, "helm uninstall second --namespace elsewhere"),
             (json!(null), "kubectl delete mutatingwebhookconfiguration other"),
         ] {
             let mut report = Report::default();
-            competes(&json!({"metadata": {"name": "other", "annotations": annotations}}), &mut report);
+            report_duplicate(&json!({"metadata": {"name": "other", "annotations": annotations}}), &mut report);
             let said = report.json();
             assert!(
                 said.contains("warning") && said.contains("configuration other") && said.contains(remove),
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_about_new_pods_counts() {
+    fn only_rules_about_new_pods_count() {
         for (groups, operations, resources, counts) in [
             (json!([""]), json!(["CREATE", "UPDATE"]), json!(["pods"]), true),
             (json!(["*"]), json!(["*"]), json!(["*/*"]), true),

@@ -1,101 +1,98 @@
-//! What was checked, line by line, and how each came out.
+//! The lines of `check`, and the result of each.
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::command::check::catalog::{CheckId, Group};
+use crate::terminal::colour::Colour;
 use crate::terminal::print_exact;
-use crate::terminal::screen::{visible, visible_line};
+use crate::terminal::visible::{visible, visible_line};
 
-/// How a check came out.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// As it should be.
-    Good,
-    /// It does not work.
-    Bad,
-    /// It could not be looked at, or depends on what does not work.
+enum State {
+    /// It failed.
+    Failed,
+    /// It passed.
+    Ok,
+    /// The user may not read what it needs, or it depends on a check that failed.
     NotChecked,
-    /// It works, and should be looked at.
+    /// It passed, but the user should look at it.
     Warning,
 }
 
-/// One check.
+/// One line.
 struct Line {
     group: String,
-    check: String,
+    check: CheckId,
     state: State,
     text: String,
     hint: Option<String>,
 }
 
-/// The checks so far.
+/// The lines so far.
 #[derive(Default)]
 pub(super) struct Report {
     lines: Vec<Line>,
-    group: String,
-    /// Whether each line is printed as it comes, and in colour.
+    /// The namespace that is being checked.
+    namespace: String,
+    /// Whether each line is printed at once, and whether in colour.
     printed: Option<bool>,
     /// Why a line could not be printed.
-    unwritten: Option<anyhow::Error>,
+    write_error: Option<anyhow::Error>,
 }
 
 impl Report {
-    /// One whose lines are printed as they come, for people.
+    /// A report that prints each line for people as soon as it is added.
     pub(super) fn printed(coloured: bool) -> Self {
         Report { printed: Some(coloured), ..Report::default() }
     }
 
-    /// Begins a group of checks.
-    pub(super) fn group(&mut self, name: &str) {
-        name.clone_into(&mut self.group);
+    /// Starts the checks of a namespace.
+    pub(super) fn begin_namespace(&mut self, name: &str) {
+        name.clone_into(&mut self.namespace);
     }
 
-    /// Something is as it should be.
-    pub(super) fn good(&mut self, check: &str, text: impl Into<String>) {
-        self.line(check, State::Good, text.into(), None);
+    /// Adds a check that passed.
+    pub(super) fn ok(&mut self, check: CheckId, text: impl Into<String>) {
+        self.add(check, State::Ok, text.into(), None);
     }
 
-    /// Something does not work, and what to do: a command or a page.
-    pub(super) fn bad(&mut self, check: &str, text: impl Into<String>, hint: impl Into<String>) {
-        self.line(check, State::Bad, text.into(), Some(hint.into()));
+    /// Adds a check that failed. The hint is a command, a page, or a sentence.
+    pub(super) fn fail(&mut self, check: CheckId, text: impl Into<String>, hint: impl Into<String>) {
+        self.add(check, State::Failed, text.into(), Some(hint.into()));
     }
 
-    /// Something should be looked at.
-    pub(super) fn warning(&mut self, check: &str, text: impl Into<String>, hint: impl Into<String>) {
-        self.line(check, State::Warning, text.into(), Some(hint.into()));
+    /// Adds a check that passed but that the user should look at.
+    pub(super) fn warning(&mut self, check: CheckId, text: impl Into<String>, hint: impl Into<String>) {
+        self.add(check, State::Warning, text.into(), Some(hint.into()));
     }
 
-    /// Something was not looked at, and why.
-    pub(super) fn not_checked(&mut self, check: &str, why: impl Into<String>) {
-        self.line(check, State::NotChecked, format!("{check}: not checked: {}", why.into()), None);
+    /// Adds a check that was not made, and why.
+    pub(super) fn not_checked(&mut self, check: CheckId, why: impl Into<String>) {
+        self.add(check, State::NotChecked, format!("{}: not checked: {}", check.id(), why.into()), None);
     }
 
-    /// Whether one of these checks does not work: its name.
-    pub(super) fn broken<'c>(&self, checks: &[&'c str]) -> Option<&'c str> {
-        let is_bad = |check: &&&str| self.lines.iter().any(|line| line.check == **check && line.state == State::Bad);
-        checks.iter().find(is_bad).copied()
+    /// Adds a check that was not made because of another one.
+    pub(super) fn depends_on(&mut self, check: CheckId, other: CheckId) {
+        self.not_checked(check, format!("it depends on the {}", other.noun()));
+    }
+
+    /// Whether a check has failed.
+    pub(super) fn has_failed(&self, check: CheckId) -> bool {
+        self.lines.iter().any(|line| line.check == check && line.state == State::Failed)
     }
 
     /// How many checks failed.
     pub(super) fn failures(&self) -> usize {
-        self.lines.iter().filter(|line| line.state == State::Bad).count()
+        self.lines.iter().filter(|line| line.state == State::Failed).count()
     }
 
-    /// For people, below the lines: how much was not looked at; empty where all was.
+    /// The last line for people: how many checks were not made. Empty if all were.
     pub(super) fn summary(&self) -> String {
         let not_checked = self.lines.iter().filter(|line| line.state == State::NotChecked).count();
         if not_checked == 0 { String::new() } else { format!("\n{not_checked} of {} not checked\n", self.lines.len()) }
-    }
-
-    fn line(&mut self, check: &str, state: State, text: String, hint: Option<String>) {
-        let line = Line { group: self.group.clone(), check: check.to_owned(), state, text, hint };
-        if let Some(coloured) = self.printed
-            && let Err(error) = print_exact(&line.text(self.lines.last(), coloured))
-        {
-            self.unwritten.get_or_insert(error);
-        }
-        self.lines.push(line);
     }
 
     /// Whether nothing was checked yet.
@@ -103,45 +100,70 @@ impl Report {
         self.lines.is_empty()
     }
 
-    /// Whether all that was to be printed was.
+    /// Checks that every line was printed.
     ///
     /// # Errors
-    /// Why not.
-    pub(super) fn is_written(&mut self) -> anyhow::Result<()> {
-        self.unwritten.take().map_or(Ok(()), Err)
+    /// Why the first line that was not printed could not be.
+    pub(super) fn check_written(&mut self) -> anyhow::Result<()> {
+        self.write_error.take().map_or(Ok(()), Err)
     }
 
-    /// For programs.
+    /// The JSON array of all checks.
     pub(super) fn json(&self) -> String {
         let line = |line: &Line| {
             let state = match line.state {
-                State::Bad => "failed",
-                State::Good => "ok",
+                State::Failed => "failed",
+                State::Ok => "ok",
                 State::NotChecked => "not-checked",
                 State::Warning => "warning",
             };
-            json!({"group": line.group, "check": line.check, "state": state, "text": line.text, "hint": line.hint})
+            json!({
+                "group": line.group, "check": line.check.id(), "state": state, "text": line.text, "hint": line.hint,
+            })
         };
         format!("{:#}\n", Value::Array(self.lines.iter().map(line).collect()))
+    }
+
+    fn add(&mut self, check: CheckId, state: State, text: String, hint: Option<String>) {
+        let line = Line { group: self.heading(check), check, state, text, hint };
+        if let Some(coloured) = self.printed
+            && let Err(error) = print_exact(&line.text(self.lines.last(), coloured))
+        {
+            self.write_error.get_or_insert(error);
+        }
+        self.lines.push(line);
+    }
+
+    fn heading(&self, check: CheckId) -> String {
+        match check.group() {
+            Group::ApiServer => "API server".to_owned(),
+            Group::Webhook => "Webhook".to_owned(),
+            Group::Canary => "Canary through the API server".to_owned(),
+            Group::Settings => "Settings".to_owned(),
+            Group::Namespaces => "Namespaces".to_owned(),
+            Group::Namespace => format!("Namespace {}", self.namespace),
+            Group::WriteProbe => format!("Writing in namespace {}", self.namespace),
+            Group::Current => self.lines.last().map(|line| line.group.clone()).unwrap_or_default(),
+        }
     }
 }
 
 impl Line {
-    /// For people: a mark before it, below its group where that is another than that of the line before.
+    /// The line for people: a sign, the text and the hint, below the heading if the line before has another one.
     fn text(&self, before: Option<&Line>, coloured: bool) -> String {
         let mut text = String::new();
         if before.is_none_or(|before| before.group != self.group) {
             let gap = if before.is_none() { "" } else { "\n" };
             let _ = writeln!(text, "{gap}{}", visible_line(&self.group));
         }
-        let (mark, colour) = match self.state {
-            State::Bad => ("×", "\u{1b}[31m"),
-            State::Good => ("✓", "\u{1b}[32m"),
-            State::NotChecked => ("–", "\u{1b}[2m"),
-            State::Warning => ("!", "\u{1b}[33m"),
+        let (sign, colour) = match self.state {
+            State::Failed => ("×", Colour::Red),
+            State::Ok => ("✓", Colour::Green),
+            State::NotChecked => ("–", Colour::Dim),
+            State::Warning => ("!", Colour::Yellow),
         };
-        let mark = if coloured { format!("{colour}{mark}\u{1b}[0m") } else { mark.to_owned() };
-        let _ = writeln!(text, "  {mark} {}", visible(&self.text));
+        let sign = if coloured { colour.paint(sign) } else { sign.to_owned() };
+        let _ = writeln!(text, "  {sign} {}", visible(&self.text));
         if let Some(hint) = &self.hint {
             let _ = writeln!(text, "      {}", visible(hint));
         }
@@ -152,16 +174,15 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::{Line, Report};
+    use crate::command::check::catalog::CheckId;
 
     #[test]
-    fn lines_stand_in_their_groups_with_marks_and_hints() {
+    fn lines_are_below_their_headings_with_signs_and_hints() {
         let mut report = Report::default();
-        report.group("Webhook");
-        report.good("configuration", "it is there");
-        report.bad("service", "no endpoint", "kubectl get pods");
-        report.group("Canary");
-        report.not_checked("canary", "it depends on the Service");
-        let expected = "Webhook\n  ✓ it is there\n  × no endpoint\n      kubectl get pods\n\nCanary\n  – canary: not checked: it depends on the Service\n";
+        report.ok(CheckId::Configuration, "it is there");
+        report.fail(CheckId::Service, "no endpoint", "kubectl get pods");
+        report.depends_on(CheckId::Canary, CheckId::Service);
+        let expected = "Webhook\n  ✓ it is there\n  × no endpoint\n      kubectl get pods\n\nCanary through the API server\n  – canary: not checked: it depends on the Service\n";
         let text = |coloured: bool| {
             let before = std::iter::once(None).chain(report.lines.iter().map(Some));
             let lines: Vec<_> = report.lines.iter().zip(before).collect();
@@ -169,7 +190,8 @@ mod tests {
         };
         assert_eq!(text(false), expected);
         assert!(text(true).contains("\u{1b}[31m×\u{1b}[0m no endpoint"));
-        assert_eq!((report.failures(), report.broken(&["configuration", "service"])), (1, Some("service")));
+        assert_eq!(report.failures(), 1);
+        assert!(report.has_failed(CheckId::Service) && !report.has_failed(CheckId::Configuration));
         assert!(report.json().contains("\"state\": \"failed\""));
         assert_eq!((report.summary().as_str(), Report::default().summary().as_str()), ("\n1 of 3 not checked\n", ""));
     }

@@ -1,16 +1,16 @@
 set -euo pipefail
 
-# Here is neither the token nor the model claim: the packages run nothing that could reach them.
+# This container has neither the token nor the model claim, so code of the packages cannot reach them.
 if [[ -d /compilation-cache && ! -w /compilation-cache ]]; then
   echo "warning: the workers cannot write to /compilation-cache: $(ls -ld /compilation-cache)" | tee /client/warnings
 fi
 
-# An image that has the client needs no package index.
+# An image with the client needs no package index.
 if command -v hf >/dev/null; then
   exit
 fi
 echo "phase installing the client"
-# Wheels alone, since a source distribution runs code of its own, and those alone that are listed here.
+# Install only wheels, because a source distribution runs its own code, and only the listed ones.
 cat >/client/requirements.txt <<'REQUIREMENTS'
 @REQUIREMENTS@
 REQUIREMENTS

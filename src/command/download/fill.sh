@@ -1,7 +1,7 @@
 set -euo pipefail
-umask 0002  # what this user writes, others of group 0 may change
+umask 0002  # other users of group 0 may change the files
 
-# Installed by the container before this one, where the image has none.
+# The init container installs the client here if the image has none.
 PATH=/client/bin:$PATH
 
 if [[ ! -w /model-cache ]]; then
@@ -9,7 +9,7 @@ if [[ ! -w /model-cache ]]; then
 fi
 if [[ -f /client/warnings ]]; then cat /client/warnings; fi
 
-# Anyone who may write to the claim may have left a link there, and the model is to end up on the claim.
+# A user who may write to the claim could have left a link there, but the model must be written to the claim.
 within() { # PATH…
   local path to
   for path; do
@@ -22,7 +22,7 @@ within() { # PATH…
 }
 within "$HF_HUB_CACHE"
 
-# How much there is to download, for whoever follows; 0: not known.
+# The size of the download in bytes, for the progress line; 0 if unknown.
 total=$(python3 - "$@" 2>/dev/null <<'PYTHON' || echo 0
 import os, sys
 from huggingface_hub import snapshot_download
@@ -47,10 +47,10 @@ mapfile -d '' -t files < <(find "$snapshot" ! -type d -print0)
 refs=${snapshot%/snapshots/*}/refs
 within "$snapshot" "${files[@]}" "$refs"
 
-# A download by commit leaves no name for it, and Dynamo looks for `main` on the claim
-# before it asks anybody: without this it would go to the hub for what is here.
+# A download by commit creates no ref. Dynamo looks for the ref `main` on the claim before it
+# contacts the hub, so without it Dynamo would download the model again.
 mkdir -p "$refs"
-# mktemp creates it, so it is no link to another file.
+# mktemp creates the file, so it cannot be a link to another file.
 main=$(mktemp "$refs/.main-XXXXXX")
 echo -n "${snapshot##*/}" >"$main"
 chmod 664 "$main"

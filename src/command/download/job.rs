@@ -1,45 +1,45 @@
-//! The Job that fills the model claim, and the claims, as objects.
+//! Builds the Job that fills the model claim, and the claims.
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::admission::settings::Layout;
 use crate::cli::Download;
-use crate::command::object;
+use crate::manifest::input::embedded_json;
 
-/// What installs the client, in a container of its own.
+/// The script that installs the client, in an init container.
 const INSTALL: &str = include_str!("client.sh");
 
-/// The packages of the client, for the Python of the Job's image, each with its hashes; .ci/client writes them.
+/// The client's packages with their hashes, for the Python of the default image. `.ci/client` generates the file.
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 
-/// What downloads, in the container that has the token and the model claim.
+/// The script that downloads, in the container that has the token and the model claim.
 const SCRIPT: &str = include_str!("fill.sh");
 
-/// Most characters in a Job's name: it becomes the value of a label of its pods.
+/// The longest name of a Job, in characters: the name becomes a label value on its pods.
 const LONGEST_NAME: usize = 63;
 
-/// The Secret that is taken where it is there, by the name that Dynamo's recipes use.
+/// The Secret that is used if it exists. Dynamo's recipes use the same name.
 pub(super) const TOKEN_SECRET: &str = "hf-token-secret";
 
-/// What is known of where the Job runs.
-pub(super) struct Room {
-    /// The namespace to write into the objects; none: that of whoever applies them.
+/// The namespace and claims of the Job.
+pub(super) struct JobTarget {
+    /// The namespace of the objects; `None` leaves it to the command that applies them.
     pub(super) namespace: Option<String>,
     /// The model claim.
     pub(super) model_claim: String,
-    /// The compile claim, where it is mounted too.
+    /// The compile claim, if it is mounted too.
     pub(super) compile_claim: Option<String>,
-    /// What the model claim's root is.
+    /// The layout of the model claim.
     pub(super) layout: Layout,
 }
 
-/// The Job's name: the one that was asked for, or `download-` and the model's own, in the letters that a name may have.
+/// The Job's name: the one from `--name`, else `download-` and the last part of the model's name in valid characters.
 pub(super) fn name(options: &Download) -> String {
-    options.name.clone().unwrap_or_else(|| name_of(&options.model))
+    options.name.clone().unwrap_or_else(|| default_name(&options.model))
 }
 
-fn name_of(model: &str) -> String {
+fn default_name(model: &str) -> String {
     let own = model.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     let own: String = own.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let name = format!("download-{}", own.trim_matches('-'));
@@ -53,18 +53,18 @@ fn name_of(model: &str) -> String {
     format!("{}-{digest}", begin.trim_end_matches('-'))
 }
 
-/// The Job. Its first container installs the client, without the token; its second downloads. It mounts the claims by
-/// itself, and is no Dynamo component; the end of its log is the error where it fails.
-pub(super) fn job(options: &Download, room: &Room) -> Value {
+/// Builds the Job. Its init container installs the client without the token; its main container downloads. The Job mounts the
+/// claims itself and is not a Dynamo component. If it fails, the end of its log is the error.
+pub(super) fn job(options: &Download, target: &JobTarget) -> Value {
     let volume = |name: &str, claim: &str| json!({"name": name, "persistentVolumeClaim": {"claimName": claim}});
     let mount = |name: &str| json!({"name": name, "mountPath": format!("/{name}")});
-    let mut volumes = vec![volume("model-cache", &room.model_claim)];
+    let mut volumes = vec![volume("model-cache", &target.model_claim)];
     let mut to_install = vec![mount("client"), mount("tmp")];
     let to_download =
         [mount("model-cache"), json!({"name": "client", "mountPath": "/client", "readOnly": true}), mount("tmp")];
-    if let Some(claim) = &room.compile_claim {
-        // Nothing is written there. It is mounted so that its root, too, is opened to the group; not where the download
-        // runs, which a link on the model claim could lead there.
+    if let Some(claim) = &target.compile_claim {
+        // Nothing is written to the compile claim. It is mounted so that its root is opened to the group too, and only in
+        // the init container: in the main container, a link on the model claim could lead the download there.
         volumes.push(volume("compilation-cache", claim));
         to_install.insert(0, mount("compilation-cache"));
     }
@@ -74,7 +74,7 @@ pub(super) fn job(options: &Download, room: &Room) -> Value {
     let patterns = patterns.into_iter().flat_map(|(option, globs)| globs.iter().flat_map(move |glob| [option, glob]));
     let patterns: Vec<_> = patterns.map(Value::from).collect();
     if !patterns.is_empty() {
-        // bash takes the first for its own name.
+        // bash takes the first argument as its own name.
         args.push(json!("download"));
         args.extend(patterns);
     }
@@ -88,8 +88,8 @@ pub(super) fn job(options: &Download, room: &Room) -> Value {
         security["fsGroupChangePolicy"] = "OnRootMismatch".into();
     }
     security["seccompProfile"] = json!({"type": "RuntimeDefault"});
-    let mut job = object::of(include_str!("job.json"));
-    job["metadata"] = metadata(&name(options), room);
+    let mut job = embedded_json(include_str!("job.json"));
+    job["metadata"] = metadata(&name(options), target);
     let pod = &mut job["spec"]["template"]["spec"];
     pod["securityContext"] = security;
     pod["volumes"] = volumes.into();
@@ -99,7 +99,7 @@ pub(super) fn job(options: &Download, room: &Room) -> Value {
     container["volumeMounts"] = to_install.into();
     let container = &mut pod["containers"][0];
     container["image"] = options.image.as_str().into();
-    container["env"] = environment(options, room.layout).into();
+    container["env"] = environment(options, target.layout).into();
     container["args"] = args.into();
     container["volumeMounts"] = Value::from(to_download.as_slice());
     job
@@ -117,7 +117,7 @@ fn environment(options: &Download, layout: Layout) -> Vec<Value> {
         json!({"name": "REVISION", "value": options.revision}),
         json!({"name": "HF_HUB_CACHE", "value": hub}),
         json!({"name": "HF_XET_HIGH_PERFORMANCE", "value": "1"}),
-        // Nobody is there to take the client's advice, which it would ask another server for.
+        // The client would contact another server to check for updates, which no one could install here.
         json!({"name": "HF_HUB_DISABLE_UPDATE_CHECK", "value": "1"}),
         json!({"name": "HOME", "value": "/tmp"}),
     ];
@@ -126,19 +126,19 @@ fn environment(options: &Download, layout: Layout) -> Vec<Value> {
     variables
 }
 
-/// A claim that pods on all nodes share.
-pub(super) fn claim(name: &str, size: &str, storage_class: Option<&str>, room: &Room) -> Value {
+/// Builds a ReadWriteMany claim.
+pub(super) fn claim(name: &str, size: &str, storage_class: Option<&str>, target: &JobTarget) -> Value {
     let mut spec = json!({"accessModes": ["ReadWriteMany"]});
     if let Some(class) = storage_class {
         spec["storageClassName"] = class.into();
     }
     spec["resources"] = json!({"requests": {"storage": size}});
-    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata(name, room), "spec": spec})
+    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata(name, target), "spec": spec})
 }
 
-fn metadata(name: &str, room: &Room) -> Value {
+fn metadata(name: &str, target: &JobTarget) -> Value {
     let mut metadata = json!({"name": name});
-    if let Some(namespace) = &room.namespace {
+    if let Some(namespace) = &target.namespace {
         metadata["namespace"] = namespace.as_str().into();
     }
     metadata
@@ -146,13 +146,14 @@ fn metadata(name: &str, room: &Room) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::name_of;
+    use super::default_name;
 
     #[test]
-    fn a_job_is_called_after_its_model_and_fits_a_label() {
-        assert_eq!(name_of("Qwen/Qwen3-0.6B"), "download-qwen3-0-6b");
-        assert_eq!(name_of("model_"), "download-model");
-        let (long, other) = (name_of(&format!("a/{}", "x".repeat(90))), name_of(&format!("a/{}", "x".repeat(91))));
+    fn a_job_is_named_after_its_model_and_the_name_fits_a_label() {
+        assert_eq!(default_name("Qwen/Qwen3-0.6B"), "download-qwen3-0-6b");
+        assert_eq!(default_name("model_"), "download-model");
+        let (long, other) =
+            (default_name(&format!("a/{}", "x".repeat(90))), default_name(&format!("a/{}", "x".repeat(91))));
         assert!(long.len() <= 63 && long != other, "{long} {other}");
     }
 }

@@ -1,30 +1,30 @@
-//! How far a download Job is, from its objects and its log.
+//! The progress of a download Job, read from its objects and its log.
 
 use serde_json::Value;
 
 use crate::inspect::job_status::{condition, plain, waiting};
 
-/// How far it is.
+/// The progress of a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// It is done.
+    /// The Job has completed.
     Done,
-    /// It has failed, and why.
+    /// The Job has failed, with its error.
     Failed(String),
-    /// It loads: bytes, and of how many where that is known.
-    Loads(u64, u64),
-    /// Something else is going on, in words.
+    /// Bytes downloaded, and bytes in total; 0 if the total is unknown.
+    Downloading(u64, u64),
+    /// Any other phase, in words.
     Phase(String),
 }
 
-/// Reads the state of a Job, of its newest pod, of the pod's log and of the newest warning about either.
-pub(super) fn of(job: &Value, pod: Option<&Value>, log: &str, warning: Option<&str>) -> Progress {
+/// Reads the progress from a Job, its newest pod, the pod's log, and the newest warning event about either.
+pub(super) fn read(job: &Value, pod: Option<&Value>, log: &str, warning: Option<&str>) -> Progress {
     if condition(job, "Complete").is_some() {
         return Progress::Done;
     }
-    let died = pod.and_then(last_words);
+    let pod_error = pod.and_then(failure_message);
     if let Some(failed) = condition(job, "Failed") {
-        let own = error_of(log).or(died).unwrap_or_default();
+        let own = error_in_log(log).or(pod_error).unwrap_or_default();
         return Progress::Failed(if own.is_empty() { failed } else { own });
     }
     let phase = |words: String| Progress::Phase(words);
@@ -33,28 +33,28 @@ pub(super) fn of(job: &Value, pod: Option<&Value>, log: &str, warning: Option<&s
     };
     let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     match text("/status/phase") {
-        "Failed" => phase(format!("it failed and is tried again: {}", headline(&died.unwrap_or_default()))),
-        "Running" => running(log),
+        "Failed" => phase(format!("the pod failed and is retried: {}", headline(&pod_error.unwrap_or_default()))),
+        "Running" => read_log(log),
         "Succeeded" => phase("finishing".to_owned()),
         _ if is_installing(pod) => phase("installing the client".to_owned()),
         _ => phase(waiting(Some(pod), warning)),
     }
 }
 
-/// Whether the container that installs the client runs.
+/// Whether the init container, which installs the client, is running.
 fn is_installing(pod: &Value) -> bool {
     pod.pointer("/status/initContainerStatuses/0/state/running").is_some()
 }
 
-/// What the log of a running pod tells last.
-fn running(log: &str) -> Progress {
+/// The last progress or phase in the log of a running pod.
+fn read_log(log: &str) -> Progress {
     for line in log.lines().rev() {
         if let Some(rest) = line.strip_prefix("progress ") {
             let words: Vec<_> = rest.split(' ').collect();
             if let [done, "of", total, "bytes"] = words.as_slice()
                 && let (Ok(done), Ok(total)) = (done.parse::<i64>(), total.parse())
             {
-                return Progress::Loads(u64::try_from(done).unwrap_or_default(), total);
+                return Progress::Downloading(u64::try_from(done).unwrap_or_default(), total);
             }
         }
         if let Some(words) = line.strip_prefix("phase ") {
@@ -64,32 +64,32 @@ fn running(log: &str) -> Progress {
     Progress::Phase("starting".to_owned())
 }
 
-/// What the container that failed said before.
-fn last_words(pod: &Value) -> Option<String> {
+/// The last output of the container that failed, else the reason of its end.
+fn failure_message(pod: &Value) -> Option<String> {
     let of_client = pod.pointer("/status/initContainerStatuses/0/state/terminated");
     let of_client = of_client.filter(|terminated| terminated.get("exitCode").is_some_and(|code| code != 0));
     let terminated = of_client.or_else(|| pod.pointer("/status/containerStatuses/0/state/terminated"))?;
-    let message = terminated.get("message").and_then(Value::as_str).and_then(error_of);
+    let message = terminated.get("message").and_then(Value::as_str).and_then(error_in_log);
     message.or_else(|| terminated.get("reason").and_then(Value::as_str).map(str::to_owned))
 }
 
-/// The log without what only tells how far it is; none where nothing is left.
-fn error_of(log: &str) -> Option<String> {
-    let is_told =
+/// The log without its progress and phase lines; `None` if nothing remains.
+fn error_in_log(log: &str) -> Option<String> {
+    let is_output =
         |line: &&str| !line.starts_with("progress ") && !line.starts_with("phase ") && !line.trim().is_empty();
     let log = plain(log);
-    let lines: Vec<_> = log.lines().filter(is_told).collect();
+    let lines: Vec<_> = log.lines().filter(is_output).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-/// The line that says most: the first that calls itself an error, else the last.
+/// The first line that begins with "Error", else the last line.
 fn headline(text: &str) -> &str {
     let error = text.lines().find(|line| line.starts_with("Error") || line.starts_with("error"));
     error.or(text.lines().last()).unwrap_or_default()
 }
 
 impl Progress {
-    /// In a line: a bar where bytes are known.
+    /// One line; a bar if the total is known.
     pub(super) fn line(&self) -> String {
         const WIDTH: u64 = 30;
         let size = |bytes: u64| {
@@ -102,8 +102,8 @@ impl Progress {
         match self {
             Progress::Done => "done".to_owned(),
             Progress::Failed(why) => format!("failed: {why}"),
-            Progress::Loads(done, 0) => format!("downloading, {} so far", size(*done)),
-            Progress::Loads(done, total) => {
+            Progress::Downloading(done, 0) => format!("downloading, {} so far", size(*done)),
+            Progress::Downloading(done, total) => {
                 let done = done.min(total);
                 let full = usize::try_from(done.saturating_mul(WIDTH) / total).unwrap_or_default();
                 let empty = usize::try_from(WIDTH).unwrap_or_default() - full;
@@ -119,12 +119,12 @@ impl Progress {
 mod tests {
     use serde_json::json;
 
-    use super::{Progress, of};
+    use super::{Progress, read};
 
     #[test]
-    fn bytes_are_a_bar_and_everything_else_is_a_phase() {
+    fn known_totals_are_a_bar_and_everything_else_is_a_phase() {
         let (job, running) = (json!({}), json!({"status": {"phase": "Running"}}));
-        let line = |log: &str| of(&job, Some(&running), log, None).line();
+        let line = |log: &str| read(&job, Some(&running), log, None).line();
         assert_eq!(line(""), "starting");
         assert_eq!(line("phase installing the client\n"), "installing the client");
         assert_eq!(
@@ -133,7 +133,7 @@ mod tests {
         );
         assert_eq!(line("progress 20480 of 0 bytes\n"), "downloading, 20 KiB so far");
         assert_eq!(line("progress -5 of 10 bytes\n"), format!("{}   0 %  0 B of 10 B", "░".repeat(30)));
-        assert_eq!(of(&job, None, "", Some("forbidden: quota")).line(), "no pod: forbidden: quota");
+        assert_eq!(read(&job, None, "", Some("forbidden: quota")).line(), "no pod: forbidden: quota");
     }
 
     #[test]
@@ -142,39 +142,39 @@ mod tests {
             json!({"status": {"phase": "Pending", "initContainerStatuses": [{"state": state}],
             "containerStatuses": [{"state": {"waiting": {"reason": "PodInitializing"}}}]}})
         };
-        let line = |state| of(&json!({}), Some(&pod(state)), "", None).line();
+        let line = |state| read(&json!({}), Some(&pod(state)), "", None).line();
         assert_eq!(line(json!({"running": {}})), "installing the client");
         assert_eq!(line(json!({"terminated": {"exitCode": 0}})), "starting its container");
         assert_eq!(
             line(json!({"waiting": {"reason": "ErrImagePull", "message": "none such"}})),
             "ErrImagePull: none such"
         );
-        let said = "phase installing the client\nERROR: THESE PACKAGES DO NOT MATCH THE HASHES\n";
-        let mut failed = pod(json!({"terminated": {"exitCode": 1, "reason": "Error", "message": said}}));
+        let message = "phase installing the client\nERROR: THESE PACKAGES DO NOT MATCH THE HASHES\n";
+        let mut failed = pod(json!({"terminated": {"exitCode": 1, "reason": "Error", "message": message}}));
         failed["status"]["phase"] = "Failed".into();
         let job = json!({"status": {"conditions": [{"type": "Failed", "status": "True", "message": "too often"}]}});
         let own = "ERROR: THESE PACKAGES DO NOT MATCH THE HASHES".to_owned();
-        assert_eq!(of(&job, Some(&failed), "", None), Progress::Failed(own));
+        assert_eq!(read(&job, Some(&failed), "", None), Progress::Failed(own));
     }
 
     #[test]
-    fn a_failure_ends_with_the_jobs_own_error() {
+    fn a_failure_has_the_jobs_own_error() {
         let of_type =
             |kind: &str| json!({"status": {"conditions": [{"type": kind, "status": "True", "message": "too often"}]}});
         let terminated = json!({"state": {"terminated": {"reason": "Error", "message": "progress 1 of 2 bytes\nRepositoryNotFound\n"}}});
         let pod = json!({"status": {"phase": "Failed", "containerStatuses": [terminated]}});
-        assert_eq!(of(&of_type("Failed"), Some(&pod), "", None), Progress::Failed("RepositoryNotFound".to_owned()));
-        assert_eq!(of(&of_type("Failed"), None, "", None), Progress::Failed("too often".to_owned()));
-        assert_eq!(of(&json!({}), Some(&pod), "", None).line(), "it failed and is tried again: RepositoryNotFound");
-        assert_eq!(of(&of_type("Complete"), Some(&pod), "", None), Progress::Done);
+        assert_eq!(read(&of_type("Failed"), Some(&pod), "", None), Progress::Failed("RepositoryNotFound".to_owned()));
+        assert_eq!(read(&of_type("Failed"), None, "", None), Progress::Failed("too often".to_owned()));
+        assert_eq!(read(&json!({}), Some(&pod), "", None).line(), "the pod failed and is retried: RepositoryNotFound");
+        assert_eq!(read(&of_type("Complete"), Some(&pod), "", None), Progress::Done);
         let log = "\u{1b}[90mHint\u{1b}[0m\nError: Model 'x' not found.\nIf it is private, log in.\n";
         let own = "Hint\nError: Model 'x' not found.\nIf it is private, log in.".to_owned();
-        assert_eq!(of(&of_type("Failed"), None, log, None), Progress::Failed(own));
+        assert_eq!(read(&of_type("Failed"), None, log, None), Progress::Failed(own));
         let terminated = json!({"state": {"terminated": {"message": log}}});
         let pod = json!({"status": {"phase": "Failed", "containerStatuses": [terminated]}});
-        let line = of(&json!({}), Some(&pod), "", None).line();
-        assert_eq!(line, "it failed and is tried again: Error: Model 'x' not found.");
+        let line = read(&json!({}), Some(&pod), "", None).line();
+        assert_eq!(line, "the pod failed and is retried: Error: Model 'x' not found.");
         let unbound = json!({"status": {"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False", "message": "unbound claims"}]}});
-        assert_eq!(of(&json!({}), Some(&unbound), "", None).line(), "waiting for a node: unbound claims");
+        assert_eq!(read(&json!({}), Some(&unbound), "", None).line(), "waiting for a node: unbound claims");
     }
 }

@@ -1,4 +1,4 @@
-//! Follow a download Job to its end.
+//! Follows a download Job until it ends.
 
 use std::time::Duration;
 
@@ -10,38 +10,38 @@ use crate::command::download::progress;
 use crate::command::download::progress::Progress;
 use crate::inspect::api::{Api, Error};
 use crate::inspect::job_status::Job;
-use crate::terminal::screen::Screen;
+use crate::terminal::progress_line::ProgressLine;
 
-/// Between two looks.
-const PAUSE: Duration = Duration::from_secs(1);
+/// How often the Job is read.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the API server may fail to answer.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long the API server may be unavailable.
+const MAX_OUTAGE: Duration = Duration::from_secs(120);
 
-/// How much of the log's end is looked at.
+/// How many lines are read from the end of the log.
 const LOG_LINES: usize = 100;
 
-/// Waits until the Job is done, and shows how far it is: one line that changes on a terminal, else a line per change.
+/// Waits until the Job completes and shows its progress: one line that changes on a terminal, else a line per change.
 ///
 /// # Errors
-/// The Job failed, with its own error; it is gone; it took too long; or the cluster does not answer.
+/// The Job failed (with its error), disappeared, or did not complete within `timeout`, or the cluster does not answer.
 pub(super) async fn follow(api: &Api, name: &str, timeout: Duration) -> anyhow::Result<()> {
     let begun = Instant::now();
-    let mut screen = Screen::new();
+    let mut line = ProgressLine::new();
     let mut answered = begun;
     loop {
-        let progress = match look(api, name).await {
-            // An API server that starts anew takes a while, and the Job goes on meanwhile.
-            Err(error) if error.may_pass() && answered.elapsed() < PATIENCE => {
-                Progress::Phase(format!("{error}; trying again"))
+        let progress = match read(api, name).await {
+            // An API server that restarts takes a while, and the Job runs on meanwhile.
+            Err(error) if error.is_retryable() && answered.elapsed() < MAX_OUTAGE => {
+                Progress::Phase(format!("{error}; retrying"))
             }
             Err(error) => {
-                screen.end();
+                line.finish();
                 return Err(error.into());
             }
             Ok(None) => {
-                screen.end();
-                bail!("Job {name} is gone");
+                line.finish();
+                bail!("Job {name} no longer exists");
             }
             Ok(Some(progress)) => {
                 answered = Instant::now();
@@ -50,41 +50,41 @@ pub(super) async fn follow(api: &Api, name: &str, timeout: Duration) -> anyhow::
         };
         match &progress {
             Progress::Done => {
-                screen.show("done");
-                screen.end();
+                line.update("done");
+                line.finish();
                 return Ok(());
             }
             Progress::Failed(why) => {
-                screen.end();
+                line.finish();
                 bail!("Job {name} failed: {why}");
             }
-            Progress::Loads(done, total) if !screen.is_terminal => {
-                // A log wants a line for each tenth, not for each look.
-                let tenth = Progress::Loads(done - done % (total / 10).max(1), *total);
-                screen.show(&tenth.line());
+            Progress::Downloading(done, total) if !line.is_terminal => {
+                // Without a terminal, one line per tenth is enough.
+                let tenth = Progress::Downloading(done - done % (total / 10).max(1), *total);
+                line.update(&tenth.line());
             }
-            other => screen.show(&other.line()),
+            other => line.update(&other.line()),
         }
         if begun.elapsed() >= timeout {
-            screen.end();
-            bail!("Job {name} is not done after {timeout:?}, and goes on: {}", progress.line());
+            line.finish();
+            bail!("Job {name} has not completed after {timeout:?} and runs on: {}", progress.line());
         }
-        sleep(PAUSE).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
-/// How far the Job is; none where it is gone.
-async fn look(api: &Api, name: &str) -> Result<Option<Progress>, Error> {
+/// Reads the progress of the Job; `None` if the Job no longer exists.
+async fn read(api: &Api, name: &str) -> Result<Option<Progress>, Error> {
     let namespace = &api.namespace;
-    let Some(Job { object, pod, warning }) = Job::look(api, namespace, name).await? else { return Ok(None) };
+    let Some(Job { object, pod, warning }) = Job::get(api, namespace, name).await? else { return Ok(None) };
     let text =
         |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut log = String::new();
     if let Some(pod) = pod.as_ref().filter(|pod| text(pod, "/status/phase") != "Pending") {
         let pod = text(pod, "/metadata/name");
         let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/log?container=download&tailLines={LOG_LINES}");
-        // A log that cannot be read is one that tells nothing.
+        // A log that cannot be read counts as empty.
         log = api.text(&path).await.unwrap_or_default();
     }
-    Ok(Some(progress::of(&object, pod.as_ref(), &log, warning.as_deref())))
+    Ok(Some(progress::read(&object, pod.as_ref(), &log, warning.as_deref())))
 }

@@ -1,187 +1,196 @@
-//! An account of a pod, as a page.
+//! The explanation of a pod as a page of text.
 
 use std::fmt::Write as _;
 
+use crate::admission::annotation::STATUS;
 use crate::admission::reason::Reason;
 use crate::admission::settings::Level;
 use crate::admission::status::Status;
-use crate::command::explain::why_not_reviewed::Unseen;
+use crate::command::explain::why_not_reviewed::NotReviewed;
 use crate::inspect::pod::Recorded;
-use crate::manifest::explanation::{Account, CacheAccount, ContainerAccount, InPlace};
+use crate::manifest::explanation::{CacheExplanation, ContainerExplanation, Explanation, InPlace};
 use crate::terminal::table::aligned;
 
-/// What is known of a pod only because it lives.
-pub(super) struct Live<'l> {
+/// The facts that only a live pod has.
+pub(super) struct LivePod<'l> {
     /// Its namespace.
     pub(super) namespace: &'l str,
     /// Its status annotation.
     pub(super) status: Option<Status<'l>>,
-    /// The account of the pod as it would be made anew.
-    pub(super) anew: &'l Account,
-    /// Where it has none: why.
-    pub(super) unseen: Option<Unseen>,
-    /// The command that has it made anew.
-    pub(super) restart: String,
-    /// Whether the settings are known by which it would be made anew, as well as they can be.
-    pub(super) is_settled: bool,
+    /// The explanation of the pod as it would be if it were recreated now.
+    pub(super) recreated: &'l Explanation,
+    /// Why it has no status annotation, if it has none.
+    pub(super) not_reviewed: Option<NotReviewed>,
+    /// The kubectl command that recreates it.
+    pub(super) restart_command: String,
+    /// Whether the webhook's settings have no mistakes, so that `recreated` is reliable.
+    pub(super) are_settings_valid: bool,
 }
 
-/// The page about one pod.
-pub(super) fn report(account: &Account, live: Option<&Live<'_>>) -> String {
+/// Formats the page about one pod.
+pub(super) fn report(explanation: &Explanation, live: Option<&LivePod<'_>>) -> String {
     let mut lines = vec![match live {
-        Some(live) => format!("{} in namespace {}", account.name, live.namespace),
-        None => account.name.clone(),
+        Some(live) => format!("{} in namespace {}", explanation.name, live.namespace),
+        None => explanation.name.clone(),
     }];
-    lines.push(match (&account.mark, account.left_alone) {
-        (_, Some(reason)) => format!("  left alone: {} [{reason}]. {}", reason.sentence(), reason.fix()),
-        (Some(mark), None) => format!("  a Dynamo component, {mark}"),
+    lines.push(match (&explanation.evidence, explanation.untouched) {
+        (_, Some(reason)) => format!("  untouched: {} [{reason}]. {}", reason.sentence(), reason.fix()),
+        (Some(evidence), None) => format!("  a Dynamo component, {evidence}"),
         (None, None) => "  a Dynamo component".to_owned(),
     });
-    if let Some(unseen) = live.and_then(|live| live.unseen.as_ref()) {
-        lines.push(format!("  without {}: {}.", crate::admission::annotation::STATUS, unseen.why));
-        lines.extend(unseen.fix.iter().map(|fix| format!("    {fix}")));
+    if let Some(not_reviewed) = live.and_then(|live| live.not_reviewed.as_ref()) {
+        lines.push(format!("  without {STATUS}: {}.", not_reviewed.why));
+        lines.extend(not_reviewed.fix.iter().map(|fix| format!("    {fix}")));
     }
-    if account.left_alone.is_none() {
+    if explanation.untouched.is_none() {
         lines.push(String::new());
         lines.push(match live {
-            Some(live) if live.status.is_none() => "Containers, as the webhook would see them now".to_owned(),
+            Some(live) if live.status.is_none() => "Containers, as the webhook would handle them now".to_owned(),
             _ => "Containers".to_owned(),
         });
-        for container in &account.containers {
-            about_container(container, live, &mut lines);
+        for container in &explanation.containers {
+            lines.extend(about_container(container, live));
         }
     }
     let mut text = lines.join("\n") + "\n";
-    if let Some(live) = live.filter(|live| outdated(account, live)) {
-        let _ = writeln!(text, "\nTo have it made anew: {}", live.restart);
+    if let Some(live) = live.filter(|live| is_outdated(explanation, live)) {
+        let _ = writeln!(text, "\nTo recreate the pod: {}", live.restart_command);
     }
-    if !account.warnings.is_empty() {
+    if !explanation.warnings.is_empty() {
         text += "\nWarnings\n";
-        for (line, fix) in &account.warnings {
+        for (line, fix) in &explanation.warnings {
             let _ = writeln!(text, "  {line}\n    {fix}");
         }
     }
-    if account.left_alone.is_none() {
+    if explanation.untouched.is_none() {
         text += "\nSettings\n";
-        text += &settings(account);
+        text += &settings(explanation);
     }
     text
 }
 
-fn about_container(container: &ContainerAccount, live: Option<&Live<'_>>, lines: &mut Vec<String>) {
-    lines.push(format!("  {}: {}", container.name, container.rule));
+fn about_container(container: &ContainerExplanation, live: Option<&LivePod<'_>>) -> Vec<String> {
+    let mut lines = vec![format!("  {}: {}", container.name, container.rule)];
     lines.extend(container.engine.iter().map(|engine| format!("    {engine}")));
     for cache in &container.caches {
-        match live.and_then(|live| Some((live, live.status.as_ref()?))) {
+        lines.extend(match live.and_then(|live| Some((live, live.status.as_ref()?))) {
             Some((live, status)) => {
-                let then = Recorded::new(status, &container.name, cache.cache);
-                about_recorded(&container.name, cache, live.anew(&container.name, cache), &then, lines);
+                let recorded = Recorded::new(status, &container.name, cache.cache);
+                about_recorded(&container.name, cache, live.recreated(&container.name, cache), &recorded)
             }
-            None => about_cache(cache, live.is_some(), lines),
-        }
+            None => about_cache(cache, live.is_some()),
+        });
     }
+    lines
 }
 
-/// What there is to say of a cache of a pod without a status: of one in a file, or of one that the webhook did not see.
-fn about_cache(cache: &CacheAccount, is_unseen: bool, lines: &mut Vec<String>) {
-    let in_place = if is_unseen { "would be in place" } else { "in place" };
-    if let Some(basis) = &cache.in_place {
-        lines.push(format!("    {}: {in_place}", cache.cache));
-        about_basis(basis, "adds", lines);
+/// The lines about a cache of a pod without a status annotation: a pod in a file, or a live pod that was not reviewed.
+fn about_cache(cache: &CacheExplanation, is_live: bool) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(in_place) = &cache.in_place {
+        lines.push(format!("    {}: {}", cache.cache, if is_live { "would be in place" } else { "in place" }));
+        lines.extend(about_in_place(in_place, "adds"));
     }
-    for (reason, claim) in &cache.left_out {
-        left_out(&format!("    {}: left out", cache.cache), *reason, claim.as_deref(), lines);
+    for (reason, claim) in &cache.skipped {
+        lines.extend(about_skipped(&format!("    {}: skipped", cache.cache), *reason, claim.as_deref()));
     }
+    lines
 }
 
-/// The same of a pod with a status: what was done then, and what would be if it were made anew.
+/// The lines about a cache of a pod with a status annotation: what was done when the pod was created, and what would be done
+/// if the pod were recreated now.
 fn about_recorded(
     container: &str,
-    cache: &CacheAccount,
-    anew: &CacheAccount,
-    then: &Recorded,
-    lines: &mut Vec<String>,
-) {
+    cache: &CacheExplanation,
+    recreated: &CacheExplanation,
+    recorded: &Recorded,
+) -> Vec<String> {
+    let mut lines = Vec::new();
     let name = cache.cache;
-    let part = "      Without a part of it";
-    if then.in_place {
+    let skipped_part = "      A part is skipped";
+    if recorded.in_place {
         match (&cache.in_place, &cache.claim) {
-            (Some(basis), _) => {
+            (Some(in_place), _) => {
                 lines.push(format!("    {name}: in place"));
-                // What would be added now is not there.
-                about_basis(basis, "made anew", lines);
+                // Additions are not on the pod yet.
+                lines.extend(about_in_place(in_place, "recreated"));
             }
             (None, Some(claim)) => {
                 lines.push(format!("    {name}: in place since the pod was created, on claim {claim}"));
             }
             (None, None) => lines.push(format!("    {name}: in place since the pod was created")),
         }
-        lines.extend(anew.other_claim(cache).map(|claim| format!("      Made anew it would be on claim {claim}.")));
-        let begin = if anew.in_place.is_some() { part } else { "      Made anew it would be left out" };
-        for (reason, claim) in &anew.left_out {
-            left_out(begin, *reason, claim.as_deref(), lines);
+        lines.extend(
+            recreated.other_claim(cache).map(|claim| format!("      If recreated, it would be on claim {claim}.")),
+        );
+        let begin = if recreated.in_place.is_some() { skipped_part } else { "      If recreated, it would be skipped" };
+        for (reason, claim) in &recreated.skipped {
+            lines.extend(about_skipped(begin, *reason, claim.as_deref()));
         }
-    } else if anew.in_place.is_some() {
-        // Decided otherwise today: what was told then stands.
-        if then.reasons.is_empty() {
-            lines.push(format!("    {name}: not asked for when the pod was created"));
+    } else if recreated.in_place.is_some() {
+        // The decision would be another one now, so print the recorded reasons.
+        if recorded.reasons.is_empty() {
+            lines.push(format!("    {name}: not requested when the pod was created"));
         }
-        for reason in &then.reasons {
-            left_out(&format!("    {name}: left out when the pod was created"), *reason, None, lines);
+        for reason in &recorded.reasons {
+            lines.extend(about_skipped(&format!("    {name}: skipped when the pod was created"), *reason, None));
         }
-        lines.push(format!("      It could be in place now: {container} would get it if the pod were made anew."));
-        for (reason, claim) in &anew.left_out {
-            left_out(part, *reason, claim.as_deref(), lines);
+        lines.push(format!("      It could be in place now: {container} would get it if the pod were recreated."));
+        for (reason, claim) in &recreated.skipped {
+            lines.extend(about_skipped(skipped_part, *reason, claim.as_deref()));
         }
     } else {
-        for (reason, claim) in &anew.left_out {
-            left_out(&format!("    {name}: left out"), *reason, claim.as_deref(), lines);
+        for (reason, claim) in &recreated.skipped {
+            lines.extend(about_skipped(&format!("    {name}: skipped"), *reason, claim.as_deref()));
         }
-        let is_told = |reason: &Reason| anew.left_out.iter().any(|(now, _)| now == reason);
-        for reason in then.reasons.iter().filter(|reason| !is_told(reason)) {
+        let is_repeated = |reason: &Reason| recreated.skipped.iter().any(|(now, _)| now == reason);
+        for reason in recorded.reasons.iter().filter(|reason| !is_repeated(reason)) {
             lines.push(format!("      When the pod was created: {} [{reason}]", reason.sentence()));
         }
     }
+    lines
 }
 
-/// The lines of what makes a cache be in place, those of the patch behind `added`.
-fn about_basis(basis: &InPlace, added: &str, lines: &mut Vec<String>) {
-    let (word, parts) = match basis {
+/// One line per mount, variable and flag; `added` is the word before those of the patch.
+fn about_in_place(in_place: &InPlace, added: &str) -> Vec<String> {
+    let (word, parts) = match in_place {
         InPlace::Added(parts) => (added, parts),
-        InPlace::There(parts) => ("there", parts),
+        InPlace::Present(parts) => ("present", parts),
     };
-    lines.extend(parts.iter().map(|part| format!("      {word}: {part}")));
+    parts.iter().map(|part| format!("      {word}: {part}")).collect()
 }
 
-/// A line about a reason, and one with its fix.
-fn left_out(begin: &str, reason: Reason, claim: Option<&str>, lines: &mut Vec<String>) {
+/// A line with a reason, and a line with its fix.
+fn about_skipped(begin: &str, reason: Reason, claim: Option<&str>) -> [String; 2] {
     let claim = claim.map(|claim| format!(" (claim {claim})")).unwrap_or_default();
-    lines.push(format!("{begin}: {}{claim} [{reason}]", reason.sentence()));
-    lines.push(format!("      {}", reason.fix()));
+    [format!("{begin}: {}{claim} [{reason}]", reason.sentence()), format!("      {}", reason.fix())]
 }
 
-impl Live<'_> {
-    /// What a cache of a container would be if the pod were made anew.
-    fn anew<'a>(&'a self, container: &str, cache: &'a CacheAccount) -> &'a CacheAccount {
-        self.anew.cache(container, cache.cache).unwrap_or(cache)
+impl LivePod<'_> {
+    /// The explanation of a cache if the pod were recreated.
+    fn recreated<'a>(&'a self, container: &str, cache: &'a CacheExplanation) -> &'a CacheExplanation {
+        self.recreated.cache(container, cache.cache).unwrap_or(cache)
     }
 }
 
-/// Whether the pod would get something today that it did not get, or get it from elsewhere.
-fn outdated(account: &Account, live: &Live<'_>) -> bool {
-    let Some(status) = &live.status else { return account.left_alone.is_none_or(|reason| !reason.leaves_no_status()) };
-    let caches =
-        account.containers.iter().flat_map(|container| container.caches.iter().map(move |cache| (container, cache)));
-    live.is_settled
+/// Whether the pod would get a cache now that it does not have, or get one from another claim.
+fn is_outdated(explanation: &Explanation, live: &LivePod<'_>) -> bool {
+    let Some(status) = &live.status else { return explanation.is_component() };
+    let caches = explanation
+        .containers
+        .iter()
+        .flat_map(|container| container.caches.iter().map(move |cache| (container, cache)));
+    live.are_settings_valid
         && caches.into_iter().any(|(container, cache)| {
-            let anew = live.anew(&container.name, cache);
+            let recreated = live.recreated(&container.name, cache);
             let was_in_place = Recorded::new(status, &container.name, cache.cache).in_place;
-            if was_in_place { anew.other_claim(cache).is_some() } else { anew.in_place.is_some() }
+            if was_in_place { recreated.other_claim(cache).is_some() } else { recreated.in_place.is_some() }
         })
 }
 
-fn settings(account: &Account) -> String {
-    let rows = account.origins.iter().map(|origin| {
+/// The table of settings with the origin of each.
+fn settings(explanation: &Explanation) -> String {
+    let rows = explanation.origins.iter().map(|origin| {
         let name = origin.setting.key.or(origin.setting.annotation).unwrap_or_default();
         let level = match (origin.level, origin.setting.annotation) {
             (Level::Default, _) => "built in".to_owned(),

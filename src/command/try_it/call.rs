@@ -1,4 +1,4 @@
-//! One connection as an API server would make it, and two calls over it.
+//! Calls the webhook twice over one connection, as an API server would.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,44 +20,44 @@ use tokio_rustls::TlsConnector;
 
 use crate::certificate;
 
-/// For everything together: the most that a webhook's `timeoutSeconds` can be.
+/// How long both calls may take together: the maximum of a webhook's `timeoutSeconds`.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What came back.
+/// The answer, and how long it took.
 #[derive(Debug)]
 pub(super) struct Answers {
-    /// Where it was asked.
+    /// The address of the server.
     pub(super) address: SocketAddr,
-    /// The answer to both calls.
+    /// The answer to the second call.
     pub(super) review: Value,
-    /// From nothing to the first answer.
+    /// The time of the first call, with connection and handshake.
     pub(super) first: Duration,
-    /// From the second question to its answer.
+    /// The time of the second call.
     pub(super) second: Duration,
 }
 
-/// Asks the same twice, over one connection that trusts `ca` alone, and measures each.
+/// Sends the same review twice over one connection, which trusts only `ca`, and measures both calls.
 ///
 /// # Errors
-/// The connection, its certificate or an answer is not as it should be.
-pub(super) async fn call(address: SocketAddr, ca: &str, question: Value) -> anyhow::Result<Answers> {
-    let question = Bytes::from(serde_json::to_vec(&question)?);
-    timeout(DEADLINE, both(address, trust(ca)?, question)).await.context("the server did not answer in time")?
+/// The connection fails, the certificate is not trusted, or the server does not answer with a review.
+pub(super) async fn call(address: SocketAddr, ca: &str, review: Value) -> anyhow::Result<Answers> {
+    let review = Bytes::from(serde_json::to_vec(&review)?);
+    timeout(DEADLINE, call_twice(address, connector(ca)?, review)).await.context("the server did not answer in time")?
 }
 
-async fn both(address: SocketAddr, tls: TlsConnector, question: Bytes) -> anyhow::Result<Answers> {
+async fn call_twice(address: SocketAddr, tls: TlsConnector, request: Bytes) -> anyhow::Result<Answers> {
     let began = Instant::now();
     let stream = TcpStream::connect(address).await.context("failed to connect")?;
-    let stream = tls.connect(ServerName::try_from("localhost")?, stream).await.context("failed to shake hands")?;
+    let stream = tls.connect(ServerName::try_from("localhost")?, stream).await.context("the TLS handshake failed")?;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
     let calls = async {
-        once(&mut sender, question.clone()).await?;
+        post(&mut sender, request.clone()).await?;
         let (first, again) = (began.elapsed(), Instant::now());
-        let review = once(&mut sender, question).await?;
+        let review = post(&mut sender, request).await?;
         Ok(Answers { address, review, first, second: again.elapsed() })
     };
     tokio::select! {
-        // The calls first: the connection may end as soon as they have what they want.
+        // Poll the calls first: the connection may end as soon as the last answer is complete.
         biased;
         answers = calls => answers,
         ended = connection => {
@@ -67,11 +67,11 @@ async fn both(address: SocketAddr, tls: TlsConnector, question: Bytes) -> anyhow
     }
 }
 
-async fn once(sender: &mut SendRequest<Full<Bytes>>, question: Bytes) -> anyhow::Result<Value> {
+async fn post(sender: &mut SendRequest<Full<Bytes>>, body: Bytes) -> anyhow::Result<Value> {
     let request = Request::post("/mutate?timeout=3s")
         .header(header::HOST, "localhost")
         .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(question))?;
+        .body(Full::new(body))?;
     sender.ready().await?;
     let answer = sender.send_request(request).await?;
     let status = answer.status();
@@ -80,8 +80,8 @@ async fn once(sender: &mut SendRequest<Full<Bytes>>, question: Bytes) -> anyhow:
     serde_json::from_slice(&body).context("failed to read the answer")
 }
 
-/// Trusts one CA, and nothing that this machine trusts otherwise.
-fn trust(ca: &str) -> anyhow::Result<TlsConnector> {
+/// A TLS connector that trusts one CA, and none of this machine's.
+fn connector(ca: &str) -> anyhow::Result<TlsConnector> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca.as_bytes())?)?;
     let mut config = ClientConfig::builder_with_provider(certificate::provider())

@@ -1,64 +1,63 @@
-//! The review that an API server would send for a pod, or for the pods that a workload makes.
+//! The review that an API server would send for a pod, or for a pod that a workload creates.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::bail;
 use serde_json::{Value, json};
 
-use crate::command::object;
-use crate::manifest::input::Input;
-use crate::manifest::pod_templates::{Template, templates};
+use crate::manifest::input::{Input, embedded_json};
+use crate::manifest::pod_templates;
+use crate::manifest::pod_templates::Template;
 
-/// Where the example is.
+/// The name of the example.
 const EXAMPLE_NAME: &str = "manifests/examples/vllm-worker.yaml";
 
-/// What is tried unless something else is.
+/// The example that is used without a file.
 const EXAMPLE: &str = include_str!("../../../manifests/examples/vllm-worker.yaml");
 
-/// The namespace that the review says.
+/// The namespace in the review.
 const NAMESPACE: &str = "default";
 
-/// What is asked about.
+/// A pod to review.
 #[derive(Debug)]
-pub(super) struct Question {
-    /// What the pod comes from, for people.
+pub(super) struct Review {
+    /// The kind and name of the object that the pod comes from.
     pub(super) name: String,
-    /// How many pods and pod templates there are where it comes from.
-    pub(super) of: usize,
-    /// The pod as it is sent.
+    /// How many pods and pod templates the file has.
+    pub(super) total: usize,
+    /// The pod in the review.
     pub(super) pod: Value,
 }
 
-impl Question {
-    /// Reads a file, `-` for standard input, none for the example: its first pod or pod template.
+impl Review {
+    /// Reads the first pod or pod template of a file; `-` is standard input, and `None` the example.
     ///
     /// # Errors
-    /// It cannot be read, or there is no pod in it.
+    /// The file cannot be read, or has no pod.
     pub(super) fn read(file: Option<&Path>) -> anyhow::Result<Self> {
         let example = || Input { name: EXAMPLE_NAME.to_owned(), text: EXAMPLE.to_owned() };
         let input = file.map_or_else(|| Ok(example()), Input::read)?;
-        let (mut first, mut of) = (None, 0);
+        let (mut first, mut total) = (None, 0);
         for document in input.documents()? {
-            let templates = templates(&document.value, &[], &mut BTreeSet::new());
-            of += templates.found.len();
+            let templates = pod_templates::find(&document.value, &[]);
+            total += templates.found.len();
             if let Some(template) = templates.found.first().filter(|_| first.is_none()) {
                 first = Some((template.name.clone(), pod(&document.value, template)));
             }
         }
         let Some((name, pod)) = first else {
             bail!(
-                "{}: there is no pod in it, and no pod template that is known; what an operator makes pods of is changed \
-                 when it makes them",
+                "{}: the file has no pod and no known pod template; pods of an operator are changed when the operator \
+                 creates them",
                 input.name
             )
         };
-        Ok(Question { name, of, pod })
+        Ok(Review { name, total, pod })
     }
 
-    /// The review: the words of an API server, without those that we do not read.
-    pub(super) fn review(&self) -> Value {
-        let mut review = object::of(include_str!("review.json"));
+    /// The AdmissionReview as an API server would send it, without the fields that the webhook does not read.
+    pub(super) fn to_json(&self) -> Value {
+        let mut review = embedded_json(include_str!("review.json"));
         let request = &mut review["request"];
         request["namespace"] = NAMESPACE.into();
         request["object"] = self.pod.clone();
@@ -66,18 +65,18 @@ impl Question {
     }
 }
 
-/// The pod that a controller makes of its template, as far as it matters here.
+/// The pod that a controller would create from its template, as far as the decision depends on it.
 fn pod(document: &Value, template: &Template) -> Value {
     let part = |pointer: &str| document.pointer(pointer).filter(|part| part.is_object()).cloned();
     let (mut metadata, mut spec) = (json!({}), part(&template.spec).unwrap_or_else(|| json!({})));
-    let given = part(&template.metadata).unwrap_or_default();
-    for (key, is_fit) in [
+    let template_metadata = part(&template.metadata).unwrap_or_default();
+    for (key, is_valid) in [
         ("annotations", Value::is_object as fn(&Value) -> bool),
         ("generateName", Value::is_string),
         ("labels", Value::is_object),
         ("name", Value::is_string),
     ] {
-        if let Some(value) = given.get(key).filter(|value| is_fit(value)) {
+        if let Some(value) = template_metadata.get(key).filter(|value| is_valid(value)) {
             metadata[key] = value.clone();
         }
     }

@@ -1,4 +1,4 @@
-//! A container as the pod leaves the webhook: its mounts of claims, its variables, what was added to its arguments.
+//! A container after the patch: its mounts of claims, its variables, and the arguments that were added.
 
 use crate::admission::cache::Cache;
 use crate::admission::engine::Engine;
@@ -15,18 +15,26 @@ const MODEL: [&str; 6] =
 const EXPRESS: [&str; 4] =
     ["MODEL_EXPRESS_URL", "MX_SERVER_ADDRESS", "MODEL_EXPRESS_NO_SHARED_STORAGE", "DYN_TRTLLM_LOAD_FORMAT"];
 
-/// What a container has in the end.
-pub(super) struct Place {
+/// A container after the patch.
+pub(super) struct ContainerState {
     mounts: Vec<Mount>,
-    /// Name and value; none: not in the pod itself.
+    /// Name and value; `None` if the value comes from elsewhere (`valueFrom`).
     variables: Vec<(String, Option<String>)>,
-    /// What was added by this decision: for which cache, and a line about it.
+    /// What the patch adds: the cache, and a line about the addition.
     added: Vec<(Cache, String)>,
 }
 
-impl Place {
-    /// Reads the container, and what changes of it.
-    pub(super) fn of(name: &str, pod: &Pod<'_>, changes: &[Change<'_>]) -> Self {
+/// A mount of a claim.
+struct Mount {
+    claim: String,
+    path: String,
+    /// The `subPath` of the claim, if the mount has one.
+    part: Option<String>,
+}
+
+impl ContainerState {
+    /// Reads a container of the pod by name and applies the planned changes to it.
+    pub(super) fn new(name: &str, pod: &Pod<'_>, changes: &[Change<'_>]) -> Self {
         let init = pod.init_containers().iter().position(|container| container.name() == name);
         let container = init.and_then(|index| pod.init_containers().get(index));
         let container = container.or_else(|| pod.containers().iter().find(|container| container.name() == name));
@@ -39,18 +47,18 @@ impl Place {
             .iter()
             .filter_map(|volume| Some((volume.name.to_string(), volume.claim.as_deref()?.to_owned())));
         let volumes: Vec<(String, String)> = own.chain(changes.iter().filter_map(volume_of)).collect();
-        let mut place = Place { mounts: Vec::new(), variables: Vec::new(), added: Vec::new() };
+        let mut state = ContainerState { mounts: Vec::new(), variables: Vec::new(), added: Vec::new() };
         if let Some(container) = container {
-            place.read(container, &volumes);
+            state.read(container, &volumes);
         }
         for change in changes {
             let Change::Container { index: at, added, cache } = change else { continue };
             let list = if at.init { pod.init_containers() } else { pod.containers() };
             if list.get(at.position).is_some_and(|changed| changed.name() == name) {
-                place.add(added, *cache, &volumes);
+                state.add(added, *cache, &volumes);
             }
         }
-        place
+        state
     }
 
     fn read(&mut self, container: &Container<'_>, volumes: &[(String, String)]) {
@@ -70,7 +78,7 @@ impl Place {
 
     fn mount(&mut self, volume: &str, path: String, part: Option<String>, volumes: &[(String, String)]) {
         let claim = volumes.iter().find(|(name, _)| name == volume).map(|(_, claim)| claim.clone());
-        self.mounts.extend(claim.map(|claim| (claim, path, part)));
+        self.mounts.extend(claim.map(|claim| Mount { claim, path, part }));
     }
 
     fn add(&mut self, added: &Added<'_>, cache: Cache, volumes: &[(String, String)]) {
@@ -89,33 +97,32 @@ impl Place {
         self.added.push((cache, line));
     }
 
-    /// What makes a cache be in place: what is added, else what is there already.
-    pub(super) fn of_cache(&self, cache: Cache) -> InPlace {
+    /// What puts a cache in place: the additions, else the mounts and variables that the pod already has.
+    pub(super) fn in_place(&self, cache: Cache) -> InPlace {
         let added = self.added.iter().filter(|(of, _)| *of == cache).map(|(_, line)| line.clone());
         let added: Vec<_> = added.collect();
         if !added.is_empty() {
             return InPlace::Added(added);
         }
-        let own = self.own(cache);
-        let mounts = self.led_to(&own).map(about_mount);
+        let own = self.variables_of(cache);
+        let mounts = self.mounts_of(&own).map(about_mount);
         let variables = own.iter().map(|(name, value)| match value {
             Some(value) => format!("{name}={value}"),
             None => format!("{name} from elsewhere"),
         });
-        InPlace::There(mounts.chain(variables).collect())
+        InPlace::Present(mounts.chain(variables).collect())
     }
 
-    /// The claim that a cache's variables lead to.
-    pub(super) fn claim_of(&self, cache: Cache) -> Option<&str> {
+    /// The claim below which a cache's variables point; the innermost mount wins.
+    pub(super) fn claim(&self, cache: Cache) -> Option<&str> {
         if !matches!(cache, Cache::Compile | Cache::Model) {
             return None;
         }
-        let own = self.own(cache);
-        self.led_to(&own).max_by_key(|(_, path, _)| path.len()).map(|(claim, ..)| claim.as_str())
+        let own = self.variables_of(cache);
+        self.mounts_of(&own).max_by_key(|mount| mount.path.len()).map(|mount| mount.claim.as_str())
     }
 
-    /// The variables of a cache.
-    fn own(&self, cache: Cache) -> Vec<&(String, Option<String>)> {
+    fn variables_of(&self, cache: Cache) -> Vec<&(String, Option<String>)> {
         let compile = Engine::ALL.map(Engine::compile_variables);
         let is_its_own = |name: &str| match cache {
             Cache::Compile => compile.iter().any(|list| list.iter().any(|variable| variable.name == name)),
@@ -126,18 +133,15 @@ impl Place {
         self.variables.iter().filter(|(name, _)| is_its_own(name)).collect()
     }
 
-    /// The mounts that one of these variables leads into.
-    fn led_to<'p>(&'p self, own: &[&'p (String, Option<String>)]) -> impl Iterator<Item = &'p Mount> {
-        let values: Vec<_> = own.iter().filter_map(|(_, value)| value.as_deref()).collect();
+    /// The mounts at or above the path that one of these variables names. Mounts of a `subPath` do not count.
+    fn mounts_of<'p>(&'p self, variables: &[&'p (String, Option<String>)]) -> impl Iterator<Item = &'p Mount> {
+        let values: Vec<_> = variables.iter().filter_map(|(_, value)| value.as_deref()).collect();
         let leads = move |path: &str| values.iter().any(|value| Path::new(path).covers(&Path::new(value)));
-        self.mounts.iter().filter(move |(_, path, part)| part.is_none() && leads(path))
+        self.mounts.iter().filter(move |mount| mount.part.is_none() && leads(&mount.path))
     }
 }
 
-/// Claim, path and the part of the claim.
-type Mount = (String, String, Option<String>);
-
-fn about_mount((claim, path, part): &Mount) -> String {
+fn about_mount(Mount { claim, path, part }: &Mount) -> String {
     match part {
         None => format!("claim {claim} at {path}"),
         Some(part) => format!("{part} of claim {claim} at {path}"),

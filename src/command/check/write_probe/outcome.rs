@@ -1,85 +1,85 @@
-//! What became of a Job that writes to a claim, and what to do about it.
+//! The outcome of a Job that writes to a claim, and the hint for it.
 
 use serde_json::Value;
 
 use crate::inspect::api::Error;
 use crate::inspect::job_status::{Job, condition, plain, waiting};
 
-/// What became of it.
+/// The outcome of a Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// The claim was not written, by the pod's own error.
+pub(super) enum Outcome {
+    /// The write failed, with the pod's own error.
     Failed(String),
-    /// Whoever asks may not create Jobs or read pods; the API server's sentence.
+    /// The user may not create Jobs or read pods; the API server's message.
     Hidden(String),
-    /// It has not run to its end yet; what it waits for.
+    /// The Job has not ended yet; what it waits for.
     Waits(String),
     /// The file was written, read and removed.
     Wrote,
 }
 
-/// Reads the state of a Job; none: it is gone.
-pub(super) fn of(job: Option<&Job>) -> Verdict {
+/// Reads the outcome from a Job; `None` if the Job is gone.
+pub(super) fn from_job(job: Option<&Job>) -> Outcome {
     let Some(Job { object, pod, warning }) = job else {
-        return Verdict::Failed("somebody else has deleted the Job".to_owned());
+        return Outcome::Failed("the Job was deleted by someone else".to_owned());
     };
     let phase = pod.as_ref().and_then(|pod| pod.pointer("/status/phase")?.as_str());
     if phase == Some("Succeeded") || condition(object, "Complete").is_some() {
-        return Verdict::Wrote;
+        return Outcome::Wrote;
     }
     let given_up = condition(object, "Failed");
     if phase == Some("Failed") || given_up.is_some() {
-        let own = pod.as_ref().and_then(last_words).or(given_up);
-        return Verdict::Failed(own.unwrap_or_else(|| "its pod says nothing".to_owned()));
+        let own = pod.as_ref().and_then(failure_message).or(given_up);
+        return Outcome::Failed(own.unwrap_or_else(|| "its pod left no error message".to_owned()));
     }
-    Verdict::Waits(match phase {
+    Outcome::Waits(match phase {
         Some("Running") => "writing".to_owned(),
         _ => waiting(pod.as_ref(), warning.as_deref()),
     })
 }
 
-/// What the cluster's refusal of a request means.
-pub(super) fn refused(error: &Error) -> Verdict {
-    let sentence = error.to_string();
-    // A quota, a policy or a webhook forbid, too, but not the person.
-    if error.is_forbidden() && sentence.contains(" cannot ") {
-        Verdict::Hidden(sentence)
-    } else if error.may_pass() {
-        Verdict::Waits(sentence)
+/// The outcome if the API server refused a request.
+pub(super) fn from_refusal(error: &Error) -> Outcome {
+    let message = error.to_string();
+    // Quotas, policies and webhooks answer 403 too, but that is no lack of permission.
+    if error.is_forbidden() && message.contains(" cannot ") {
+        Outcome::Hidden(message)
+    } else if error.is_retryable() {
+        Outcome::Waits(message)
     } else {
-        Verdict::Failed(sentence)
+        Outcome::Failed(message)
     }
 }
 
-/// What a pod said before it failed, in a line; where its container never ran, what the kubelet says.
-fn last_words(pod: &Value) -> Option<String> {
+/// The last output of a failed pod in one line; if its container never ran, the kubelet's message.
+fn failure_message(pod: &Value) -> Option<String> {
     let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
-    let said = text("/status/containerStatuses/0/state/terminated/message")
+    let message = text("/status/containerStatuses/0/state/terminated/message")
         .or_else(|| text("/status/message"))
         .or_else(|| text("/status/containerStatuses/0/state/terminated/reason"))
         .or_else(|| text("/status/reason"))?;
-    Some(plain(said).lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; "))
+    Some(plain(message).lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; "))
 }
 
-/// What to do about a sentence of the pod or of the cluster.
-pub(super) fn hint(said: &str, claim: &str, namespace: &str) -> String {
-    let has = |parts: &[&str]| parts.iter().any(|part| said.contains(part));
+/// What to do about a message of the pod or of the cluster.
+pub(super) fn hint(message: &str, claim: &str, namespace: &str) -> String {
+    let has = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
     if has(&["Permission denied", "Operation not permitted"]) {
-        "The workers' user must be able to write there: dynamo-cache download prepares the root by its fsGroup, so does \
-         fsGroup: 0 of the settings for each pod; NFS takes neither: chgrp 0 and chmod g+rwx (docs/storage.md)"
+        "The workers' user must be able to write to the claim: dynamo-cache download opens its root to group 0, and so does \
+         fsGroup: 0 of the settings for each pod; on NFS, which supports neither, chgrp 0 and chmod g+rwx (docs/storage.md)"
             .to_owned()
     } else if has(&["No space left", "quota exceeded"]) {
         format!("The volume is full: kubectl describe persistentvolumeclaim {claim} -n {namespace}")
     } else if has(&["Read-only file system"]) {
-        format!("The volume can only be read: kubectl get persistentvolumeclaim {claim} -n {namespace} -o yaml")
+        format!("The volume is read-only: kubectl get persistentvolumeclaim {claim} -n {namespace} -o yaml")
     } else if has(&["exceeded quota", "must specify"]) {
         format!("kubectl describe resourcequotas -n {namespace}")
     } else if has(&["PodSecurity", "security context constraint"]) {
-        format!("kubectl describe namespace {namespace}; on OpenShift: --probe-user none")
+        format!("kubectl describe namespace {namespace}; on OpenShift, add --probe-user none")
     } else if has(&["PersistentVolumeClaim", "persistentvolumeclaim", "persistent volumes", "Volume"]) {
         format!("kubectl describe persistentvolumeclaim {claim} -n {namespace}")
     } else if has(&["ImagePull", "InvalidImageName", "ErrImage", "executable file not found"]) {
-        "--probe-image IMAGE names one that the nodes can pull, with a shell".to_owned()
+        "Choose an image that the nodes can pull and that has a shell: --probe-image IMAGE".to_owned()
     } else {
         format!("kubectl get events -n {namespace} --sort-by=.lastTimestamp")
     }
@@ -89,13 +89,13 @@ pub(super) fn hint(said: &str, claim: &str, namespace: &str) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Verdict, hint, of, refused};
+    use super::{Outcome, from_job, from_refusal, hint};
     use crate::inspect::api::Error;
     use crate::inspect::job_status::Job;
 
-    fn verdict(conditions: &Value, pod: Option<Value>, warning: Option<&str>) -> Verdict {
+    fn outcome(conditions: &Value, pod: Option<Value>, warning: Option<&str>) -> Outcome {
         let object = json!({"status": {"conditions": conditions}});
-        of(Some(&Job { object, pod, warning: warning.map(str::to_owned) }))
+        from_job(Some(&Job { object, pod, warning: warning.map(str::to_owned) }))
     }
 
     fn pod(phase: &str, state: &Value) -> Value {
@@ -105,43 +105,43 @@ mod tests {
     #[test]
     fn a_job_waits_until_its_pod_has_ended_and_then_the_pod_decides() {
         let none = json!([]);
-        let waits = |words: &str| Verdict::Waits(words.to_owned());
-        assert_eq!(verdict(&none, None, None), waits("waiting for its pod"));
-        assert_eq!(verdict(&none, None, Some("exceeded quota")), waits("no pod: exceeded quota"));
-        assert_eq!(verdict(&none, Some(pod("Running", &json!({}))), None), waits("writing"));
+        let waits = |words: &str| Outcome::Waits(words.to_owned());
+        assert_eq!(outcome(&none, None, None), waits("waiting for its pod"));
+        assert_eq!(outcome(&none, None, Some("exceeded quota")), waits("no pod: exceeded quota"));
+        assert_eq!(outcome(&none, Some(pod("Running", &json!({}))), None), waits("writing"));
         let pulling = json!({"waiting": {"reason": "ErrImagePull", "message": "not found"}});
-        assert_eq!(verdict(&none, Some(pod("Pending", &pulling)), None), waits("ErrImagePull: not found"));
-        assert_eq!(verdict(&none, Some(pod("Succeeded", &json!({}))), None), Verdict::Wrote);
-        assert_eq!(verdict(&json!([{"type": "Complete", "status": "True"}]), None, None), Verdict::Wrote);
+        assert_eq!(outcome(&none, Some(pod("Pending", &pulling)), None), waits("ErrImagePull: not found"));
+        assert_eq!(outcome(&none, Some(pod("Succeeded", &json!({}))), None), Outcome::Wrote);
+        assert_eq!(outcome(&json!([{"type": "Complete", "status": "True"}]), None, None), Outcome::Wrote);
 
-        let failed = |said: &str| Verdict::Failed(said.to_owned());
-        let said =
+        let failed = |message: &str| Outcome::Failed(message.to_owned());
+        let terminated =
             json!({"terminated": {"reason": "Error", "message": "mktemp: Permission denied\n/x is drwxr-xr-x 0:0\n"}});
         let expected = failed("mktemp: Permission denied; /x is drwxr-xr-x 0:0");
-        assert_eq!(verdict(&none, Some(pod("Failed", &said)), None), expected);
+        assert_eq!(outcome(&none, Some(pod("Failed", &terminated)), None), expected);
         let late =
             json!([{"type": "Failed", "status": "True", "message": "Job was active longer than specified deadline"}]);
-        assert_eq!(verdict(&late, None, None), failed("Job was active longer than specified deadline"));
+        assert_eq!(outcome(&late, None, None), failed("Job was active longer than specified deadline"));
         let evicted = Some(json!({"status": {"phase": "Failed", "message": "The node was low on memory"}}));
-        assert_eq!(verdict(&none, evicted, None), failed("The node was low on memory"));
-        assert_eq!(of(None), failed("somebody else has deleted the Job"));
+        assert_eq!(outcome(&none, evicted, None), failed("The node was low on memory"));
+        assert_eq!(from_job(None), failed("the Job was deleted by someone else"));
     }
 
     #[test]
-    fn who_may_not_create_a_job_has_not_shown_that_the_claim_cannot_be_written() {
-        let refusal = |message: &str| refused(&Error::Refused { code: 403, message: message.to_owned() });
+    fn a_missing_permission_is_not_a_failed_write() {
+        let refusal = |message: &str| from_refusal(&Error::Refused { code: 403, message: message.to_owned() });
         let hidden = "jobs.batch is forbidden: User \"u\" cannot create resource \"jobs\" in API group \"batch\"";
-        assert_eq!(refusal(hidden), Verdict::Hidden(hidden.to_owned()));
+        assert_eq!(refusal(hidden), Outcome::Hidden(hidden.to_owned()));
         let quota = "jobs.batch \"x\" is forbidden: exceeded quota: few, requested: count/jobs.batch=1";
-        assert_eq!(refusal(quota), Verdict::Failed(quota.to_owned()));
+        assert_eq!(refusal(quota), Outcome::Failed(quota.to_owned()));
     }
 
     #[test]
-    fn each_sentence_leads_to_what_to_do() {
-        for (sentence, leads) in [
+    fn each_message_has_its_hint() {
+        for (message, expected) in [
             ("mktemp: failed to create file: Permission denied", "docs/storage.md"),
             ("sh: 17: echo: No space left on device", "volume is full"),
-            ("mktemp: Read-only file system", "can only be read"),
+            ("mktemp: Read-only file system", "is read-only"),
             ("no pod: pods \"x\" is forbidden: exceeded quota: few", "resourcequotas"),
             ("no pod: pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\"", "describe namespace n"),
             ("waiting for a node: pod has unbound immediate PersistentVolumeClaims", "persistentvolumeclaim c -n n"),
@@ -149,8 +149,8 @@ mod tests {
             ("ImagePullBackOff: Back-off pulling image \"x\"", "--probe-image"),
             ("waiting for a node: 0/3 nodes are available: 3 Insufficient cpu", "kubectl get events -n n"),
         ] {
-            let hint = hint(sentence, "c", "n");
-            assert!(hint.contains(leads), "{sentence}: {hint}");
+            let hint = hint(message, "c", "n");
+            assert!(hint.contains(expected), "{message}: {hint}");
         }
     }
 }

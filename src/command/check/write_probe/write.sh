@@ -1,14 +1,14 @@
 set -eu
 umask 0002
 
-# Workers make the folders that are missing, so the nearest that is there decides.
-at=$PLACE
+# Workers create missing directories, so the nearest existing one decides.
+at=$DIRECTORY
 while [ ! -d "$at" ]; do
 	at=${at%/*}
-	: "${at:?there is no folder above $PLACE}"
+	: "${at:?no directory above $DIRECTORY exists}"
 done
 
-# A link that somebody has left on the claim may lead to where this container can write, and workers cannot.
+# A link on the claim could lead to a directory that this container can write to and workers cannot.
 mount=$(readlink -f "$MOUNT") to=$(readlink -f "$at")
 case $to/ in
 "${mount%/}"/*) ;;
@@ -25,7 +25,7 @@ file=$(mktemp "$at/.dynamo-cache-probe-XXXXXX") || {
 trap 'rm -f "$file"' EXIT
 echo "$file" >"$file"
 [ "$(cat "$file")" = "$file" ] || {
-	echo "$file does not say what was written to it" >&2
+	echo "$file does not contain what was written to it" >&2
 	exit 1
 }
 rm "$file"

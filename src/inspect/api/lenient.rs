@@ -1,4 +1,5 @@
-//! Objects of others, read so that one that cannot be read costs no other, and one that nests too deep as little as possible.
+//! Parses objects of other software: one that cannot be parsed does not affect the others in a list, and one that nests too
+//! deep loses as little as possible.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +10,16 @@ use serde_json::{Error, Map, Value};
 /// One page of a list.
 #[derive(Default)]
 pub(super) struct Page {
-    /// Its objects, each with its kind, without `managedFields`, which are half of most objects and which no command reads in a list.
+    /// Its objects, each with its kind. They have no `managedFields`, which make up half of most objects; no command reads
+    /// those in a list.
     pub(super) objects: Vec<Value>,
-    /// A line for each object that could not be read; it names the object.
+    /// One line per object that could not be parsed; it names the object.
     pub(super) skipped: Vec<String>,
-    /// What to ask for the next page with; empty: this is the last.
+    /// The `continue` token of the next page; empty on the last page.
     pub(super) next: String,
 }
 
-/// A list as the API server writes it. What an item nests is not looked into, and so has no limit.
+/// A list from the API server. The items are not parsed with it, so their nesting has no limit.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Default)]
@@ -48,10 +50,10 @@ struct Name {
     name: String,
 }
 
-/// Reads a page of a list.
+/// Parses a page of a list.
 ///
 /// # Errors
-/// It is no list.
+/// The text is not a list.
 pub(super) fn page(text: &str) -> Result<Page, Error> {
     let list: List<'_> = serde_json::from_str(text)?;
     let kind = list.kind.strip_suffix("List").unwrap_or_default();
@@ -59,7 +61,7 @@ pub(super) fn page(text: &str) -> Result<Page, Error> {
     for item in list.items.unwrap_or_default() {
         match object(item.get()) {
             Ok(Value::Object(mut fields)) => {
-                // Items do not repeat what the list says of them.
+                // Items do not repeat the kind of their list.
                 let mut object = Map::from_iter([
                     ("apiVersion".to_owned(), list.api_version.as_str().into()),
                     ("kind".to_owned(), kind.into()),
@@ -70,17 +72,18 @@ pub(super) fn page(text: &str) -> Result<Page, Error> {
                 object.extend(fields);
                 page.objects.push(Value::Object(object));
             }
-            Ok(_) => page.skipped.push(format!("an item of a {} is no object, skipped", list.kind)),
+            Ok(_) => page.skipped.push(format!("an item of a {} is not an object; skipped", list.kind)),
             Err(why) => page.skipped.push(format!("{} could not be read: {why}; skipped", name(kind, item.get()))),
         }
     }
     Ok(page)
 }
 
-/// Reads an object; of its `managedFields`, in which a client may nest as deep as it likes, the entries that can be read.
+/// Parses an object. Entries of its `managedFields` that cannot be parsed are dropped: a client may nest those as deep as it
+/// likes.
 ///
 /// # Errors
-/// Another part of it cannot be read.
+/// Another part of the object cannot be parsed.
 pub(super) fn object(text: &str) -> Result<Value, Error> {
     let whole = serde_json::from_str(text);
     if whole.is_ok() {
@@ -109,7 +112,7 @@ fn metadata(text: &str) -> Result<Value, Error> {
     Ok(Value::Object(metadata))
 }
 
-/// What to call an object of which not even all can be read.
+/// The kind and name of an object that cannot be parsed as a whole.
 fn name(kind: &str, text: &str) -> String {
     let Named { metadata: Name { namespace, name } } = serde_json::from_str(text).unwrap_or_default();
     match (namespace.as_str(), name.as_str()) {
@@ -125,13 +128,13 @@ mod tests {
 
     use super::{object, page};
 
-    /// Objects in objects, deeper than can be read.
+    /// Nested objects, deeper than `serde_json` parses.
     fn deep() -> String {
         format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200))
     }
 
     #[test]
-    fn an_item_that_cannot_be_read_is_named_and_costs_no_other() {
+    fn an_item_that_cannot_be_parsed_is_named_and_the_others_stay() {
         let deep = deep();
         let items = format!(
             r#"[{{"metadata":{{"name":"a"}}}}, {{"metadata":{{"name":"b","namespace":"team"}},"spec":{deep}}}, 7,
@@ -147,13 +150,13 @@ mod tests {
         assert_eq!(page.objects, [object(json!({"name": "a"})), last]);
         let [deep, number] = page.skipped.as_slice() else { panic!("{:?}", page.skipped) };
         assert!(deep.starts_with("Thing team/b could not be read: recursion limit exceeded"), "{deep}");
-        assert_eq!(number, "an item of a ThingList is no object, skipped");
+        assert_eq!(number, "an item of a ThingList is not an object; skipped");
         assert!(super::page("7").is_err());
         assert!(super::page(r#"{"kind":"ThingList","items":null}"#).unwrap().objects.is_empty());
     }
 
     #[test]
-    fn of_managed_fields_what_can_be_read_stays() {
+    fn only_managed_fields_that_cannot_be_parsed_are_dropped() {
         let text = format!(r#"{{"metadata":{{"managedFields":[{{"manager":"k"}},{{"fieldsV1":{}}}]}}}}"#, deep());
         assert_eq!(object(&text).unwrap(), json!({"metadata": {"managedFields": [{"manager": "k"}]}}));
         assert!(object(&format!(r#"{{"spec":{}}}"#, deep())).is_err());
