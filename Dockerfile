@@ -27,6 +27,6 @@ COPY --from=build /dynamo-cache /dynamo-cache
 # Only ours, where the stage above has built it. An image that you give on to others needs those of
 # all that is linked in, too: .ci/release image has them.
 COPY --from=build /licenses /licenses
-# Of nobody, and the number is in no user list of any node.
+# Of no user: the number is in no user list of any node.
 USER 65532:65532
 ENTRYPOINT ["/dynamo-cache"]

@@ -1,4 +1,4 @@
-//! Allocations of one review, from its bytes to the bytes of its answer: no timing, so one run tells.
+//! Allocations of one review, from its bytes to the bytes of its answer: no timing, so one run is enough.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench prints, and one that cannot go on ends")]
 
 use allocation_counter::measure;

@@ -62,11 +62,11 @@ impl Known {
         let Facts::Watched { namespaces, claims } = facts.clone() else { unreachable!("it was made of a client") };
         let listed = Arc::new([Notify::new(), Notify::new()]);
         let mut watches = JoinSet::new();
-        let tell = |index: usize| {
+        let report = |index: usize| {
             let listed = Arc::clone(&listed);
             move |known: Result<(), String>| known.map(|()| listed[index].notify_one()).unwrap()
         };
-        let (about_namespaces, about_claims) = (tell(0), tell(1));
+        let (about_namespaces, about_claims) = (report(0), report(1));
         watches.spawn_on(async move { namespaces.follow(about_namespaces).await }, runtime.handle());
         watches.spawn_on(async move { claims.follow(about_claims).await }, runtime.handle());
         runtime.block_on(async {

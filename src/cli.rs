@@ -48,10 +48,10 @@ const IMAGE: &str = "docker.io/library/python:3.13.15-slim-trixie@sha256:7c61056
     max_term_width = 100,
     after_help = "\
 Examples:
-  dynamo-cache try                                # see it work, without a cluster
-  dynamo-cache preview -n inference               # before a namespace is labelled
-  dynamo-cache check                              # after an installation
-  dynamo-cache explain vllm-worker-0 -n inference # why a pod got its caches"
+  dynamo-cache try                         # see it work, without a cluster
+  dynamo-cache preview -n inference        # before a namespace is labelled
+  dynamo-cache check                       # after an installation
+  dynamo-cache explain vllm-0 -n inference # why a pod got its caches"
 )]
 pub struct Cli {
     /// The command.

@@ -39,6 +39,8 @@ mod inspect;
 pub mod terminal;
 /// The commands.
 pub mod command;
+/// The Service by which the API server calls the webhook.
+pub mod service;
 /// Which conditions of readiness are met.
 pub mod readiness;
 /// The metrics, and the page that Prometheus scrapes.

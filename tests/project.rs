@@ -8,3 +8,4 @@ mod run;
 mod security;
 mod suites;
 mod tables;
+mod words;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::samples;
 
-/// The worker with so many more variables as whoever makes pods sends it: what an API server adds is not there yet.
+/// The worker with so many more variables as the creator of a pod sends it, before the API server adds its defaults.
 pub(crate) fn worker(variables: usize) -> Value {
     let mut worker = samples::worker(variables);
     let metadata = worker["metadata"].as_object_mut().unwrap();

@@ -1,7 +1,7 @@
 //! What a webhook adds to the creation of a pod on a real API server. `cargo bench --bench hook`.
 //!
 //! Against no webhook, and against policies of the API server itself that make the same pod. Then what creations cost
-//! that are told to come again. The webhook is installed as the tests install it: the chart, by Helm.
+//! that are asked to come again. The webhook is installed as the tests install it: the chart, by Helm.
 #![allow(clippy::print_stdout, reason = "a bench prints")]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a bench that cannot go on ends")]
 

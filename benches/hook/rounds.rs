@@ -40,7 +40,7 @@ pub(crate) async fn run(plane: &'static ControlPlane, client: &Client, hooked: &
     for in_flight in [1, 10] {
         let mut times: [Vec<f64>; 5] = Default::default();
         for round in 0..=ROUNDS {
-            // Whoever comes after another meets what that one left behind, so each comes after each.
+            // Each webhook runs after each other one, since a run finds what the one before left behind.
             for turn in 0..subjects.len() {
                 let index = (turn + round) % subjects.len();
                 let ((name, namespace), times) = (&subjects[index], &mut times[index]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dynamo_cache::metrics::Listener;
-use dynamo_cache::server::{self, Timeouts, Server};
+use dynamo_cache::server::{self, Server, Timeouts};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;

@@ -1,7 +1,7 @@
 //! Processors that do not sleep.
 //!
 //! A processor with nothing to do sleeps, and an answer that is sent to it wakes it up. On a virtual machine that takes some
-//! 10 µs of whoever sends. An echo keeps its client busy and never pays them; a server that takes longer does, so that
+//! 10 µs of the sender. An echo keeps its client busy and never pays them; a server that takes longer does, so that
 //! the two would differ by more than what they do.
 
 use std::fs::{File, OpenOptions};

@@ -1,4 +1,4 @@
-//! Many reviews of the largest kind at once: some are answered, the others are told to come again, and memory is bound.
+//! Many reviews of the largest kind at once: some are answered, the others are asked to come again, and memory is bound.
 
 use std::path::Path;
 use std::sync::Barrier;
@@ -54,7 +54,7 @@ pub(crate) fn run(folder: &Path) {
     let after = process.memory("VmRSS");
     let (size, all, each) = (body.len(), ROUNDS * REVIEWS, median(slowest));
     println!(
-        "{REVIEWS} reviews of {size} bytes at once, {ROUNDS} times: {} answered, {shed} told to come again, a round in \
+        "{REVIEWS} reviews of {size} bytes at once, {ROUNDS} times: {} answered, {shed} asked to come again, a round in \
          {each:.1} s.\nRSS: {idle:.1} MiB idle, {most:.1} MiB at most, {after:.1} MiB ten seconds after\n",
         all - shed
     );

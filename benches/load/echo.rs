@@ -10,7 +10,7 @@ use axum::response::IntoResponse as _;
 use axum::routing::post;
 use dynamo_cache::certificate;
 use dynamo_cache::metrics::Listener;
-use dynamo_cache::server::{self, Timeouts, Server};
+use dynamo_cache::server::{self, Server, Timeouts};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::watch;

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         _ => {}
     }
     if let Some(unknown) = arguments.iter().find(|argument| !PARTS.contains(&argument.as_str())) {
-        eprintln!("load has no part {unknown}; its parts are {}, all of them unless told", PARTS.join(", "));
+        eprintln!("load has no part {unknown}; its parts are {}, by default all of them run", PARTS.join(", "));
         return ExitCode::FAILURE;
     }
     if let Err(lacking) = generator::check() {
@@ -54,21 +54,21 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let folder = Folder::new();
-    let chosen = |part: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == part);
+    let selected = |part: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == part);
     println!("{}\n", machine::line());
-    if chosen("rounds") {
+    if selected("rounds") {
         rounds::run(&folder.0);
     }
-    if chosen("growth") {
+    if selected("growth") {
         growth::run(&folder.0);
     }
-    if chosen("start") {
+    if selected("start") {
         start::run(&folder.0);
     }
-    if chosen("memory") {
+    if selected("memory") {
         start::memory(&folder.0);
     }
-    if chosen("bounds") {
+    if selected("bounds") {
         bounds::run(&folder.0);
     }
     ExitCode::SUCCESS

@@ -65,7 +65,7 @@ impl Drop for Process {
     }
 }
 
-/// An address on which nobody listens.
+/// An address without a listener.
 pub(crate) fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

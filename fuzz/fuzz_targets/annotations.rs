@@ -55,7 +55,7 @@ fn decide(surroundings: &Surroundings, namespace: &[(String, String)], pod: &Val
     let view = serde_json::from_str(&text).expect("the pod of a case has the shape of a pod");
     let evaluation = Evaluation::new(&view, &surroundings.config.settings, namespace);
 
-    // What `explain` tells of the levels makes the settings that apply.
+    // The levels that `explain` shows yield the settings that apply.
     let (settings, _) = resolve(&surroundings.config.settings, namespace, view.annotations());
     let mut of_origins = surroundings.config.settings.clone();
     for origin in origins(&[], namespace, view.annotations()) {

@@ -56,18 +56,18 @@ pub(super) fn is_model_express_server(name: &str) -> bool {
 impl CommandLine {
     /// Reads the command line of a container.
     pub fn parse(container: &Container<'_>) -> CommandLine {
-        let mut shown = CommandLine::default();
+        let mut parsed = CommandLine::default();
         let mut last = None;
         // One word after another: a script may have millions of them.
         each_word(container.command_line(), &mut |word| {
             if let Some(last) = last.replace(word) {
-                shown.read(&last, Some(&word));
+                parsed.read(&last, Some(&word));
             }
         });
         if let Some(last) = last {
-            shown.read(&last, None);
+            parsed.read(&last, None);
         }
-        shown
+        parsed
     }
 
     /// Reads a word, with the one that follows it.
@@ -258,7 +258,7 @@ mod tests {
     use super::super::pod::{Container, Text};
     use super::{CommandLine, Component, Form};
 
-    fn shown(elements: &[&str]) -> CommandLine {
+    fn parsed(elements: &[&str]) -> CommandLine {
         let args = elements.iter().map(|element| Text(Cow::Borrowed(*element))).collect();
         CommandLine::parse(&Container { args: Some(args), ..Container::default() })
     }
@@ -287,17 +287,17 @@ mod tests {
             (&["sh", "-c", "# python3 -m dynamo.vllm"], None),
             (&["sh", "-c", "RUN='python3 -m dynamo.vllm'; exec $RUN"], script(Engine::Vllm)),
         ] {
-            assert_eq!(shown(elements).engine, engine, "{elements:?}");
+            assert_eq!(parsed(elements).engine, engine, "{elements:?}");
         }
     }
 
     #[test]
     fn other_modules_show_too() {
-        assert_eq!(shown(&["python3", "-m", "dynamo.planner.x"]).component, Some(Component::Planner));
-        assert_eq!(shown(&["python3", "-m", "dynamo.mocker"]).component, Some(Component::Other));
-        assert!(shown(&["bash", "-c", "python3 -m gpu_memory_service"]).gpu_memory_service);
-        assert!(shown(&["python3", "-m", "http.server"]).python_module);
-        assert!(!shown(&["tool", "-max", "3"]).python_module);
+        assert_eq!(parsed(&["python3", "-m", "dynamo.planner.x"]).component, Some(Component::Planner));
+        assert_eq!(parsed(&["python3", "-m", "dynamo.mocker"]).component, Some(Component::Other));
+        assert!(parsed(&["bash", "-c", "python3 -m gpu_memory_service"]).gpu_memory_service);
+        assert!(parsed(&["python3", "-m", "http.server"]).python_module);
+        assert!(!parsed(&["tool", "-max", "3"]).python_module);
     }
 
     #[test]
@@ -310,16 +310,16 @@ mod tests {
             (&["tool", "model-express-server"], false),
             (&["sh", "-c", "wait-for \\\nmodel-express-server"], false),
         ] {
-            assert_eq!(shown(elements).model_express_server, server, "{elements:?}");
+            assert_eq!(parsed(elements).model_express_server, server, "{elements:?}");
         }
     }
 
     #[test]
     fn flags_and_shells_show() {
-        assert!(shown(&["x", "--nnodes=2"]).spans_nodes && shown(&["sh", "-c", "x --headless"]).spans_nodes);
-        assert!(shown(&["sh", "-c", "ARGS=\"--nnodes 2\" python3 $ARGS"]).spans_nodes);
-        assert!(shown(&["sh", "-c", "A=--headless; x $A"]).spans_nodes);
-        assert!(shown(&["x", "--load_format", "auto"]).load_format && !shown(&["x", "--load-formats"]).load_format);
-        assert!(shown(&["/bin/bash", "-c", "x"]).shell && !shown(&["x", "sh y"]).shell);
+        assert!(parsed(&["x", "--nnodes=2"]).spans_nodes && parsed(&["sh", "-c", "x --headless"]).spans_nodes);
+        assert!(parsed(&["sh", "-c", "ARGS=\"--nnodes 2\" python3 $ARGS"]).spans_nodes);
+        assert!(parsed(&["sh", "-c", "A=--headless; x $A"]).spans_nodes);
+        assert!(parsed(&["x", "--load_format", "auto"]).load_format && !parsed(&["x", "--load-formats"]).load_format);
+        assert!(parsed(&["/bin/bash", "-c", "x"]).shell && !parsed(&["x", "sh y"]).shell);
     }
 }

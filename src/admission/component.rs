@@ -337,8 +337,8 @@ fn fallback<'p>(
     let engines = containers().filter(|candidate| is_numbered_engine(candidate.container.name()));
     let engines: Vec<_> = engines.map(|candidate| candidate.index).collect();
     // The last resort stays what it was on an earlier pass, also where another webhook put a container first.
-    let was_chosen = containers().any(|candidate| before.contains(candidate.container.name()));
-    if was_chosen || !engines.is_empty() || candidates.iter().any(|candidate| command_line(&candidate)) {
+    let was_selected = containers().any(|candidate| before.contains(candidate.container.name()));
+    if was_selected || !engines.is_empty() || candidates.iter().any(|candidate| command_line(&candidate)) {
         return (SelectionRule::Numbered, engines);
     }
     if let Some(default) = pod.annotation(DEFAULT_CONTAINER).and_then(named) {

@@ -172,7 +172,7 @@ fn next_leaf(state: &State<'_>, keyring: &Keyring) -> Option<Step> {
     let signing = || keyring.signing_at(state.now);
     let propagated = signing().find(|authority| state.propagated.contains(authority.certificate()));
     let valid = state.served.filter(|served| served.validity.is_valid_at(state.now));
-    let chosen = match (propagated, valid) {
+    let selected = match (propagated, valid) {
         (Some(propagated), _) => propagated,
         (None, Some(valid)) => signing().find(|authority| authority.certificate() == valid.issuer.certificate())?,
         // The oldest published CA is the one that every API server most likely knows. If none is published, nothing can
@@ -189,9 +189,9 @@ fn next_leaf(state: &State<'_>, keyring: &Keyring) -> Option<Step> {
         return None;
     }
     let stays = state.served.is_some_and(|served| {
-        served.issuer.certificate() == chosen.certificate() && !served.validity.is_due_for_renewal(state.now)
+        served.issuer.certificate() == selected.certificate() && !served.validity.is_due_for_renewal(state.now)
     });
-    (!stays).then(|| Step::Serve(chosen.clone()))
+    (!stays).then(|| Step::Serve(selected.clone()))
 }
 
 #[cfg(test)]

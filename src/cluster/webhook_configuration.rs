@@ -24,25 +24,10 @@ use crate::cluster::FIELD_MANAGER;
 use crate::cluster::object::{Found, Object};
 use crate::cluster::observed::Observed;
 use crate::metrics::{Kind, Metrics};
+use crate::service::Service;
 
 /// The label that Kubernetes sets on every namespace to its name.
 const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
-
-/// The Service that a webhook configuration references.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Service {
-    /// The namespace of the Service.
-    pub namespace: String,
-    /// The name of the Service.
-    pub name: String,
-}
-
-impl Service {
-    /// The host name that the API server connects to.
-    pub fn host(&self) -> String {
-        format!("{}.{}.svc", self.name, self.namespace)
-    }
-}
 
 /// The configuration, and its last observed state.
 pub struct WebhookConfiguration {

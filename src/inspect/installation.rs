@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::cluster::webhook_configuration::Service;
 use crate::inspect::api::{Api, Error};
+use crate::service::Service;
 
 /// The name of the entry that the API server calls for pods; it never changes.
 pub(crate) const ENTRY: &str = "pods.dynamo-cache.io";

@@ -96,7 +96,7 @@ mod tests {
     /// Cases decided by an earlier status, which a recreated pod does not have.
     const BY_EARLIER_STATUS: [&str; 3] = [
         "a_cache_of_another_dynamo_cache_stays_in_place",
-        "a_container_that_an_earlier_status_names_is_chosen",
+        "a_container_that_an_earlier_status_names_is_selected",
         "a_container_that_comes_first_later_gets_nothing_by_that",
     ];
 

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::certificate::ClientCa;
 use crate::cli::Serve;
 use crate::cluster::ca_secret::CaSecret;
-use crate::cluster::webhook_configuration::{ObservedConfiguration, Service, WebhookConfiguration};
+use crate::cluster::webhook_configuration::{ObservedConfiguration, WebhookConfiguration};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::serve::certificates::ServingCertificate;
@@ -18,6 +18,7 @@ use crate::serve::certificates::from_files::FromFiles;
 use crate::serve::certificates::self_managed::{Lifetimes, SelfManaged};
 use crate::serve::options::{Certificate, WebhookService};
 use crate::serve::tasks::Tasks;
+use crate::service::Service;
 
 /// The inputs of certificate management.
 #[derive(Debug)]

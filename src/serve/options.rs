@@ -9,9 +9,9 @@ use crate::certificate::from_files::{CertificateFiles, Loaded};
 use crate::certificate::{ClientCa, Minted};
 use crate::cli::Serve;
 use crate::cluster;
-use crate::cluster::webhook_configuration::Service;
 use crate::config::file::SettingsFile;
 use crate::manifest::facts::Facts as StaticFacts;
+use crate::service::Service;
 
 const NO_CLUSTER: &str = "
 To try the webhook without a cluster:

@@ -143,12 +143,12 @@ impl Connections {
 
     /// Evicts the connection with the least claim. Returns whether there was one.
     fn evict(&self) -> bool {
-        self.evict_chosen(|open| choose_victim(open, self.limit, self.now()))
+        self.evict_victim(|open| choose_victim(open, self.limit, self.now()))
     }
 
     /// Evicts the connection whose response has been unread for longest. Returns whether there was one.
     fn evict_unread(&self) -> bool {
-        self.evict_chosen(|open| {
+        self.evict_victim(|open| {
             let unread = open.iter().filter(|candidate| candidate.has_unread && candidate.phase != Phase::Review);
             choose_among(unread, self.limit)
         })
@@ -162,7 +162,7 @@ impl Connections {
             Budget::Small => self.now(),
             Budget::Large => self.now().saturating_sub(micros(LARGE_BODY_AGE)),
         };
-        self.evict_chosen(|open| {
+        self.evict_victim(|open| {
             let is_eligible = |candidate: &&Candidate| {
                 let unfinished = matches!(candidate.phase, Phase::Body | Phase::Response) || candidate.has_unread;
                 unfinished
@@ -178,23 +178,23 @@ impl Connections {
         freed
     }
 
-    fn evict_chosen(&self, mut choose: impl FnMut(&[Candidate]) -> Option<Candidate>) -> bool {
+    fn evict_victim(&self, mut choose: impl FnMut(&[Candidate]) -> Option<Candidate>) -> bool {
         let mut open = self.lock();
         let mut candidates: Vec<_> = open.connections.iter().filter_map(|(&id, one)| one.candidate(id)).collect();
-        while let Some(chosen) = choose(&candidates) {
-            let phase = phase_number(chosen.phase);
-            let evicted = open.connections.get(&chosen.id).is_some_and(|connection| {
+        while let Some(victim) = choose(&candidates) {
+            let phase = phase_number(victim.phase);
+            let evicted = open.connections.get(&victim.id).is_some_and(|connection| {
                 let exchanged = connection.phase.compare_exchange(phase, EVICTED, Ordering::Relaxed, Ordering::Relaxed);
-                exchanged.is_ok().then(|| connection.close(chosen.phase)).is_some()
+                exchanged.is_ok().then(|| connection.close(victim.phase)).is_some()
             });
             if evicted {
-                open.connections.remove(&chosen.id);
+                open.connections.remove(&victim.id);
                 drop(open);
-                self.count(chosen.phase);
+                self.count(victim.phase);
                 return true;
             }
             // The connection has changed its phase since it was inspected.
-            candidates.retain(|candidate| candidate.id != chosen.id);
+            candidates.retain(|candidate| candidate.id != victim.id);
         }
         false
     }

@@ -29,7 +29,7 @@ fn events_and_the_count_of_pods_get_what_they_need_and_no_more() {
 
 #[test]
 fn each_mode_of_certificates_gets_what_it_needs_and_no_more() {
-    let [own, manager, brought, published] = [
+    let [own, manager, provided, published] = [
         "certificate.mode=self-managed,certificate.dnsNames={other.example}",
         "certificate.mode=cert-manager,certificate.dnsNames={other.example}",
         "certificate.mode=secret",
@@ -51,7 +51,7 @@ fn each_mode_of_certificates_gets_what_it_needs_and_no_more() {
         ("    - other.example\n", [false, true, false, false]),
         ("caBundle:", [false, false, false, false]),
     ] {
-        let found = [&own, &manager, &brought, &published].map(|rendered| rendered.contains(words));
+        let found = [&own, &manager, &provided, &published].map(|rendered| rendered.contains(words));
         assert_eq!(found, expected, "{words}");
     }
     let elsewhere =

@@ -20,7 +20,7 @@ fn every_mistake_of_a_file_is_reported_with_its_line_and_column() {
     assert_eq!((checked.code, checked.output.as_str()), (Some(1), ""));
     let expected = format!(
         "{path}:1:1: apiVersion is missing; write apiVersion: dynamo-cache.io/v1alpha1\n\
-         {path}:3:3: modelCache.readonly is unknown; is readOnly meant?\n\
+         {path}:3:3: modelCache.readonly is unknown; did you mean readOnly?\n\
          {path}:4:11: modelCache.layout: \"flat\" is not one of home, hub\n\
          {path}:5:10: fsGroup takes a group id, not text (many)\n"
     );

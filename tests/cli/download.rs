@@ -107,11 +107,10 @@ fn a_hub_without_tls_is_warned_of_before_a_token_goes_there() {
         said.errors
     };
     let warned = said(&["--endpoint", "HTTP://hub:8080"]);
-    let token =
-        "HTTP://hub:8080 is not encrypted: the token of Secret hf-token-secret, where that is there, can be read";
+    let token = "HTTP://hub:8080 is not encrypted: the token in Secret hf-token-secret, if it exists, can be read";
     assert!(warned.starts_with(&format!("warning: {token}")) && warned.lines().count() == 1, "{warned}");
     let warned = said(&["--endpoint", "http://hub", "--token-secret", "mine"]);
-    assert!(warned.contains("the token of Secret mine can be read on the way"), "{warned}");
+    assert!(warned.contains("the token in Secret mine can be read on the way"), "{warned}");
     assert_eq!(said(&["--endpoint", "https://hub"]), "");
 }
 
@@ -133,7 +132,7 @@ fn a_link_that_leads_out_of_the_claim_is_followed_by_no_job() {
     fs::create_dir(&elsewhere).unwrap();
     let (mount, hub) = (claim.display().to_string(), claim.join("hub"));
     let write = fs::read_to_string(format!("{ROOT}/src/command/check/write_probe/write.sh")).unwrap();
-    let probe = || script(&write, &[("PLACE", format!("{mount}/hub/models")), ("MOUNT", mount.clone())]);
+    let probe = || script(&write, &[("DIRECTORY", format!("{mount}/hub/models")), ("MOUNT", mount.clone())]);
     let fill = printed(&[])[0]["spec"]["template"]["spec"]["containers"][0]["args"][0].as_str().unwrap().to_owned();
     let fill = fill.replace("/model-cache", &mount);
 
@@ -156,7 +155,7 @@ fn a_link_that_leads_out_of_the_claim_is_followed_by_no_job() {
 fn a_branch_is_allowed_with_a_warning_and_wrong_usage_is_two() {
     let said = run(&["download", MODEL, "--offline"], "");
     assert_eq!(said.code, Some(0));
-    assert!(said.errors.contains("a commit is safer"), "{}", said.errors);
+    assert!(said.errors.contains("a commit cannot"), "{}", said.errors);
     assert_eq!(variable(&documents(&said.output)[0], "REVISION")["value"], "main");
     for arguments in [
         &[][..],

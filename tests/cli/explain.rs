@@ -81,11 +81,14 @@ fn a_container_that_is_not_selected_is_explained_by_the_rule_that_excluded_it() 
     let usual = said(json!({}));
     let named = said(json!({"dynamo-cache.io/containers": "main"}));
     for (output, line) in [
-        (&usual, "  once: not chosen: it ends before the containers begin; dynamo-cache.io/containers could name it"),
-        (&usual, "  second: chosen by its command, which shows an engine or a dynamo.* module"),
-        (&usual, "  weights: not chosen: GPU Memory Service and waits for a leader never get caches"),
-        (&named, "  second: not chosen: annotation dynamo-cache.io/containers names others"),
-        (&named, "  weights: not chosen: GPU Memory Service and waits for a leader never get caches"),
+        (
+            &usual,
+            "  once: not selected: it ends before the main containers start; dynamo-cache.io/containers can still name it",
+        ),
+        (&usual, "  second: selected by its command, which shows an engine or a dynamo.* module"),
+        (&usual, "  weights: not selected: GPU Memory Service and containers that wait for a leader never get caches"),
+        (&named, "  second: not selected: annotation dynamo-cache.io/containers names other containers"),
+        (&named, "  weights: not selected: GPU Memory Service and containers that wait for a leader never get caches"),
     ] {
         assert!(output.lines().any(|found| found.starts_with(line)), "no {line:?} in:\n{output}");
     }
@@ -120,12 +123,12 @@ fn the_rule_of_each_container_and_the_level_of_each_setting_are_shown() {
     for line in [
         "Pod/worker",
         "  a Dynamo component, by the command of container main, which runs a dynamo.* module",
-        "  main: chosen by its command, which shows an engine or a dynamo.* module",
+        "  main: selected by its command, which shows an engine or a dynamo.* module",
         "    engine vllm",
         "      adds: claim of-the-pod at /models",
         "      adds: HF_HUB_OFFLINE=1",
-        "    compile: left out: the claim is not in the pod's namespace (claim compilation-cache) [claim-not-found]",
-        "  logs: not chosen: its command shows no engine and no dynamo.* module; dynamo-cache.io/containers could name it",
+        "    compile: skipped: the claim is not in the pod's namespace (claim compilation-cache) [claim-not-found]",
+        "  logs: not selected: its command shows no engine and no dynamo.* module; dynamo-cache.io/containers can name it",
     ] {
         assert!(said.output.lines().any(|found| found == line), "no {line:?} in:\n{}", said.output);
     }
@@ -151,11 +154,11 @@ fn explain_and_inject_refer_a_graph_deployment_to_the_pods_of_its_operator() {
         ["explain", "inject"].map(|command| run(&[command, "-f", "-"], &graph))
     };
     for (metadata, namespace) in [("{name: qwen3}", "NAMESPACE"), ("{name: qwen3, namespace: llm}", "llm")] {
-        let preview = format!("nothing to do here: `dynamo-cache preview -n {namespace}` shows those that run\n");
+        let preview = format!("nothing to do here: `dynamo-cache preview -n {namespace}` shows the running pods\n");
         for said in graph(metadata) {
             assert_eq!((said.code, said.errors.lines().count()), (Some(0), 1), "{}", said.errors);
             assert!(
-                said.errors.contains("DynamoGraphDeployment/qwen3: its operator makes the pods, "),
+                said.errors.contains("DynamoGraphDeployment/qwen3: its operator creates the pods, "),
                 "{}",
                 said.errors
             );
@@ -176,7 +179,7 @@ fn a_workload_in_a_file_is_explained_by_its_template_and_wrong_usage_is_two() {
     let said = run(&["explain"], "");
     assert!(said.errors.contains("<POD|--filename <FILE>>"), "{}", said.errors);
     let said = run(&["explain", "deployment/worker"], "");
-    assert!(said.code == Some(2) && said.errors.contains("only pods are explained"), "{}", said.errors);
+    assert!(said.code == Some(2) && said.errors.contains("only pods can be explained"), "{}", said.errors);
     let said = run(&["explain", "pod"], "");
     assert_eq!(said.code, Some(1));
     assert!(said.errors.contains("--kubeconfig"), "{}", said.errors);

@@ -77,22 +77,22 @@ fn an_error_without_a_cluster_names_the_places_that_were_searched() {
         (
             None,
             None,
-            "no cluster: KUBECONFIG is not set, and /nowhere/.kube/config is not there; --kubeconfig names one",
+            "no cluster: KUBECONFIG is not set, and /nowhere/.kube/config does not exist; pass one with --kubeconfig",
         ),
         (
             Some(""),
             None,
-            "no cluster: KUBECONFIG is not set, and /nowhere/.kube/config is not there; --kubeconfig names one",
+            "no cluster: KUBECONFIG is not set, and /nowhere/.kube/config does not exist; pass one with --kubeconfig",
         ),
         (
             Some("/nowhere/it"),
             None,
-            "no cluster: KUBECONFIG names /nowhere/it, which is not there; --kubeconfig names another",
+            "no cluster: KUBECONFIG names /nowhere/it, which does not exist; pass another with --kubeconfig",
         ),
         (
             Some("/dev/null"),
             None,
-            "no cluster: /dev/null: failed to determine current context; --kubeconfig names another",
+            "no cluster: /dev/null: failed to determine current context; pass another with --kubeconfig",
         ),
         (
             None,

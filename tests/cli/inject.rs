@@ -123,8 +123,8 @@ fn a_diff_shows_what_is_added() {
 fn an_unreadable_document_fails_with_file_line_and_column_and_prints_nothing() {
     for (name, text, message) in [
         ("syntax.yaml", format!("{POD}---\na: [1\nb: 2\n"), ":15:2: "),
-        ("twice.yaml", format!("{POD}---\na: 1\na: 2\n"), ":15:1: the key \"a\" is here for the second time"),
-        ("list.yaml", format!("{POD}---\n- a\n"), ":14:1: an object of Kubernetes is expected, not a list"),
+        ("twice.yaml", format!("{POD}---\na: 1\na: 2\n"), ":15:1: duplicate key \"a\""),
+        ("list.yaml", format!("{POD}---\n- a\n"), ":14:1: expected a Kubernetes object, not a list"),
         (
             "no-pod.yaml",
             format!(
@@ -208,7 +208,7 @@ fn claims_are_those_that_are_given() {
     let wrong = file("no-claim.yaml", POD);
     let run = inject(&["--claims", &wrong], POD);
     assert_eq!(run.code, Some(1));
-    assert_eq!(run.errors, format!("{wrong}:1:1: only PersistentVolumeClaims and StorageClasses are expected\n"));
+    assert_eq!(run.errors, format!("{wrong}:1:1: expected only PersistentVolumeClaims and StorageClasses\n"));
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn objects_without_components_are_untouched_and_reported() {
     let text = POD.replace("dynamo.vllm", "http.server");
     let run = inject(&[], &text);
     assert_eq!(run.output, text);
-    assert!(run.errors.contains("left alone: the pod is not a Dynamo component [not-a-component]"), "{}", run.errors);
+    assert!(run.errors.contains("untouched: the pod is not a Dynamo component [not-a-component]"), "{}", run.errors);
     let run = inject(&["--pod-template", "/spec/nowhere"], "kind: Other\n");
     assert_eq!((run.code, run.output.as_str()), (Some(0), "kind: Other\n"));
     assert!(run.errors.contains("--pod-template /spec/nowhere: no document"), "{}", run.errors);
@@ -263,7 +263,7 @@ fn a_kind_without_a_known_pod_template_is_reported_with_how_to_name_one() {
     let list = "apiVersion: v1\nkind: List\nitems: [{apiVersion: nvidia.com/v1alpha1, kind: DynamoGraphDeployment, metadata: {name: q}}]\n";
     let run = inject(&[], list);
     assert!(
-        run.errors.contains("/q: its operator makes the pods") && !run.errors.contains("--pod-template"),
+        run.errors.contains("/q: its operator creates the pods") && !run.errors.contains("--pod-template"),
         "{}",
         run.errors
     );

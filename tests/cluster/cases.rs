@@ -24,15 +24,15 @@ fn cases() -> Vec<Case> {
 /// The namespaces that the cases need, by name, and for each case the name of its own.
 fn setups(cases: &[Case]) -> (BTreeMap<String, NamespaceSetup>, Vec<String>) {
     let mut found: Vec<NamespaceSetup> = Vec::new();
-    let chosen = cases.iter().map(|case| {
+    let selected = cases.iter().map(|case| {
         let number = found.iter().position(|setup| *setup == case.setup).unwrap_or_else(|| {
             found.push(case.setup.clone());
             found.len() - 1
         });
         format!("cases-{number}")
     });
-    let chosen = chosen.collect();
-    (found.into_iter().enumerate().map(|(number, setup)| (format!("cases-{number}"), setup)).collect(), chosen)
+    let selected = selected.collect();
+    (found.into_iter().enumerate().map(|(number, setup)| (format!("cases-{number}"), setup)).collect(), selected)
 }
 
 fn create(plane: &ControlPlane, objects: impl IntoIterator<Item = Value>) -> Result<(), String> {

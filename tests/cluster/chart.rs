@@ -31,21 +31,24 @@ fn ours(plane: &ControlPlane) -> String {
 fn namespaces_are_chosen_by_a_selector_and_webhook_guard_count_and_check_follow_it() {
     let (plane, _one) = alone();
     let values = "webhook.namespaceSelector.matchLabels.team=serving";
-    let installation =
-        Installation::new(plane, values, &["--shutdown-delay=0s", "--count=200ms", "--namespace-selector=team=serving"]);
+    let installation = Installation::new(
+        plane,
+        values,
+        &["--shutdown-delay=0s", "--pod-count-interval=200ms", "--namespace-selector=team=serving"],
+    );
     let mut replica = installation.start("one");
     replica.wait_until_ready();
-    let (chosen, labelled) = (Namespace::plain(plane), Namespace::opted_in(plane, &[]));
+    let (selected, labelled) = (Namespace::plain(plane), Namespace::opted_in(plane, &[]));
     let mut unreviewed = worker("unreviewed");
     unreviewed["metadata"]["labels"] = json!({"nvidia.com/dynamo-component-type": "worker"});
-    chosen.create(&unreviewed.to_string()).unwrap();
+    selected.create(&unreviewed.to_string()).unwrap();
     let annotation = "dynamo-cache.io/missing-claim=inject";
-    chosen.kubectl(&["annotate", "namespace", &chosen.name, annotation]).unwrap();
-    chosen.kubectl(&["label", "namespace", &chosen.name, "team=serving"]).unwrap();
+    selected.kubectl(&["annotate", "namespace", &selected.name, annotation]).unwrap();
+    selected.kubectl(&["label", "namespace", &selected.name, "team=serving"]).unwrap();
     replica.wait_for("/metrics", "\ndynamo_cache_pods_without_status 1\n");
 
     wait_for("a pod with its caches", || {
-        let pod = chosen.dry_run(&worker("seen").to_string());
+        let pod = selected.dry_run(&worker("seen").to_string());
         let recorded = status(&pod);
         let volumes = pod["spec"]["volumes"].to_string();
         if volumes.contains("dynamo-cache-model") { Ok(()) } else { Err(format!("{recorded} {volumes}")) }
@@ -59,12 +62,12 @@ fn namespaces_are_chosen_by_a_selector_and_webhook_guard_count_and_check_follow_
     assert_eq!(pod.pointer("/metadata/annotations/dynamo-cache.io~1status"), None, "the label alone chooses nothing");
 
     let output = plane.dynamo_cache(&["check"]).output;
-    assert!(!output.contains("not as shipped"), "{output}");
+    assert!(!output.contains("differs from the chart"), "{output}");
     let about = |namespace: &Namespace| {
         let part = output.split("\n\n").find(|part| part.contains(&namespace.name));
         part.unwrap_or_else(|| panic!("nothing of {}: {output}", namespace.name)).to_owned()
     };
-    assert!(about(&chosen).contains("the webhook is asked about its pods"), "{output}");
+    assert!(about(&selected).contains("the webhook reviews the pods of the namespace"), "{output}");
     assert!(about(&labelled).contains("webhook.namespaceSelector"), "{output}");
 }
 

@@ -95,7 +95,7 @@ fn a_healthy_installation_is_all_well_and_each_breakage_turns_its_own_line() {
         let said = namespace.dynamo_cache(&["check", "-o", "json"]);
         if said.code == Some(0) { Ok(states(&said)) } else { Err(said.output) }
     });
-    assert_eq!(states["injected"], "warning", "there is no component yet");
+    assert_eq!(states["pods"], "warning", "there is no component yet");
     namespace.create(&worker("worker").to_string()).unwrap();
     let states = checked(&namespace).0;
     let healthy = Healthy { namespace: &namespace, states };
@@ -106,15 +106,15 @@ fn a_healthy_installation_is_all_well_and_each_breakage_turns_its_own_line() {
     }
     assert_eq!(healthy.states.len(), 16, "{:?}", healthy.states);
     let said = namespace.dynamo_cache(&["check"]);
-    assert!(said.code == Some(0) && said.output.contains("\nWebhook\n  ✓ configuration dynamo-cache is there\n"));
-    let own = "  ✓ the server makes its certificate itself, under a CA in caBundle that ends in ";
+    assert!(said.code == Some(0) && said.output.contains("\nWebhook\n  ✓ configuration dynamo-cache exists\n"));
+    let own = "  ✓ the server issues its certificate itself, under a CA in caBundle that expires in ";
     assert!(said.output.contains(own), "{}", said.output);
 
     // The server was stopped: its canary alone turned, with the API server's own words.
     let mut expected = healthy.states.clone();
     expected.insert("canary".to_owned(), "failed".to_owned());
     expected.insert("version".to_owned(), "not-checked".to_owned());
-    expected.insert("injected".to_owned(), "warning".to_owned());
+    expected.insert("pods".to_owned(), "warning".to_owned());
     assert_eq!(stopped.0, expected);
     let output = stopped.1.to_string();
     assert!(
@@ -126,11 +126,11 @@ fn a_healthy_installation_is_all_well_and_each_breakage_turns_its_own_line() {
 
     let label = "dynamo-cache.io/inject";
     namespace.kubectl(&["label", "namespace", &namespace.name, &format!("{label}-")]).unwrap();
-    let output = healthy.fails("label", &["injected"]);
+    let output = healthy.fails("label", &["pods"]);
     let command = format!("kubectl label namespace {} {label}=enabled --overwrite", namespace.name);
     assert!(output.contains(&command), "{output}");
     namespace.kubectl(&["label", "namespace", &namespace.name, &format!("{label}=disabled")]).unwrap();
-    assert!(healthy.fails("label", &["injected"]).contains(&command));
+    assert!(healthy.fails("label", &["pods"]).contains(&command));
     namespace.kubectl(&["label", "namespace", &namespace.name, &format!("{label}=enabled"), "--overwrite"]).unwrap();
     healthy.is_back();
 
@@ -142,7 +142,7 @@ fn a_healthy_installation_is_all_well_and_each_breakage_turns_its_own_line() {
     assert!(output.contains("[annotation-invalid]"), "{output}");
     annotate("dynamo-cache.io/model-express-url=model-express:8002");
     let output = healthy.fails("model-express", &[]);
-    assert!(output.contains("has no port 8002, but 8001"), "{output}");
+    assert!(output.contains("has no port 8002, only 8001"), "{output}");
     annotate("dynamo-cache.io/model-express-url=mx.nowhere-at-all:8001");
     healthy.changes(&[("model-express", "not-checked")]);
     annotate("dynamo-cache.io/model-express-url=model-express:8001");
@@ -177,11 +177,11 @@ fn what_is_not_as_shipped_and_what_others_refuse(healthy: &Healthy<'_>) {
         plane.kubectl(&[&["patch"], CONFIGURATION.as_slice(), &["--patch", &patch]].concat()).unwrap();
     };
     patch(&json!({"name": "pods.dynamo-cache.io", "objectSelector": {"matchLabels": {"no-pod": "has"}}}));
-    let output = healthy.fails("shipped", &[]);
+    let output = healthy.fails("configuration", &[]);
     assert!(output.contains("pods.dynamo-cache.io objectSelector"), "{output}");
     patch(&json!({"name": "pods.dynamo-cache.io", "objectSelector": {"matchLabels": null}}));
     patch(&json!({"name": "canary.dynamo-cache.io", "reinvocationPolicy": "IfNeeded"}));
-    let output = healthy.fails("shipped", &["canary", "version"]);
+    let output = healthy.fails("configuration", &["canary", "version"]);
     assert!(output.contains("canary.dynamo-cache.io reinvocationPolicy"), "{output}");
     patch(&json!({"name": "canary.dynamo-cache.io", "reinvocationPolicy": "Never"}));
     healthy.is_back();
@@ -242,7 +242,7 @@ fn a_wrong_ca_or_no_configuration_fails_its_line_and_skips_what_depends_on_it() 
         let expected = match &**check {
             "service" => "failed",
             "canary" | "version" => "not-checked",
-            "injected" => "warning",
+            "pods" => "warning",
             _ => "ok",
         };
         assert_eq!(state, expected, "{check}: {output}");
@@ -263,7 +263,7 @@ fn a_wrong_ca_or_no_configuration_fails_its_line_and_skips_what_depends_on_it() 
     patch(&entries(&bundle)[..1]);
     let (states, output) = check();
     assert_eq!(states, with_certificate);
-    assert!(output.contains("the caBundle of canary.dynamo-cache.io is another one"), "{output}");
+    assert!(output.contains("the caBundle of canary.dynamo-cache.io differs"), "{output}");
     patch(&entries(&bundle));
     assert_eq!(check().0, before);
     let said = plane.dynamo_cache(&["check", "-n", "default"]);
@@ -274,7 +274,10 @@ fn a_wrong_ca_or_no_configuration_fails_its_line_and_skips_what_depends_on_it() 
     plane.kubectl(&["delete", "validatingadmissionpolicybinding", "dynamo-cache-guard"]).unwrap();
     let (states, output) = check();
     assert_eq!(states["guard"], "warning");
-    assert!(output.contains("no ValidatingAdmissionPolicyBinding of that name: the guard does nothing"), "{output}");
+    assert!(
+        output.contains("exists without a ValidatingAdmissionPolicyBinding of that name, so the guard does nothing"),
+        "{output}"
+    );
     let guard = "--namespace dynamo-cache --show-only templates/validatingadmissionpolicy.yaml | kubectl apply -f -";
     plane.bash(&format!("helm template dynamo-cache manifests/chart {guard}")).unwrap();
     assert_eq!(check().0, before);
@@ -300,7 +303,7 @@ fn a_wrong_ca_or_no_configuration_fails_its_line_and_skips_what_depends_on_it() 
     write(&settings);
     assert_eq!(check().0, before);
     let said = plane.dynamo_cache(&["check", "-n", "nowhere"]);
-    let expected = "  × there is no namespace nowhere\n      kubectl create namespace nowhere, or kubectl get namespaces for their names\n";
+    let expected = "  × there is no namespace nowhere\n      kubectl create namespace nowhere; kubectl get namespaces lists the existing ones\n";
     assert!(said.output.contains(expected), "{}", said.output);
     assert_eq!((said.code, said.errors.as_str()), (Some(1), "2 checks failed\n"));
 
@@ -308,10 +311,10 @@ fn a_wrong_ca_or_no_configuration_fails_its_line_and_skips_what_depends_on_it() 
     let (states, output) = check();
     for (check, state) in &states {
         let expected = match &**check {
-            "configuration" => "failed",
-            "shipped" | "service" | "certificate" | "guard" | "others" | "canary" | "version" | "settings"
-            | "label" | "model-claim" | "compile-claim" | "model-express" => "not-checked",
-            "injected" => "warning",
+            "installation" => "failed",
+            "configuration" | "service" | "certificate" | "guard" | "other-webhooks" | "canary" | "version"
+            | "settings" | "label" | "model-claim" | "compile-claim" | "model-express" => "not-checked",
+            "pods" => "warning",
             _ => "ok",
         };
         assert_eq!(state, expected, "{check}: {output}");

@@ -92,7 +92,7 @@ impl<'p> Person<'p> {
 
     /// The status of the worker of the README.
     fn status(&self) -> String {
-        wait_for("the worker to tell what it got", || {
+        wait_for("the worker to report what it got", || {
             let pods = self.plane.read(&["pods", "--namespace=inference", "--selector=app=vllm-worker"]);
             let status = pods.pointer("/items/0/metadata/annotations/dynamo-cache.io~1status");
             status.and_then(|status| status.as_str()).map(str::to_owned).ok_or_else(|| format!("{pods:#}"))

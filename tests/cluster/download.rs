@@ -25,7 +25,8 @@ fn the_job_is_created_with_its_claims_in_a_namespace_of_restricted_pods() {
     let download = ["download", MODEL, "--revision", COMMIT];
     let apply = [&download, ["--apply"].as_slice()].concat();
 
-    let missing = format!("claim models is not in namespace {}; --create-claim SIZE creates it\n", namespace.name);
+    let missing =
+        format!("claim models does not exist in namespace {}; create it with --create-claim SIZE\n", namespace.name);
     let said = namespace.dynamo_cache(&download);
     assert_eq!((said.code, said.errors.as_str()), (Some(0), missing.as_str()));
     let said = namespace.dynamo_cache(&apply);
@@ -69,19 +70,19 @@ fn an_existing_job_is_reported_and_replaced_only_on_request() {
         said.out
     };
     let first = uid();
-    // The compile claim is not there, so it is not mounted.
+    // The compile claim does not exist, so it is not mounted.
     let pod = namespace.pod(&pod_of(&namespace));
     assert_eq!(pod["spec"]["volumes"].as_array().unwrap().len(), 3, "{pod:#}");
 
     let said = namespace.dynamo_cache(&apply);
     assert_eq!((said.code, said.output.as_str()), (Some(1), ""));
     assert!(said.errors.contains(&format!("Job {JOB} for {MODEL}, created at ")), "{}", said.errors);
-    assert!(said.errors.contains("; --replace deletes it and starts anew"), "{}", said.errors);
+    assert!(said.errors.contains("; --replace deletes it and starts again"), "{}", said.errors);
     assert_eq!(uid(), first);
     let other = ["download", MODEL, "--revision", "main", "--include", "*.json", "--apply", "--wait"];
     let said = namespace.dynamo_cache(&other);
     assert_eq!(said.code, Some(1), "what it does is not what is asked for: {}", said.errors);
-    assert!(said.errors.contains("is there already, with another "), "{}", said.errors);
+    assert!(said.errors.contains("already exists with another "), "{}", said.errors);
     assert!(said.errors.contains("another REVISION"), "{}", said.errors);
 
     let said = namespace.dynamo_cache(&[&apply, ["--replace"].as_slice()].concat());
@@ -93,7 +94,7 @@ fn an_existing_job_is_reported_and_replaced_only_on_request() {
     assert_eq!(said.output, "created Job/beside\n", "{}", said.errors);
     namespace.kubectl(&["create", "job", "foreign", "--image=busybox"]).unwrap();
     let said = namespace.dynamo_cache(&[&apply, ["--name", "foreign", "--replace"].as_slice()].concat());
-    assert!(said.code == Some(1) && said.errors.contains("is no download of a model"), "{}", said.errors);
+    assert!(said.code == Some(1) && said.errors.contains("it is not a download"), "{}", said.errors);
 
     let said = namespace.dynamo_cache(&[&apply, ["--replace", "--token-secret", "none-such"].as_slice()].concat());
     assert_eq!(said.code, Some(1));
@@ -108,7 +109,7 @@ fn the_job_is_followed_until_it_succeeds_or_fails_or_the_timeout_is_over() {
     let wait = ["download", MODEL, "--revision", COMMIT, "--apply", "--wait", "--timeout"];
     let said = namespace.dynamo_cache(&[&wait, ["1s"].as_slice()].concat());
     assert_eq!(said.code, Some(1));
-    assert!(said.errors.contains(&format!("Job {JOB} is not done after 1s")), "{}", said.errors);
+    assert!(said.errors.contains(&format!("Job {JOB} has not completed after 1s")), "{}", said.errors);
     assert!(said.errors.contains("waiting for"), "{}", said.errors);
 
     // There is no kubelet: what one would report is written in its place.
@@ -123,7 +124,7 @@ fn the_job_is_followed_until_it_succeeds_or_fails_or_the_timeout_is_over() {
     });
     let said = namespace.dynamo_cache(&[&wait, ["60s"].as_slice()].concat());
     assert_eq!(said.code, Some(0), "{}", said.errors);
-    assert!(said.errors.contains("is done since ") && said.errors.ends_with("done\n"), "{}", said.errors);
+    assert!(said.errors.contains("has been complete since ") && said.errors.ends_with("done\n"), "{}", said.errors);
 
     namespace.kubectl(&["delete", "job", JOB]).unwrap();
     assert_eq!(namespace.dynamo_cache(&wait[..5]).code, Some(0));

@@ -114,7 +114,7 @@ fn dry_runs_bare_pods_and_caches_skipped_on_request_make_no_event() {
     let skip = json!({"dynamo-cache.io/skip": "model,compile"});
     namespace.create(&owned(plane, &namespace, "b-skipped", &skip)).unwrap();
     // Events are written one after another, so what comes after them is there last.
-    namespace.create(&owned(plane, &namespace, "c-left-out", &Value::Null)).unwrap();
+    namespace.create(&owned(plane, &namespace, "c-skipped", &Value::Null)).unwrap();
     wait_for_events(plane, &namespace, 1);
 
     namespace.claims(&["model-cache", "compilation-cache"]);
@@ -129,7 +129,7 @@ fn dry_runs_bare_pods_and_caches_skipped_on_request_make_no_event() {
     let events = wait_for_events(plane, &namespace, 2);
     let found: Vec<_> = events.iter().map(|event| (&event["regarding"]["name"], &event["reason"])).collect();
     let expected =
-        [(&json!("c-left-out"), &json!("ClaimNotFound")), (&json!("e-misspelt"), &json!("AnnotationUnknown"))];
+        [(&json!("c-skipped"), &json!("ClaimNotFound")), (&json!("e-misspelt"), &json!("AnnotationUnknown"))];
     assert_eq!(found, expected, "{events:#?}");
     replica.wait_for("/metrics", "dynamo_cache_events_total{result=\"created\"} 2\n");
 }
@@ -158,7 +158,7 @@ fn events_that_the_api_server_refuses_disturb_no_pod_and_are_counted() {
     assert!(events(plane, &namespace).is_empty());
     let log = replica.log();
     assert_eq!(log.matches("failed to write an event").count(), 1, "{log}");
-    assert_eq!(log.matches("sideEffects: None, not NoneOnDryRun").count(), 1, "{log}");
+    assert_eq!(log.matches("sideEffects: None instead of NoneOnDryRun").count(), 1, "{log}");
     assert!(log.contains("cannot get resource"), "{log}");
 }
 

@@ -25,19 +25,19 @@ fn a_live_pod_is_explained_with_what_the_cluster_knows() {
     let as_kubectl_prints = format!("pod/{pod}");
     assert_eq!(namespace.dynamo_cache(&["explain", &as_kubectl_prints]).output, said.output);
     for expected in [
-        "    model: in place\n      there: claim model-cache at /models\n",
-        "    compile: left out: the claim is not in the pod's namespace (claim compilation-cache) [claim-not-found]",
+        "    model: in place\n      present: claim model-cache at /models\n",
+        "    compile: skipped: the claim is not in the pod's namespace (claim compilation-cache) [claim-not-found]",
         "namespace, dynamo-cache.io/model-mount-path",
         "settings file",
     ] {
         assert!(said.output.contains(expected), "no {expected:?} in:\n{}", said.output);
     }
-    assert!(!said.output.contains("made anew"), "{}", said.output);
+    assert!(!said.output.contains("recreated"), "{}", said.output);
 
     namespace.claims(&CACHES[1..]);
     let said = namespace.dynamo_cache(&["explain", pod]);
     let expected =
-        "    compile: left out when the pod was created: the claim is not in the pod's namespace [claim-not-found]";
+        "    compile: skipped when the pod was created: the claim is not in the pod's namespace [claim-not-found]";
     assert!(said.output.contains(expected), "{}", said.output);
     assert!(said.output.contains("It could be in place now"), "{}", said.output);
     let rollout = format!("kubectl rollout restart deployment/vllm-worker -n {}", namespace.name);
@@ -60,29 +60,29 @@ fn a_setting_that_changed_since_is_held_against_the_pod_as_it_was_made() {
         said.output
     };
     let has = |output: &str, part: &str| assert!(output.contains(part), "no {part:?} in:\n{output}");
-    let advice = format!("To have it made anew: kubectl delete pod worker -n {}", namespace.name);
+    let advice = format!("To recreate the pod: kubectl delete pod worker -n {}", namespace.name);
 
     let output = explained(&["dynamo-cache.io/model-claim=models2"]);
-    has(&output, "    model: in place\n      there: claim model-cache at ");
-    has(&output, "      Made anew it would be on claim models2.\n    compile");
-    has(&output, "    compile: in place\n      there: claim compilation-cache at ");
+    has(&output, "    model: in place\n      present: claim model-cache at ");
+    has(&output, "      If recreated, it would be on claim models2.\n    compile");
+    has(&output, "    compile: in place\n      present: claim compilation-cache at ");
     has(&output, &advice);
     let output = explained(&["dynamo-cache.io/model-claim=models2", "dynamo-cache.io/compile-claim=models2"]);
-    has(&output, "    compile: in place\n      there: claim compilation-cache at ");
-    assert_eq!(output.matches("      Made anew it would be on claim models2.\n").count(), 2, "{output}");
+    has(&output, "    compile: in place\n      present: claim compilation-cache at ");
+    assert_eq!(output.matches("      If recreated, it would be on claim models2.\n").count(), 2, "{output}");
     let output = explained(&["dynamo-cache.io/model-claim=nowhere", "dynamo-cache.io/compile-claim-"]);
     has(
         &output,
-        "      Made anew it would be left out: the claim is not in the pod's namespace (claim nowhere) [claim-not-found]\n",
+        "      If recreated, it would be skipped: the claim is not in the pod's namespace (claim nowhere) [claim-not-found]\n",
     );
     assert!(!output.contains(&advice), "{output}");
     let output = explained(&["dynamo-cache.io/model-claim-", "dynamo-cache.io/model-layout=hub"]);
-    has(&output, "    model: in place\n      there: claim model-cache at ");
-    assert!(!output.contains("ade anew"), "{output}");
+    has(&output, "    model: in place\n      present: claim model-cache at ");
+    assert!(!output.contains("ecreated"), "{output}");
     let output = explained(&["dynamo-cache.io/model-layout-", "dynamo-cache.io/model-express-url=mx:8001"]);
     has(
         &output,
-        "    model-express: not asked for when the pod was created\n      It could be in place now: main would get it",
+        "    model-express: not requested when the pod was created\n      It could be in place now: main would get it",
     );
     has(&output, &advice);
 }
@@ -101,17 +101,17 @@ fn explain_says_why_a_pod_without_a_status_was_not_reviewed() {
     without(
         &plain,
         "early",
-        "Containers, as the webhook would see them now",
+        "Containers, as the webhook would handle them now",
         "    model: would be in place\n      adds: ",
     );
     let label = format!("kubectl label namespace {} dynamo-cache.io/inject=enabled", plain.name);
-    without(&plain, "early", "its label dynamo-cache.io/inject: enabled is missing", &label);
+    without(&plain, "early", "label dynamo-cache.io/inject: enabled is missing", &label);
 
     // Times have whole seconds: the label has to come in a later one.
     wait_for("a label that is younger than the pod", || {
         plain.kubectl(&["label", "namespace", &plain.name, "dynamo-cache.io/inject=enabled", "--overwrite"])?;
         let said = plain.dynamo_cache(&["explain", "early"]).output;
-        if said.contains("before the namespace was labelled, at ") && said.contains("Z or before; else ") {
+        if said.contains("before the namespace was labelled, at ") && said.contains("Z or earlier; otherwise ") {
             return Ok(());
         }
         plain.kubectl(&["label", "namespace", &plain.name, "dynamo-cache.io/inject-"])?;
@@ -122,7 +122,7 @@ fn explain_says_why_a_pod_without_a_status_was_not_reviewed() {
     let mut out = worker("out");
     out["metadata"]["annotations"] = json!({"dynamo-cache.io/inject": "false"});
     namespace.create(&out.to_string()).unwrap();
-    without(&namespace, "out", "a match condition keeps it from the webhook", "Remove the annotation");
+    without(&namespace, "out", "a match condition of the webhook excludes the pod", "Remove the annotation");
     let mut other = worker("other");
     other["spec"]["containers"][0]["command"] = json!(["sleep"]);
     namespace.create(&other.to_string()).unwrap();

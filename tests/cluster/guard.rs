@@ -54,7 +54,8 @@ fn an_unreviewed_component_gets_a_warning_or_is_refused_and_a_reviewed_one_neith
     let mut webhook = webhook::stopped();
     let namespace = Namespace::opted_in(shared(), &[]);
     wait_for_warnings(&namespace);
-    let warning = "dynamo-cache did not review pod unreviewed: it starts without caches; dynamo-cache check finds out why";
+    let warning =
+        "dynamo-cache did not review pod unreviewed: it starts without caches; dynamo-cache check finds out why";
     let said = namespace.create(&labelled("unreviewed").to_string()).unwrap();
     assert!(said.out.contains("created") && said.err.contains(warning), "{}{}", said.out, said.err);
     let not_seen = wait_for("the pod in the audit log", || {
@@ -85,7 +86,7 @@ fn an_unreviewed_component_gets_a_warning_or_is_refused_and_a_reviewed_one_neith
     install(shared(), "Warn");
     wait_for("no word about a pod that was seen", || {
         let said = said_of(&namespace, &labelled("seen-2"));
-        if said.contains("did not see") { Err(said) } else { Ok(()) }
+        if said.contains("did not review") { Err(said) } else { Ok(()) }
     });
 }
 

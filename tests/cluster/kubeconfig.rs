@@ -16,5 +16,5 @@ fn a_connection_error_of_a_command_shows_no_content_of_the_kubeconfig() {
     let unreachable = file("unreachable-kubeconfig.yaml", cluster);
     let said = run(&["check", "--kubeconfig", &unreachable], "");
     assert_eq!(said.code, Some(1));
-    assert!(said.errors.starts_with("failed to ask the API server at http://127.0.0.1:1/: "), "{}", said.errors);
+    assert!(said.errors.starts_with("failed to reach the API server at http://127.0.0.1:1/: "), "{}", said.errors);
 }

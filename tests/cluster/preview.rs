@@ -24,7 +24,7 @@ fn a_preview_shows_what_an_unlabelled_namespace_would_get_and_changes_nothing() 
     let table = &said.output;
     assert_eq!(row(table, &["Deployment/vllm-worker"])[1..], ["worker", "added", "claim-not-found", "–"], "{table}");
     assert_eq!(row(table, &["Pod/bare"])[1..], ["main", "added", "claim-not-found", "–"], "{table}");
-    assert_eq!(row(table, &["Pod/other"])[1..], ["–", "left alone: not-a-component"], "{table}");
+    assert_eq!(row(table, &["Pod/other"])[1..], ["–", "untouched: not-a-component"], "{table}");
     assert_eq!(table.matches("vllm-worker").count(), 1, "what a workload has made is not shown again: {table}");
     assert!(table.contains("claim-not-found: the claim is not in the pod's namespace (claim compilation-cache). "));
     assert!(table.contains("2 of 3 would change"), "{table}");
@@ -124,7 +124,7 @@ fn a_preview_of_nothing_says_so_and_one_of_no_namespace_fails() {
     let _webhook = webhook::running();
     let namespace = Namespace::plain(shared());
     let said = namespace.dynamo_cache(&["preview"]);
-    assert!(said.output.starts_with("There are no pods in namespace "), "{}", said.output);
+    assert!(said.output.contains(" has no pods and no workloads that create pods."), "{}", said.output);
     let said = shared().dynamo_cache(&["preview", "-n", "nowhere"]);
     assert_eq!((said.code, said.errors.as_str()), (Some(1), "there is no namespace nowhere\n"));
     assert_eq!(shared().dynamo_cache(&["preview", "-o", "xml"]).code, Some(2));

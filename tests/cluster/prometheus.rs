@@ -22,7 +22,11 @@ const ADDRESS: &str = "127.0.0.9";
 #[test]
 fn every_expression_of_alerts_and_dashboard_finds_series_in_a_real_scrape() {
     let (plane, _one) = alone();
-    let installation = Installation::new(plane, "webhook.failurePolicy=Ignore", &["--shutdown-delay=0s", "--count=200ms"]);
+    let installation = Installation::new(
+        plane,
+        "webhook.failurePolicy=Ignore",
+        &["--shutdown-delay=0s", "--pod-count-interval=200ms"],
+    );
     let namespace = Namespace::plain(plane);
     namespace.kubectl(&["label", "namespace", &namespace.name, "dynamo-cache.io/inject=enabled"]).unwrap();
     let mut pod = worker("failed-open");
@@ -52,7 +56,7 @@ fn every_expression_of_alerts_and_dashboard_finds_series_in_a_real_scrape() {
 
     let (prometheus, _running) = prometheus(plane, replica.admin);
     // An increase is seen where there was a number before it.
-    finds(prometheus, "dynamo_cache_settings_reloads_total{result=\"refused\"} == 0");
+    finds(prometheus, "dynamo_cache_settings_reloads_total{result=\"rejected\"} == 0");
     installation.file("settings.yaml", &format!("{settings}nonsense: true\n"));
     one_is_turned_away(&replica, &installation.bundles()[0]);
     let written = fs::read_to_string(format!("{ROOT}/manifests/chart/files/alerts.yaml")).unwrap();

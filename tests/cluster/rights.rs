@@ -60,7 +60,13 @@ fn the_chart_asks_for_the_rights_that_are_written_down() {
 #[test]
 fn every_right_is_used_and_nothing_else_is_asked_for() {
     let (plane, _one) = alone();
-    let times = ["--shutdown-delay=0s", "--ca-lifetime=12s", "--leaf-lifetime=6s", "--propagation-delay=1s", "--count=1s"];
+    let times = [
+        "--shutdown-delay=0s",
+        "--ca-lifetime=12s",
+        "--leaf-lifetime=6s",
+        "--propagation-delay=1s",
+        "--pod-count-interval=1s",
+    ];
     let installation = Installation::new(plane, "config.events=true", &times);
     let settings = plane.read(&["configmap", "dynamo-cache", "--namespace=dynamo-cache"]);
     let settings = installation.file("config.yaml", settings["data"]["config.yaml"].as_str().unwrap());

@@ -25,7 +25,7 @@ fn the_status_lists_components_and_advises_a_rollout_where_a_claim_came_later() 
     assert!(!said.output.contains("  other  "), "{}", said.output);
     let why = "\nWhy not\n  claim-not-found: the claim is not in the pod's namespace. Create the claim ";
     assert!(said.output.contains(why), "{}", said.output);
-    let summary = format!("{}: 1 component, 0 with all that is theirs\n", namespace.name);
+    let summary = format!("{}: 1 component, 0 with every cache in place\n", namespace.name);
     assert!(said.output.contains(&summary), "{}", said.output);
     assert!(!said.output.contains("kubectl"), "{}", said.output);
 
@@ -33,7 +33,7 @@ fn the_status_lists_components_and_advises_a_rollout_where_a_claim_came_later() 
     let rollout = format!("kubectl rollout restart deployment/vllm-worker -n {}\n", namespace.name);
     for arguments in [&["status", "-A"][..], &["status", "-n", &namespace.name]] {
         let said = shared().dynamo_cache(arguments);
-        let advice = format!("Started without a claim that can be used now (compile cache):\n  {rollout}");
+        let advice = format!("Started without a claim that is usable now (compile cache):\n  {rollout}");
         assert!(said.output.contains(&advice), "{}", said.output);
     }
     assert_eq!(shared().dynamo_cache(&["status", "-A", "-n", "x"]).code, Some(2));
@@ -58,8 +58,9 @@ fn the_status_advises_a_restart_where_a_setting_brings_a_cache_or_another_claim(
         said.output
     };
     let advice = |what: &str| {
-        let delete = format!("kubectl delete pod worker -n {}, and create it again: nothing else does", namespace.name);
-        format!("\nStarted with other settings than those of now ({what}):\n  {delete}\n")
+        let delete =
+            format!("kubectl delete pod worker -n {}, then create it again: the pod has no controller", namespace.name);
+        format!("\nStarted with other settings than the current ones ({what}):\n  {delete}\n")
     };
     let output = said_after(&["dynamo-cache.io/model-offline=true"]);
     assert!(!output.contains("Started"), "{output}");
@@ -79,9 +80,9 @@ fn an_unreviewed_component_has_no_status_in_the_list() {
     namespace.create(&worker("missed").to_string()).unwrap();
     let said = namespace.dynamo_cache(&["status"]);
     assert_eq!(row(&said.output, &[&namespace.name, "missed"])[2..], ["main", "no status", "no status", "no status"]);
-    let advice = format!("1 without a status (dynamo-cache explain POD -n {} tells why)", namespace.name);
+    let advice = format!("1 without a status (dynamo-cache explain POD -n {} shows why)", namespace.name);
     assert!(said.output.contains(&advice), "{}", said.output);
-    assert!(said.output.contains("have them made anew:\n  kubectl delete pod missed -n "), "{}", said.output);
+    assert!(said.output.contains("recreate the pods:\n  kubectl delete pod missed -n "), "{}", said.output);
     let empty = Namespace::plain(shared());
     assert_eq!(empty.dynamo_cache(&["status"]).output, "There are no Dynamo components.\n");
 }

@@ -110,7 +110,8 @@ fn a_person_gets_a_cluster_to_try_it_on_and_ctrl_c_removes_all_of_it() {
     let next: Vec<_> = tried.said.lines().filter_map(|line| line.strip_prefix("  ")).map(str::to_owned).collect();
     let next: Vec<_> = next.iter().filter(|line| line.contains("kubectl ") || line.contains("dynamo-cache ")).collect();
     assert_eq!(next.len(), 4, "{}", tried.said);
-    for (line, expected) in next.iter().zip(["vllm-worker-", "1 component, 1 with all that is theirs", "✓", "in place"])
+    for (line, expected) in
+        next.iter().zip(["vllm-worker-", "1 component, 1 with every cache in place", "✓", "in place"])
     {
         let said = shell(&exports, line).unwrap_or_else(|why| panic!("{why}"));
         assert!(said.contains(expected), "{line}:\n{said}");

@@ -17,7 +17,7 @@ fn uninstall_deletes_the_webhook_configuration_and_lists_what_is_left() {
     plane.kubectl(&["create", "-f", &plane.file(&worker("unreviewed").to_string())]).unwrap();
     // No node runs the replicas here.
     let said = plane.dynamo_cache(&["explain", "unreviewed", "-n", "default"]);
-    let expected = "Nobody sets it by hand, the replicas publish it: are they ready? kubectl get deployment dynamo-cache -n dynamo-cache; ";
+    let expected = "Do not set it by hand: the replicas publish it; check that they are ready: kubectl get deployment dynamo-cache -n dynamo-cache; ";
     assert!(said.output.contains("has no caBundle") && said.output.contains(expected), "{}", said.output);
 
     let said = plane.dynamo_cache(&["uninstall"]);
@@ -42,12 +42,12 @@ fn uninstall_deletes_the_webhook_configuration_and_lists_what_is_left() {
     let said = plane.dynamo_cache(&["explain", "alone", "-n", "default"]);
     assert_eq!(said.code, Some(0), "{}", said.errors);
     assert!(said.output.contains("the webhook is not installed"), "{}", said.output);
-    assert!(said.errors.contains("the built-in settings are taken"), "{}", said.errors);
+    assert!(said.errors.contains("using the built-in settings"), "{}", said.errors);
     let mut out = worker("out");
     out["metadata"]["annotations"] = json!({"dynamo-cache.io/inject": "false"});
     plane.kubectl(&["create", "-f", &plane.file(&out.to_string())]).unwrap();
     let said = plane.dynamo_cache(&["explain", "out", "-n", "default"]).output;
-    assert!(said.contains("no webhook is installed, and a match condition would keep it from one."), "{said}");
+    assert!(said.contains("no webhook is installed, and a match condition would exclude the pod."), "{said}");
 }
 
 #[test]
@@ -57,11 +57,14 @@ fn a_second_dynamo_cache_gets_a_warning_and_uninstall_removes_both() {
         plane.bash(&format!("helm install {name} manifests/chart --namespace {name} --create-namespace")).unwrap();
     }
     let said = plane.dynamo_cache(&["check", "-n", "kube-system"]).output;
-    let expected = "  ! a second dynamo-cache is installed, and both may change the same pods: configuration second-dynamo-cache\n      Keep one of them; this removes the second: helm uninstall second --namespace second\n";
+    let expected = "  ! a second dynamo-cache is installed, and both may change the same pods: configuration second-dynamo-cache\n      Keep one of them; to remove the second: helm uninstall second --namespace second\n";
     assert!(said.contains(expected) && said.contains("  ✓ no other webhook changes pods\n"), "{said}");
     // What is never touched needs no claim.
-    assert!(said.contains("this one is never touched") && !said.contains("--create-claim"), "{said}");
-    assert!(said.contains("  – model-claim: not checked: no pod of this namespace is ever touched\n"), "{said}");
+    assert!(said.contains("the webhook never touches this one") && !said.contains("--create-claim"), "{said}");
+    assert!(
+        said.contains("  – model-claim: not checked: the webhook never touches pods of this namespace\n"),
+        "{said}"
+    );
 
     let said = plane.dynamo_cache(&["uninstall"]).output;
     for name in ["dynamo-cache", "second-dynamo-cache"] {
@@ -105,7 +108,7 @@ fn uninstall_finds_a_guard_that_is_left_after_its_webhook_was_deleted_by_hand() 
         assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.output);
         assert!(said.output.starts_with(&format!("deleted {binding}\ndeleted {policy}\n")), "{}", said.output);
         assert!(!guards().contains("-guard"), "{}", guards());
-        assert!(said.output.contains(&format!("What is left:\n  {remove}\n")), "{}", said.output);
+        assert!(said.output.contains(&format!("Still to be removed:\n  {remove}\n")), "{}", said.output);
         assert!(!said.output.contains("secret"), "it belongs to what is removed: {}", said.output);
         plane.bash(remove).unwrap();
         assert!(plane.dynamo_cache(&["uninstall"]).output.starts_with("Nothing to do: "));

@@ -60,7 +60,11 @@ fn components_that_were_there_before_the_label_are_counted_until_they_are_replac
     excluded.create(&labelled("excluded", graph, &Value::Null).to_string()).unwrap();
 
     let values = format!("webhook.excludedNamespaces={{{}}}", excluded.name);
-    let installation = Installation::new(plane, &values, &["--shutdown-delay=0s", "--count=200ms", "--pod-count-page-size=2"]);
+    let installation = Installation::new(
+        plane,
+        &values,
+        &["--shutdown-delay=0s", "--pod-count-interval=200ms", "--pod-count-page-size=2"],
+    );
     let replica = installation.ready("one");
     label(&excluded);
     label(&namespace);
@@ -70,7 +74,7 @@ fn components_that_were_there_before_the_label_are_counted_until_they_are_replac
 
     namespace.kubectl(&["delete", "pods", "--selector=nvidia.com/dynamo-component-type", "--wait=false"]).unwrap();
     wait_for_number(&replica, 0);
-    assert!(replica.log().contains("every component pod has our status now"), "{}", replica.log());
+    assert!(replica.log().contains("every component pod has a status annotation now"), "{}", replica.log());
 
     // A number that cannot be counted again stays, and grows older.
     let no_list = r#"[{"op":"test","path":"/rules/2/resources","value":["pods"]},{"op":"remove","path":"/rules/2"}]"#;
@@ -83,7 +87,7 @@ fn components_that_were_there_before_the_label_are_counted_until_they_are_replac
     let page = replica.page("/metrics").unwrap();
     assert!(page.contains(&format!("\n{GAUGE} 0\n")), "{page}");
     assert!(page.contains("\ndynamo_cache_pods_counted_timestamp_seconds 1"), "{page}");
-    assert!(replica.log().contains("failed to count the pods without our status"), "{}", replica.log());
+    assert!(replica.log().contains("failed to count the pods without a status annotation"), "{}", replica.log());
     assert!(replica.page("/readyz").unwrap().starts_with("HTTP/1.1 200"), "it decides as well as before");
 }
 
@@ -91,7 +95,8 @@ fn components_that_were_there_before_the_label_are_counted_until_they_are_replac
 fn a_count_that_is_not_wanted_is_not_made() {
     let (plane, _one) = alone();
     let values = "metrics.podsWithoutStatus=false";
-    let installation = Installation::new(plane, values, &["--shutdown-delay=0s", "--count=200ms", "--no-pod-count"]);
+    let installation =
+        Installation::new(plane, values, &["--shutdown-delay=0s", "--pod-count-interval=200ms", "--no-pod-count"]);
     let replica = installation.ready("one");
     let may = ["auth", "can-i", "list", "pods", "--as=system:serviceaccount:dynamo-cache:dynamo-cache", "-A", "-q"];
     assert!(plane.kubectl(&may).is_err(), "it may list pods");

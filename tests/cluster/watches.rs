@@ -40,7 +40,7 @@ const OBJECTS: usize = 200;
 struct Tenant(Client);
 
 impl Tenant {
-    async fn of(kubeconfig: &str) -> Self {
+    async fn new(kubeconfig: &str) -> Self {
         let config = Kubeconfig::read_from(kubeconfig).unwrap();
         let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
         Tenant(Client::try_from(config).unwrap())
@@ -108,13 +108,13 @@ fn objects_of_a_tenant_that_no_type_holds_blind_no_replica() {
     plane.kubectl(&["create", "clusterrolebinding", "own", "--clusterrole=own", &account]).unwrap();
     let other = Namespace::opted_in(&plane, &[]);
     Runtime::new().unwrap().block_on(async {
-        let tenant = Tenant::of(&plane.kubeconfig_of("tenant", &plain.name)).await;
+        let tenant = Tenant::new(&plane.kubeconfig_of("tenant", &plain.name)).await;
         let claims = format!("/api/v1/namespaces/{}/persistentvolumeclaims", plain.name);
         for name in ["far", "nested"] {
             tenant.create(&claims, &claim(name)).await;
         }
         spoil(&tenant, &claims, ["far", "nested"]).await;
-        let tenant = Tenant::of(&plane.kubeconfig_of("tenant", &own.name)).await;
+        let tenant = Tenant::new(&plane.kubeconfig_of("tenant", &own.name)).await;
         let pods = format!("/api/v1/namespaces/{}/pods", own.name);
         for name in ["far", "nested"] {
             tenant.create(&pods, &component(name)).await;
@@ -123,7 +123,7 @@ fn objects_of_a_tenant_that_no_type_holds_blind_no_replica() {
         // Its own namespace has both in turn, and another person's has the other.
         let stored = tenant.patch("/api/v1/namespaces", &own.name, &managed(FAR, &json!({"f:x": {}}))).await;
         assert!(stored.contains(FAR), "{stored}");
-        let all = Tenant::of(&plane.kubeconfig()).await;
+        let all = Tenant::new(&plane.kubeconfig()).await;
         all.patch("/api/v1/namespaces", &other.name, &managed("2026-01-01T00:00:00Z", &deep())).await;
     });
 
@@ -230,7 +230,7 @@ fn objects_of_megabytes_stay_within_the_memory_of_a_replica() {
     let idle = measured(&pair, &plane).peak_memory_kib();
     let (plain, labelled) = (Namespace::plain(&plane), Namespace::opted_in(&plane, &[]));
     let size = Runtime::new().unwrap().block_on(async {
-        let tenant = Tenant::of(&plane.kubeconfig()).await;
+        let tenant = Tenant::new(&plane.kubeconfig()).await;
         let claims = format!("/api/v1/namespaces/{}/persistentvolumeclaims", plain.name);
         let pods = format!("/api/v1/namespaces/{}/pods", labelled.name);
         let made = futures::stream::iter(0..OBJECTS).map(|number| {

@@ -137,7 +137,7 @@ fn no_setting_puts_a_word_into_a_pod_that_is_no_name_path_or_address() {
         ] {
             let found: Vec<_> = texts.iter().filter(|text| !usual.contains(text)).collect();
             assert!(found.is_empty(), "{whose} {setting}: {value:?}: {found:?}");
-            // A container's name that none has chooses none, and a home that cannot be mounted is left out.
+            // A container's name that none has chooses none, and a home that cannot be mounted is skipped.
             if !["containers", "model-express-home"].contains(&setting) {
                 assert_eq!(texts, usual, "{whose} {setting}: {value:?}");
             }

@@ -177,7 +177,7 @@ impl ControlPlane {
         self.kubeconfig.display().to_string()
     }
 
-    /// A folder inside the control plane's that is not there yet.
+    /// A folder inside the control plane's that does not exist yet.
     pub(crate) fn folder(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }

@@ -131,7 +131,11 @@ impl Webhook {
         for _ in 0..2 {
             let line = webhook.line("listening");
             let address = field(&line, "address").unwrap().parse().unwrap();
-            if field(&line, "listener") == Some("webhook") { webhook.address = address } else { webhook.admin = address }
+            if field(&line, "listener") == Some("webhook") {
+                webhook.address = address;
+            } else {
+                webhook.admin = address;
+            }
         }
         webhook.ca = ca();
         webhook

@@ -41,5 +41,5 @@ fn the_notes_of_a_release_are_its_section_of_the_changelog() {
     let (code, out, said) = notes("v0.2");
     assert_eq!((code, out.as_str()), (Some(1), ""), "a part of a version is none");
     assert!(said.contains("has nothing under '## 0.2'"), "{said}");
-    assert_eq!(release(&["notes"], "").0, Some(0), "our own has something to tell");
+    assert_eq!(release(&["notes"], "").0, Some(0), "our own has something to say");
 }

@@ -1,15 +1,12 @@
-//! The tests themselves: their folders, their names and their words.
+//! The tests themselves: their folders and their names.
 
-use crate::harness::sources::{rust_files, tests, without_strings};
+use crate::harness::sources::{rust_files, tests};
 
 /// The folders of the suites. Each imports the harness and itself.
 const SUITES: [&str; 6] = ["chart", "cli", "cluster", "core", "project", "server"];
 
 /// Only these may use the control plane, and Helm, which comes with it: `tests/run --no-control-plane` skips them.
 const WITH_CONTROL_PLANE: [&str; 2] = ["chart", "cluster"];
-
-/// Words that have a better one in the glossary of CONTRIBUTING.md: reported, rewritten, no one, untouched …
-const FORBIDDEN: [&str; 8] = ["anew", "leftAlone", "nobody", "tells", "told", "unseen", "verdict", "whoever"];
 
 /// The longest name of a test, in characters.
 const LONGEST_NAME: usize = 80;
@@ -54,14 +51,4 @@ fn the_name_of_a_test_has_at_most_80_characters() {
         }
     }
     assert!(count > 250, "only {count} tests were found");
-}
-
-#[test]
-fn tests_use_the_words_of_the_glossary() {
-    for (path, text) in rust_files("tests") {
-        let text = without_strings(&text);
-        let words = text.split(|c: char| !c.is_alphanumeric());
-        let found = words.filter(|word| FORBIDDEN.iter().any(|forbidden| word.eq_ignore_ascii_case(forbidden)));
-        assert_eq!(found.collect::<Vec<_>>(), Vec::<&str>::new(), "{path}");
-    }
 }

@@ -44,14 +44,15 @@ fn a_certificate_that_the_kubelet_swaps_is_served_each_time_and_half_of_one_is_n
     let mounted = Mounted::new("swapped");
     mounted.swap("..0", &pairs[0], &pairs[0]);
     let (kubeconfig, certificate, key) = (kubeconfig("swap"), mounted.path("tls.crt"), mounted.path("tls.key"));
-    let files = ["--kubeconfig", &kubeconfig, "--cert-file", &certificate, "--key-file", &key, "--reload-interval", "20ms"];
+    let files =
+        ["--kubeconfig", &kubeconfig, "--cert-file", &certificate, "--key-file", &key, "--reload-interval", "20ms"];
     let mut webhook = Webhook::start(&files, || pairs[0].ca.clone());
     let mut kept = webhook.caller();
     assert_eq!(kept.review(&worker("x")).status, 200);
     for (number, two) in pairs.windows(2).enumerate() {
         let [last, next] = two else { unreachable!("windows of two") };
         mounted.swap(&format!("..{number}-half"), next, last);
-        let refused = webhook.line("files have changed and are refused");
+        let refused = webhook.line("the changed certificate files are invalid");
         assert!(refused["why"].as_str().unwrap().contains("does not belong to"), "{refused}");
         assert_eq!(webhook.caller().review(&worker("x")).status, 200, "the last good one");
         let ready = webhook.page("/readyz?verbose").body;
@@ -66,7 +67,7 @@ fn a_certificate_that_the_kubelet_swaps_is_served_each_time_and_half_of_one_is_n
     }
     assert_eq!(kept.review(&worker("x")).status, 200, "connections that are open stay");
     let page = webhook.page("/metrics").body;
-    assert!(page.contains("dynamo_cache_certificate_renewals_total{what=\"leaf\"} 3\n"), "{page}");
+    assert!(page.contains("dynamo_cache_certificate_renewals_total{certificate=\"leaf\"} 3\n"), "{page}");
     assert!(page.contains("dynamo_cache_certificate_failures_total{reason=\"files\"} 2\n"), "{page}");
 }
 

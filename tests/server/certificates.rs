@@ -58,7 +58,7 @@ fn a_pair_that_cannot_be_served_is_refused_by_file_and_reason() {
         (&empty, &one.key, "contains no certificate"),
         (&one.certificate, &one.certificate, "failed to read a private key in PEM from"),
         (&one.certificate, &garbage, "failed to read a private key in PEM from"),
-        (&one.certificate, &one_line, "it has no line -----END"),
+        (&one.certificate, &one_line, "a line -----END …----- is missing"),
         (
             &one.certificate,
             &encrypted,

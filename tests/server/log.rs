@@ -63,7 +63,7 @@ fn a_review_is_one_line_at_debug_and_none_at_info_without_content_of_the_pod() {
 #[test]
 fn a_dry_run_with_a_skipped_cache_is_a_line_at_debug_and_none_at_info() {
     for (level, expected) in [(None, &[false][..]), (Some("info,dynamo_cache=debug"), &[true, false])] {
-        let what = format!("log-left-out-{}", expected.len());
+        let what = format!("log-skipped-{}", expected.len());
         let mut question = String::from_utf8(worker("a-secret")).unwrap();
         question = question.replace(r#""dynamo.vllm""#, r#""dynamo.vllm","--nnodes","2""#);
         let rehearsal = question.replace(r#""operation""#, r#""dryRun":true,"operation""#);
@@ -88,7 +88,7 @@ fn events_without_a_cluster_are_warned_of() {
     let settings = file("events-standalone.yaml", head);
     let webhook = Webhook::standalone("events-standalone", &["--config", &settings, "--reload-interval=100ms"]);
     fs::write(&settings, format!("{head}events: true\n")).unwrap();
-    let line = webhook.line("no cluster to write events to");
+    let line = webhook.line("has no effect without a cluster");
     assert_eq!(line["level"], "WARN", "{line:#}");
 }
 
@@ -135,7 +135,8 @@ fn a_log_that_is_not_read_delays_no_review_or_probe_and_reports_dropped_lines() 
 fn a_log_that_is_not_read_delays_no_shutdown() {
     for (signals, code) in [(&["TERM"][..], 0), (&["TERM", "TERM"], 1)] {
         let (name, drain) = (format!("log-unread-end-{code}"), if code == 0 { "0s" } else { "600s" });
-        let mut webhook = Webhook::logging_and(&name, "text", Some("info,dynamo_cache=debug"), &["--shutdown-delay", drain]);
+        let mut webhook =
+            Webhook::logging_and(&name, "text", Some("info,dynamo_cache=debug"), &["--shutdown-delay", drain]);
         let gate = webhook.log_gate();
         let held = gate.lock().unwrap();
         let (mut caller, question) = (webhook.caller(), with_a_long_line());

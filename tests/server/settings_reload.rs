@@ -66,7 +66,7 @@ fn broken_settings_of_any_form_leave_the_last_good_ones_and_are_logged_once() {
     ];
     for (round, (name, make, why)) in forms.into_iter().enumerate() {
         swap(&folder, &format!("..{name}"), make);
-        let line = webhook.line("is refused; the last good settings apply").to_string();
+        let line = webhook.line("the changed settings file is invalid; the last valid settings apply").to_string();
         assert!(line.contains(why), "{name}: {line}");
         let page = webhook.page("/readyz?verbose");
         assert!(page.status == 200 && page.body.contains("[-]settings: last valid from "), "{name}: {page:?}");

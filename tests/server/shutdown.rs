@@ -12,17 +12,17 @@ fn settings(claim: &str) -> String {
 
 #[test]
 fn a_changed_settings_file_applies_and_a_bad_one_leaves_the_last_good_one() {
-    let path = file("reread.yaml", &settings("one"));
-    let webhook = Webhook::standalone("reread", &["--config", &path, "--reload-interval", "20ms"]);
+    let path = file("reload.yaml", &settings("one"));
+    let webhook = Webhook::standalone("reload", &["--config", &path, "--reload-interval", "20ms"]);
     let mut caller = webhook.caller();
     assert!(patch(&caller.review(&worker("x"))).contains(r#""claimName":"one""#));
 
-    file("reread.yaml.new", &settings("two"));
+    file("reload.yaml.new", &settings("two"));
     std::fs::rename(format!("{path}.new"), &path).unwrap();
-    webhook.line("has changed and applies");
+    webhook.line("reloaded the settings file");
     assert!(patch(&caller.review(&worker("x"))).contains(r#""claimName":"two""#));
 
-    file("reread.yaml.new", &settings("[]"));
+    file("reload.yaml.new", &settings("[]"));
     std::fs::rename(format!("{path}.new"), &path).unwrap();
     webhook.line("the changed settings file is invalid");
     let ready = webhook.page("/readyz?verbose");
@@ -37,9 +37,9 @@ fn a_changed_settings_file_applies_and_a_bad_one_leaves_the_last_good_one() {
 
     std::fs::remove_file(&path).unwrap();
     webhook.line("the changed settings file is invalid");
-    file("reread.yaml.new", &settings("three"));
+    file("reload.yaml.new", &settings("three"));
     std::fs::rename(format!("{path}.new"), &path).unwrap();
-    webhook.line("has changed and applies");
+    webhook.line("reloaded the settings file");
     let ready = webhook.page("/readyz?verbose").body;
     assert!(ready.contains("[+]settings: ") && !ready.contains("invalid"), "{ready}");
     assert!(patch(&caller.review(&worker("x"))).contains(r#""claimName":"three""#));
@@ -88,7 +88,7 @@ fn a_connection_that_never_ends_does_not_prevent_the_shutdown() {
     let head = crate::harness::webhook::post(10).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(stuck.ask(&head, b"").status, 100);
     webhook.signal("TERM");
-    webhook.line("cut off");
+    webhook.line("did not drain in time");
     assert_eq!(webhook.exit_code(), Some(0));
 }
 

@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use crate::admission::status::Status;
-use crate::cluster::webhook_configuration::Service;
 use crate::command::check::catalog::CheckId;
 use crate::command::check::configuration;
 use crate::command::check::configuration::CANARY;
@@ -12,6 +11,7 @@ use crate::command::check::webhook::CheckedWebhook;
 use crate::inspect::api::{Api, Error};
 use crate::inspect::pod;
 use crate::manifest::input::embedded_json;
+use crate::service::Service;
 
 /// Checks that the API server reaches the webhook, and that the webhook has this tool's version.
 ///

@@ -10,12 +10,12 @@ use serde_json::Value;
 use crate::certificate::ca_bundle;
 use crate::certificate::trust::Trust;
 use crate::certificate::validity::Validity;
-use crate::cluster::webhook_configuration::Service;
 use crate::command::check::catalog::CheckId;
 use crate::command::check::configuration::{CANARY, entry};
 use crate::command::check::report::Report;
 use crate::inspect::api::{Api, Error};
 use crate::inspect::installation::{INJECTED, Installed, Publisher, bundle};
+use crate::service::Service;
 
 /// A certificate that expires in fewer days is a warning.
 const SOON: u64 = 14;

@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use crate::cluster::webhook_configuration::Service;
 use crate::command::check::catalog::{CheckId, Group};
 use crate::command::check::endpoints::{self, Backend, Found};
 use crate::command::check::report::Report;
 use crate::command::check::{certificate, configuration, guard, other_webhooks};
 use crate::inspect::api::{Api, Error};
 use crate::inspect::installation::{ENTRY, Installed, Webhook};
+use crate::service::Service;
 
 /// The page about certificates.
 const CERTIFICATES: &str = "certs/README.md";

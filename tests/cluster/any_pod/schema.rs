@@ -131,9 +131,9 @@ impl Pods<'_> {
     fn object(&self, name: &str) -> BoxedStrategy<Value> {
         let properties = self.schema.properties(name);
         let union = field_values::union(name, properties);
-        let mut chosen: Vec<_> = union.iter().filter(|key| self.has(name, key)).cloned().collect();
-        if chosen.is_empty() {
-            chosen.clone_from(&union);
+        let mut selected: Vec<_> = union.iter().filter(|key| self.has(name, key)).cloned().collect();
+        if selected.is_empty() {
+            selected.clone_from(&union);
         }
         let required = list(&self.schema.types[name]["required"]);
         let mut members = vec![];
@@ -145,8 +145,8 @@ impl Pods<'_> {
             let member = value.prop_map(move |value| (key.clone(), value));
             members.push(if always { member.prop_map(Some).boxed() } else { option::weighted(OFTEN, member).boxed() });
         }
-        if !chosen.is_empty() {
-            let one = chosen.into_iter().map(|key| {
+        if !selected.is_empty() {
+            let one = selected.into_iter().map(|key| {
                 let value = self.value(name, &key, &properties[&key]);
                 value.prop_map(move |value| (key.clone(), value)).boxed()
             });

@@ -18,7 +18,7 @@ pub(super) struct Case {
     pub(super) pod: String,
     /// The pod as the case has it created.
     pub(super) object: Value,
-    /// The pod as it shall be stored; the names that the API server and we agree on are left out.
+    /// The pod as it shall be stored; the names that the API server and we agree on are skipped.
     pub(super) expected: Value,
     /// The namespace in which it is created.
     pub(super) setup: NamespaceSetup,
@@ -162,9 +162,9 @@ fn annotations_of(config: &Value) -> Option<Map<String, Value>> {
 fn named(pod: &Value) -> BTreeSet<String> {
     let volumes = pod["spec"]["volumes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mounted = volumes.iter().map(|volume| &volume["persistentVolumeClaim"]["claimName"]);
-    let chosen = ["dynamo-cache.io/model-claim", "dynamo-cache.io/compile-claim"];
-    let chosen = chosen.iter().map(|annotation| &pod["metadata"]["annotations"][annotation]);
-    let names = mounted.chain(chosen).filter_map(Value::as_str).chain(CLAIMS);
+    let selected = ["dynamo-cache.io/model-claim", "dynamo-cache.io/compile-claim"];
+    let selected = selected.iter().map(|annotation| &pod["metadata"]["annotations"][annotation]);
+    let names = mounted.chain(selected).filter_map(Value::as_str).chain(CLAIMS);
     // What is no name cannot exist.
     let is_name = |name: &&str| name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c));
     names.filter(is_name).filter(|name| !name.is_empty()).map(str::to_owned).collect()

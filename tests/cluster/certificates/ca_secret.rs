@@ -66,7 +66,7 @@ fn a_stolen_token_makes_no_secret_that_the_cluster_fills_with_another_token() {
         assert!(why.contains("forbidden"), "{way}: {why}");
     }
 
-    replica.wait_for("/readyz?verbose", "[-]certificate: CA Secret: dynamo-cache/dynamo-cache-ca is not there");
+    replica.wait_for("/readyz?verbose", "[-]certificate: CA Secret: dynamo-cache/dynamo-cache-ca does not exist");
     upgrade(&installation);
     replica.wait_for("/readyz?verbose", "[+]certificate: ok");
     plane.kubectl(&["delete", "serviceaccount", "victim", NAMESPACE]).unwrap();
@@ -81,14 +81,17 @@ fn a_secret_that_is_missing_is_named_with_what_puts_it_back_and_nothing_rotates(
     let before = installation.secret();
     let deleted = || plane.kubectl(&["delete", "secret", "dynamo-cache-ca", NAMESPACE]).unwrap();
     let missing =
-        "[-]certificate: CA Secret: dynamo-cache/dynamo-cache-ca is not there; helm upgrade or kubectl apply";
+        "[-]certificate: CA Secret: dynamo-cache/dynamo-cache-ca does not exist; repeat helm upgrade or kubectl apply";
     deleted();
     running.wait_for("/readyz?verbose", missing);
     let page = running.page("/readyz?verbose").unwrap();
-    assert!(page.starts_with("HTTP/1.1 200") && page.contains("it was met before, so this replica stays ready"), "{page}");
+    assert!(
+        page.starts_with("HTTP/1.1 200") && page.contains("it was met before, so this replica stays ready"),
+        "{page}"
+    );
     let said = plane.dynamo_cache(&["check", "-n", &namespace.name]).output;
     assert!(
-        said.contains("Secret dynamo-cache/dynamo-cache-ca is not there, and a new replica waits for it"),
+        said.contains("Secret dynamo-cache/dynamo-cache-ca does not exist, and new replicas wait for it"),
         "{said}"
     );
     let mut fresh = installation.start("fresh");
@@ -97,7 +100,7 @@ fn a_secret_that_is_missing_is_named_with_what_puts_it_back_and_nothing_rotates(
     let renewals = || {
         let page = running.page("/metrics").unwrap();
         let count = page.lines().find_map(|line| {
-            line.strip_prefix("dynamo_cache_certificate_renewals_total{what=\"leaf\"} ")?.parse::<u64>().ok()
+            line.strip_prefix("dynamo_cache_certificate_renewals_total{certificate=\"leaf\"} ")?.parse::<u64>().ok()
         });
         count.unwrap()
     };

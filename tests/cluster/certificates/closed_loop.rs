@@ -185,5 +185,7 @@ fn rotate(installation: &Installation<'_>, course: &Course, measure: &Measure, b
 /// When the leaf that a replica serves ends; none where it does not say.
 fn leaf_ends(admin: std::net::SocketAddr) -> Option<String> {
     let page = crate::harness::control_plane::webhook::ask(admin, "/metrics").ok()?;
-    page.lines().find(|line| line.starts_with("dynamo_cache_certificate_expiration_timestamp_seconds ")).map(str::to_owned)
+    page.lines()
+        .find(|line| line.starts_with("dynamo_cache_certificate_expiration_timestamp_seconds "))
+        .map(str::to_owned)
 }

@@ -28,9 +28,12 @@ pub(super) fn commands_of_the_readme(first: &str) -> String {
 #[test]
 fn a_certificate_from_files_is_served_and_trusted() {
     let (plane, _one) = alone();
-    let folder = plane.folder("brought").display().to_string();
-    let files =
-        [format!("--cert-file={folder}/tls.crt"), format!("--key-file={folder}/tls.key"), "--shutdown-delay=0s".to_owned()];
+    let folder = plane.folder("loaded").display().to_string();
+    let files = [
+        format!("--cert-file={folder}/tls.crt"),
+        format!("--key-file={folder}/tls.key"),
+        "--shutdown-delay=0s".to_owned(),
+    ];
     let files: Vec<_> = files.iter().map(String::as_str).collect();
     let installation = Installation::new(plane, "certificate.mode=secret", &files);
     let namespace = Namespace::opted_in(plane, &[]);
@@ -38,10 +41,13 @@ fn a_certificate_from_files_is_served_and_trusted() {
     let (pair, patch) = commands.split_once("CA=$(").unwrap();
     plane.bash(pair).unwrap();
     let mut replica = installation.start("one");
-    replica.wait_for("/readyz", "[-]bundle: the API server does not trust the serving certificate with the caBundle of pods.dynamo-cache.io");
+    replica.wait_for(
+        "/readyz",
+        "[-]bundle: the API server does not trust the serving certificate with the caBundle of pods.dynamo-cache.io",
+    );
     plane.bash(&format!("CA=$({patch}")).unwrap();
     replica.wait_until_ready();
-    wait_for("a pod to be created", || namespace.create(&worker("brought").to_string()).map(drop));
+    wait_for("a pod to be created", || namespace.create(&worker("loaded").to_string()).map(drop));
     // What renews it, in the readme's order, in the Secret of before.
     let renewals = [
         ("certs/dev --out /tmp/dynamo-cache-certs/new", format!("{folder}/new")),
@@ -89,14 +95,14 @@ fn a_change_from_files_to_self_managed_certificates_has_no_gap() {
     plane.bash(&as_the_readme_says(&folder)).unwrap();
     let files = ["cert-file=tls.crt", "key-file=tls.key"]
         .map(|file| format!("--{}", file.replace('=', &format!("={folder}/"))));
-    let mut brought = installation.start_with("brought", &files);
-    brought.wait_until_ready();
+    let mut loaded = installation.start_with("loaded", &files);
+    loaded.wait_until_ready();
     let wait_for_a_pod = |name: &str| {
         installation.balancer.cut();
         let pod = namespace.dry_run(&worker(name).to_string());
         assert!(pod["metadata"]["annotations"]["dynamo-cache.io/status"].is_string(), "{pod:#}");
     };
-    wait_for("a pod to be created", || namespace.create(&worker("brought").to_string()).map(drop));
+    wait_for("a pod to be created", || namespace.create(&worker("loaded").to_string()).map(drop));
 
     installation.helm(
         &["upgrade", "dynamo-cache", &format!("{ROOT}/manifests/chart"), "--reuse-values"],
@@ -107,7 +113,7 @@ fn a_change_from_files_to_self_managed_certificates_has_no_gap() {
     for _ in 0..10 {
         wait_for_a_pod("either");
     }
-    drop(brought);
+    drop(loaded);
     wait_for_a_pod("own");
     assert!(installation.bundles()[0].contains(&installation.secret()[0]));
     plane.kubectl(&["delete", "secret", "dynamo-cache-tls", "--namespace=dynamo-cache"]).unwrap();

@@ -49,7 +49,11 @@ fn a_secret_that_is_emptied_or_filled_with_garbage_is_restored_and_nothing_rotat
         wait_for("the Secret to be restored", restored);
     }
     for replica in &both {
-        assert!(counted(replica, "dynamo_cache_certificate_renewals_total{what=\"leaf\"} 1"), "{}", replica.log());
+        assert!(
+            counted(replica, "dynamo_cache_certificate_renewals_total{certificate=\"leaf\"} 1"),
+            "{}",
+            replica.log()
+        );
         replica.wait_for("/readyz", "200 OK");
     }
     assert_eq!(installation.bundles(), [before[0].clone(), before[0].clone()]);
@@ -147,11 +151,11 @@ fn an_overwritten_ca_bundle_is_restored_until_another_writer_insists() {
         installation.overwrite_bundle(&theirs);
         replica.wait_for("/metrics", &format!("dynamo_cache_bundle_conflicts_total {times}\n"));
     }
-    replica.wait_for("/readyz?verbose", "given up, ");
+    replica.wait_for("/readyz?verbose", "paused, because ");
     let page = replica.page("/readyz?verbose").unwrap();
     assert!(page.starts_with("HTTP/1.1 200") && page.contains("stranger"), "it was good, so it stays ready: {page}");
     assert!(counted(&replica, "dynamo_cache_trusted 0"));
-    assert!(replica.log().contains("we leave it to them"), "{}", replica.log());
+    assert!(replica.log().contains("not publishing it again for an hour"), "{}", replica.log());
 }
 
 #[test]
@@ -173,7 +177,7 @@ fn a_new_ca_that_is_removed_repeatedly_is_reported_while_the_old_one_is_trusted(
         installation.overwrite_bundle(&old);
         replica.wait_for("/metrics", &format!("dynamo_cache_bundle_conflicts_total {times}\n"));
     }
-    replica.wait_for("/readyz?verbose", "[-]bundle: given up, stranger keeps taking a CA of ours away");
+    replica.wait_for("/readyz?verbose", "[-]bundle: paused, because stranger keeps removing our CA");
     replica.wait_for("/metrics", "dynamo_cache_trusted 1\n");
     wait_for_a_pod(&installation, &namespace);
 }

@@ -22,7 +22,7 @@ fn an_upgrade_with_one_entry_more_is_trusted_soon_and_its_rollback_at_once() {
     let file = format!("{chart}/templates/mutatingwebhookconfiguration.yaml");
     let template = fs::read_to_string(&file).unwrap();
     let first =
-        template.split_once("webhooks:\n").unwrap().1.split_once("  # For `dynamo-cache check` alone").unwrap().0;
+        template.split_once("webhooks:\n").unwrap().1.split_once("  # Only for `dynamo-cache check`").unwrap().0;
     let entry = first.replacen("pods.dynamo-cache.io", "more.dynamo-cache.io", 1);
     fs::write(&file, template.trim_end().to_owned() + "\n" + &entry).unwrap();
 

@@ -38,7 +38,7 @@ fn check_names_what_an_installation_for_cert_manager_lacks_and_a_silent_server()
     let expect = |unwell: &[(&str, &str)]| {
         let (states, lines) = check();
         for (check, state) in &states {
-            let well = if check == "injected" { "warning" } else { "ok" };
+            let well = if check == "pods" { "warning" } else { "ok" };
             let expected = unwell.iter().find(|(unwell, _)| unwell == check).map_or(well, |(_, state)| state);
             assert_eq!(state, expected, "{check}: {lines:#}");
         }
@@ -49,7 +49,7 @@ fn check_names_what_an_installation_for_cert_manager_lacks_and_a_silent_server()
     let lines = expect(&[&unreachable, [("certificate", "failed")].as_slice()].concat());
     let (text, hint) = line(&lines, "certificate");
     assert_eq!(text, "configuration dynamo-cache has no caBundle");
-    let command = "cert-manager makes it: kubectl describe certificate dynamo-cache -n dynamo-cache; ";
+    let command = "cert-manager issues it: kubectl describe certificate dynamo-cache -n dynamo-cache; ";
     assert!(hint.starts_with(command), "{hint}");
 
     // What cert-manager would do: the Secret that the Certificate names, and its CA in the caBundle.
@@ -62,7 +62,7 @@ fn check_names_what_an_installation_for_cert_manager_lacks_and_a_silent_server()
     plane.bash(&format!("CA=$({bundle}")).unwrap();
     let lines = expect(&[&unreachable, [("certificate", "failed")].as_slice()].concat());
     let (text, hint) = line(&lines, "certificate");
-    assert_eq!(text, "Secret dynamo-cache/dynamo-cache-tls is not there, and the server's pods wait for it");
+    assert_eq!(text, "Secret dynamo-cache/dynamo-cache-tls does not exist, and the server's pods wait for it");
     assert!(hint.starts_with(command), "{hint}");
     plane.bash(secret).unwrap();
     let lines = expect(&unreachable);

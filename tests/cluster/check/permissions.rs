@@ -29,12 +29,12 @@ const RIGHTS: [(&str, &str, &str); 11] = [
 fn unchecked(resource: &str, verb: &str) -> &'static [&'static str] {
     match (verb, resource) {
         (_, "mutatingwebhookconfigurations") => &[
+            "installation",
             "configuration",
-            "shipped",
             "service",
             "certificate",
             "guard",
-            "others",
+            "other-webhooks",
             "canary",
             "version",
             "settings",
@@ -48,7 +48,7 @@ fn unchecked(resource: &str, verb: &str) -> &'static [&'static str] {
         ("create", _) => &["canary", "version"],
         (_, "namespaces") => &["label", "annotations", "model-claim", "compile-claim", "model-express"],
         (_, "persistentvolumeclaims") => &["model-claim", "compile-claim"],
-        (_, "pods") => &["injected"],
+        (_, "pods") => &["pods"],
         (_, "endpointslices") => &["model-express"],
         (_, "configmaps") => &["settings", "model-claim", "compile-claim", "model-express"],
         _ => &[],
@@ -79,11 +79,9 @@ fn a_right_that_is_missing_is_named_by_its_line_and_the_others_go_on() {
     // A person without any permission.
     let (found, lines) = check(&["-n", name]);
     assert_eq!(found["api-server"], "ok");
-    for (check, resource) in [
-        ("configuration", "mutatingwebhookconfigurations"),
-        ("model-claim", "persistentvolumeclaims"),
-        ("injected", "pods"),
-    ] {
+    for (check, resource) in
+        [("installation", "mutatingwebhookconfigurations"), ("model-claim", "persistentvolumeclaims"), ("pods", "pods")]
+    {
         let text = sentence(&lines, check);
         assert!(text.contains(&format!("{check}: not checked: ")) && text.contains("cannot list resource"), "{text}");
         assert!(text.contains(resource), "{text}");
@@ -91,7 +89,7 @@ fn a_right_that_is_missing_is_named_by_its_line_and_the_others_go_on() {
     let (found, lines) = check(&[]);
     assert_eq!(found["namespaces"], "not-checked");
     let text = sentence(&lines, "namespaces");
-    assert!(text.contains("cannot list resource \"namespaces\"") && text.ends_with("; -n names one"), "{text}");
+    assert!(text.contains("cannot list resource \"namespaces\"") && text.ends_with("; name one with -n"), "{text}");
 
     let said = plane.dynamo_cache(&["check", "--kubeconfig", &kubeconfig]);
     let (above, summary) = said.output.rsplit_once("\n\n").unwrap();
@@ -117,9 +115,18 @@ fn a_right_that_is_missing_is_named_by_its_line_and_the_others_go_on() {
             if found == *expected { Ok(lines) } else { Err(format!("{found:?} instead of {expected:?}: {lines:#}")) }
         })
     };
-    let all =
-        ["api-server", "configuration", "shipped", "service", "certificate", "guard", "others", "canary", "version"];
-    let of_namespace = ["label", "annotations", "model-claim", "compile-claim", "injected", "model-express"];
+    let all = [
+        "api-server",
+        "installation",
+        "configuration",
+        "service",
+        "certificate",
+        "guard",
+        "other-webhooks",
+        "canary",
+        "version",
+    ];
+    let of_namespace = ["label", "annotations", "model-claim", "compile-claim", "pods", "model-express"];
     let all = all.into_iter().chain(["settings"]).chain(of_namespace);
     // The tests' Service leads to a loopback address.
     let state = |check: &str| if check == "service" { "not-checked" } else { "ok" };

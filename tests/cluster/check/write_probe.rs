@@ -80,7 +80,7 @@ fn each_claim_gets_a_line_by_what_its_own_pod_said_and_the_jobs_go() {
     let wrote =
         format!("model cache, claim model-cache: a file below {path} was written, read and removed as user 1000");
     assert_eq!(model, ("ok".to_owned(), wrote, String::new()));
-    let failed = "compile cache, claim compilation-cache: it was not written: mktemp: failed to create file: \
+    let failed = "compile cache, claim compilation-cache: the write failed: mktemp: failed to create file: \
                   Permission denied; /c is drwxr-xr-x 0:0";
     assert_eq!((compile.0.as_str(), compile.1.as_str()), ("failed", failed));
     assert!(compile.2.contains("fsGroup") && compile.2.contains("docs/storage.md"), "{}", compile.2);
@@ -104,7 +104,7 @@ fn a_pod_that_does_not_run_in_time_is_reported_in_the_words_of_the_cluster() {
     let said = namespace.dynamo_cache(&[&check, ["1s"].as_slice()].concat());
     for (state, text, hint) in lines(&said) {
         assert_eq!(state, "failed");
-        assert!(text.contains("claim model-cache: not proven within 1s: waiting for "), "{text}");
+        assert!(text.contains("claim model-cache: no write within 1s: waiting for "), "{text}");
         assert!(hint.contains(&format!("-n {}", namespace.name)), "{hint}");
     }
     assert!(said.errors.ends_with("2 checks failed\n"), "{}", said.errors);
@@ -150,8 +150,8 @@ fn a_signal_ends_it_and_nothing_is_left() {
         let said = end(running);
         assert_eq!((said.code, said.errors.lines().last()), (Some(code), Some(&*format!("stopped by SIG{signal}"))));
         // What is known by then has been printed.
-        assert!(said.output.starts_with("API server\n  ✓ it answers: "), "{}", said.output);
-        assert!(said.output.contains(&format!("  × check ended here: stopped by SIG{signal}\n")), "{}", said.output);
+        assert!(said.output.starts_with("API server\n  ✓ the API server answers: "), "{}", said.output);
+        assert!(said.output.contains(&format!("  × check stopped here: stopped by SIG{signal}\n")), "{}", said.output);
         nothing_is_left(&namespace);
     }
 }
@@ -165,7 +165,7 @@ fn claims_that_are_not_used_and_people_who_may_create_no_job_are_not_checked() {
     let [model, compile] = lines(&namespace.dynamo_cache(&check));
     let not_checked =
         |why: &str, check: &str| ("not-checked".to_owned(), format!("{check}: not checked: {why}"), String::new());
-    assert_eq!(model, not_checked("it is mounted read-only, and nobody writes there", "model-write"));
+    assert_eq!(model, not_checked("the claim is mounted read-only", "model-write"));
     assert_eq!(compile, not_checked("it depends on the compile claim", "compile-write"));
 
     let namespace = Namespace::opted_in(shared(), &[]);

@@ -7,7 +7,7 @@ use crate::harness::wait_for;
 
 /// Runs a program that does not look at its standard input, and ends it when ours closes. The parentheses are a
 /// subshell of which nothing is left once the program has ended unexpectedly.
-const KEEPER: &str = r#"
+const WRAPPER: &str = r#"
 exec 3<&0 </dev/null
 "$@" 3<&- &
 program=$!
@@ -39,7 +39,7 @@ impl Program {
         let log = log.map_err(|why| format!("failed to open the log of {program}: {why}"))?;
         let again = log.try_clone().map_err(|why| format!("failed to open the log of {program} twice: {why}"))?;
         let mut command = Command::new("bash");
-        command.args(["-c", KEEPER, "keeper", program]).args(arguments);
+        command.args(["-c", WRAPPER, "wrapper", program]).args(arguments);
         Self::start(command.stdin(Stdio::piped()).stdout(log).stderr(again))
     }
 

@@ -54,7 +54,7 @@ impl<'p> Installation<'p> {
         Self::behind(Balancer::start(ADDRESS), plane, values, arguments)
     }
 
-    /// The same behind a balancer that is there already.
+    /// The same behind a balancer that already exists.
     pub(crate) fn behind(balancer: Balancer, plane: &'p ControlPlane, values: &str, arguments: &[&str]) -> Self {
         Self::over(balancer, plane, false, values, arguments)
     }
@@ -79,7 +79,13 @@ impl<'p> Installation<'p> {
             json!({"meta.helm.sh/release-name": "dynamo-cache", "meta.helm.sh/release-namespace": "dynamo-cache"});
         plane.kubectl(&["replace", "--force", "-f", &plane.file(&service.to_string())]).unwrap();
         installation.act_as("dynamo-cache");
-        let own = ["serve", "--service=dynamo-cache", "--namespace=dynamo-cache", "--check=200ms", "--reload-interval=200ms"];
+        let own = [
+            "serve",
+            "--service=dynamo-cache",
+            "--namespace=dynamo-cache",
+            "--renewal-check-interval=200ms",
+            "--reload-interval=200ms",
+        ];
         let own = own.into_iter().chain(arguments.iter().copied()).map(str::to_owned);
         installation.arguments = own.chain([format!("--kubeconfig={}", installation.kubeconfig())]).collect();
         installation
@@ -141,7 +147,7 @@ impl<'p> Installation<'p> {
         entries.iter().map(|entry| decoded(&entry["clientConfig"]["caBundle"])).collect()
     }
 
-    /// The Secret's certificates and keys, in PEM; empty where it is not there.
+    /// The Secret's certificates and keys, in PEM; empty where it does not exist.
     pub(crate) fn secret(&self) -> [String; 2] {
         let get =
             ["get", "secret", "dynamo-cache-ca", "--namespace=dynamo-cache", "--ignore-not-found", "--output=json"];

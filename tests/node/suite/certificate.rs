@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::brought::Pair;
 use super::cluster::{ROOT, shared, wait_for};
 use super::namespace::Namespace;
 use super::pod::{self, PYTHON};
+use super::provided_certificate::Pair;
 use super::release;
 
 /// The release's name, and that of all that is in it.
-const RELEASE: &str = "dynamo-cache-brought";
+const RELEASE: &str = "dynamo-cache-provided";
 
 /// Connects to each replica with a new connection that trusts one CA only, and prints the certificate that it gets.
 const CONNECTS: &str = r#"
@@ -60,9 +60,9 @@ fn a_certificate_that_the_kubelet_replaces_is_served_and_no_replica_restarts() {
                 "apiVersion": "v1", "kind": "Pod", "metadata": {"name": format!("caller-{calls}")},
                 "spec": {"restartPolicy": "Never", "containers": [main]},
             }));
-            let shown = pair.fingerprint();
-            let all = addresses.iter().all(|address| ended.log.contains(&format!("{address} shows {shown}\n")));
-            // Whichever is shown: with failurePolicy Fail a pod is created only where the API server trusts it.
+            let served = pair.fingerprint();
+            let all = addresses.iter().all(|address| ended.log.contains(&format!("{address} shows {served}\n")));
+            // Whichever is served: with failurePolicy Fail a pod is created only where the API server trusts it.
             let pod = namespace.dry_run(&pod::worker(&[])).unwrap();
             assert!(!pod::status(&pod).is_null(), "{pod:#}");
             if ended.succeeded && all { Ok(()) } else { Err(ended.log) }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::brought::Pair;
 use super::cluster::{ROOT, shared, wait_for};
 use super::namespace::Namespace;
 use super::pod::{self, PYTHON};
+use super::provided_certificate::Pair;
 use super::release::{self, NAME};
 use super::volume::Volume;
 
@@ -113,7 +113,7 @@ fn a_claim_that_cannot_be_written_fails_with_the_error_of_its_pod_or_of_the_clus
     assert_eq!((states["model-claim"].as_str(), states["model-write"].as_str()), ("ok", "failed"), "{lines:#}");
     let (text, hint) = line_of(&lines, "model-write");
     assert!(
-        text.contains("not proven within 15s: waiting for a node: ") && text.contains("PersistentVolumeClaim"),
+        text.contains("no write within 15s: waiting for a node: ") && text.contains("PersistentVolumeClaim"),
         "{text}"
     );
     assert_eq!(hint, format!("kubectl describe persistentvolumeclaim nowhere -n {}", unbound.name));
@@ -122,7 +122,7 @@ fn a_claim_that_cannot_be_written_fails_with_the_error_of_its_pod_or_of_the_clus
     let (states, lines) = checked(&namespace, &[&["check", "--write-probe", "-o", "json"], image.as_slice()].concat());
     assert_eq!(states["model-write"], "failed", "{lines:#}");
     let (text, hint) = line_of(&lines, "model-write");
-    assert!(text.contains("not proven within 30s: ") && text.contains("127.0.0.1:1/none-such:1"), "{text}");
+    assert!(text.contains("no write within 30s: ") && text.contains("127.0.0.1:1/none-such:1"), "{text}");
     assert!(hint.contains("--probe-image"), "{hint}");
 }
 
@@ -187,11 +187,11 @@ fn each_breakage_with_certificates_from_files_fails_its_line_and_its_dependents(
     let healthy = Healthy { namespace: &namespace, states };
     healthy.is_back();
 
-    let of_webhook = ["shipped", "service", "certificate", "guard", "others", "canary", "version"];
+    let of_webhook = ["configuration", "service", "certificate", "guard", "other-webhooks", "canary", "version"];
     let of_namespace = ["label", "settings", "model-claim", "compile-claim", "model-express"];
     let depend_on_it = [of_webhook.as_slice(), &of_namespace].concat();
     cluster.kubectl(&[&["delete"], CONFIGURATION.as_slice()].concat()).unwrap();
-    let (_, hint) = healthy.turns("configuration", &depend_on_it, "configuration");
+    let (_, hint) = healthy.turns("installation", &depend_on_it, "installation");
     // The hint is a command, and the command brings it back.
     let words: Vec<_> = hint.split(' ').collect();
     assert_eq!(words[0], "helm", "{hint}");
@@ -227,7 +227,7 @@ fn each_breakage_with_certificates_from_files_fails_its_line_and_its_dependents(
     healthy.is_back();
 
     namespace.kubectl(&["label", "namespace", &namespace.name, "dynamo-cache.io/inject-"]).unwrap();
-    let (_, hint) = healthy.turns("label", &["injected"], "label");
+    let (_, hint) = healthy.turns("label", &["pods"], "label");
     let label = format!("kubectl label namespace {} dynamo-cache.io/inject=enabled --overwrite", namespace.name);
     assert_eq!(hint, label);
     namespace.kubectl(&["label", "namespace", &namespace.name, "dynamo-cache.io/inject=enabled"]).unwrap();

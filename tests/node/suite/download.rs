@@ -47,14 +47,14 @@ fn a_download_prepares_its_claims_for_restricted_pods_and_is_not_repeated() {
         ["--endpoint", &hub.endpoint, "--image", PYTHON, "-n", &namespace.name, "--apply", "--wait", "--timeout", "5m"];
     let download = [&["download", MODEL, "--revision", COMMIT], at_the_hub.as_slice()].concat();
     let mut running = cluster.start_dynamo_cache(&[&download, ["--create-claim", "1Gi"].as_slice()].concat());
-    let (mut said, mut shown) = (String::new(), Vec::new());
+    let (mut said, mut printed) = (String::new(), Vec::new());
     for line in BufReader::new(running.stderr.take().unwrap()).lines().map_while(Result::ok) {
         said.push_str(&line);
         said.push('\n');
         // Each time that the bar has moved, the hub gives one more of the two files that it holds back.
-        if let Some(percent) = percent(&line).filter(|percent| shown.last().is_none_or(|last| last < percent)) {
-            shown.push(percent);
-            if shown.len() <= 2 {
+        if let Some(percent) = percent(&line).filter(|percent| printed.last().is_none_or(|last| last < percent)) {
+            printed.push(percent);
+            if printed.len() <= 2 {
                 hub.go();
             }
         }
@@ -66,7 +66,7 @@ fn a_download_prepares_its_claims_for_restricted_pods_and_is_not_repeated() {
     let job = "download-qwen3-0-6b";
     let expected = "created PersistentVolumeClaim/model-cache\ncreated PersistentVolumeClaim/compilation-cache\n";
     assert_eq!(created, format!("{expected}created Job/{job}\n"));
-    assert!(shown.len() >= 2, "the bar moved: {shown:?}\n{said}");
+    assert!(printed.len() >= 2, "the bar moved: {printed:?}\n{said}");
     assert!(said.ends_with("done\n"), "{said}");
     let claims = namespace.read(&["persistentvolumeclaims"]);
     for claim in claims["items"].as_array().unwrap() {

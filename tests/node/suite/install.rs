@@ -66,7 +66,7 @@ fn helm_installs_upgrades_rolls_back_and_uninstalls_and_nothing_is_left() {
     });
 }
 
-/// Objects of every kind that the cluster has, but for events, which tell of the past.
+/// Objects of every kind that the cluster has, but for events, which report the past.
 fn objects(cluster: &Cluster, which: &[&str]) -> BTreeSet<String> {
     let kinds = cluster.kubectl(&["api-resources", "--verbs=list", "--output=name"]).unwrap();
     let kinds: Vec<_> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();

@@ -4,7 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a promise that is broken ends its test")]
 #![allow(clippy::print_stdout, reason = "numbers and logs are for people, by --nocapture")]
 
-mod brought;
+mod provided_certificate;
 mod certificate;
 mod check;
 mod cluster;

@@ -21,7 +21,7 @@ static USERS: Mutex<Users> = Mutex::new(Users { number: 0, failed: false });
 /// The right to use the release as it is shipped, beside other tests.
 pub(crate) struct Running(());
 
-/// The right to install the release as a test likes: no other test uses it, and it is not there yet.
+/// The right to install the release as a test likes: no other test uses it, and it does not exist yet.
 pub(crate) struct Alone(#[expect(dead_code, reason = "held")] MutexGuard<'static, Users>);
 
 /// The release as it is shipped, for as long as the answer is held. A test asks for it once.
@@ -86,9 +86,9 @@ pub(crate) fn settings_taken(cluster: &Cluster) -> Result<Vec<u64>, String> {
     let taken = |(name, _): &(String, String)| {
         let page = format!("/api/v1/namespaces/{NAME}/pods/{name}:8080/proxy/metrics");
         let page = cluster.kubectl(&["get", "--raw", &page])?;
-        let count = page
-            .lines()
-            .find_map(|line| line.strip_prefix("dynamo_cache_settings_reloads_total{result=\"accepted\"} ")?.parse().ok());
+        let count = page.lines().find_map(|line| {
+            line.strip_prefix("dynamo_cache_settings_reloads_total{result=\"accepted\"} ")?.parse().ok()
+        });
         count.ok_or(page)
     };
     pods(cluster).iter().map(taken).collect()

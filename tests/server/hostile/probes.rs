@@ -82,7 +82,8 @@ fn twice_as_many_connections_as_there_may_be_keep_no_probe_out() {
 
 #[test]
 fn a_connection_that_stays_on_the_port_of_probes_is_closed_in_the_end() {
-    let webhook = Webhook::standalone("probes-idle", &["--keep-alive-timeout", "300ms", "--handshake-timeout", "300ms"]);
+    let webhook =
+        Webhook::standalone("probes-idle", &["--keep-alive-timeout", "300ms", "--handshake-timeout", "300ms"]);
     Caller(idle(&webhook)).wait_until_closed();
     Caller(half_a_head(&webhook)).wait_until_closed();
 }
