@@ -8,8 +8,8 @@ pub mod law;
 pub mod surroundings;
 
 use law::Asked;
-use surroundings::Surroundings;
 use serde_json::{Value, json};
+use surroundings::Surroundings;
 
 /// In the first byte of a review: the rest is a pod, in a review that is whole. Without it, the rest is the review.
 pub const POD_ALONE: u8 = 0x80;
