@@ -1,4 +1,4 @@
-//! The settings file: parsed as a whole into a valid [`Config`], or refused with every mistake.
+//! The settings file: parsed as a whole into a valid `Config`, or refused with every mistake.
 
 mod example;
 pub mod file;

@@ -5,8 +5,9 @@
 
 use std::cell::LazyCell;
 
+use dynamo_cache::admission::annotation::PREFIX;
 use dynamo_cache::admission::claim::Claims;
-use dynamo_cache::admission::settings::{Level, PREFIX, origins, resolve};
+use dynamo_cache::admission::settings::{Level, origins, resolve};
 use dynamo_cache::admission::{Evaluation, warning};
 use dynamo_cache_fuzz::surroundings::{GOOD, Surroundings};
 use dynamo_cache_fuzz::{case, law};
