@@ -24,7 +24,7 @@ pub mod pod_count;
 mod projection;
 mod reflector;
 pub mod ca_secret;
-mod skipped;
+mod skipped_objects;
 mod storage_classes;
 mod store;
 mod watch_one;

@@ -3,11 +3,11 @@
 //! The path of a review, with the modules in its order:
 //!
 //! ```text
-//!             TLS accept      HTTP               decode       classify      which rules    what changes   as JSON Patch   answer
-//! API server ──────▶ server ──▶ server/webhook ──▶ review ──▶ component ──▶ settings ──▶ plan ──────▶ patch ──────▶ review ──▶ API server
-//!                      ▲              ▲                                        ▲            ▲
-//!                certificate   cluster/{namespaces,claims}                  config       engine (the table)
-//! a person ─▶ cli ─▶ command/inject ─▶ manifest ─────────────▶ the same core ─────────────────────────────▶ YAML, patch or diff
+//!             TLS accept      HTTP               decode       classify           which rules    what changes   as JSON Patch   answer
+//! API server ──────▶ server ──▶ server/webhook ──▶ review ──▶ classification ──▶ settings ──▶ plan ──────▶ patch ──────▶ review ──▶ API server
+//!                      ▲              ▲                                             ▲            ▲
+//!                certificate   cluster/{namespaces,claims}                       config       engine (the table)
+//! a person ─▶ cli ─▶ command/inject ─▶ manifest ──────────────────▶ the same core ─────────────────────────────▶ YAML, patch or diff
 //! ```
 //!
 //! Gather, decide, act: a shell gathers facts, the core decides, a shell acts. The core gets everything as arguments, and uses no

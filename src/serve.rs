@@ -13,7 +13,7 @@ use crate::log;
 use crate::signal::Signals;
 
 mod watches;
-mod certificate_source;
+mod certificate_tasks;
 mod certificates;
 mod tasks;
 mod options;

@@ -38,6 +38,7 @@ use connections::{Connections, Handle, Phase, Slot};
 use socket::Socket;
 pub use socket::listen;
 use timeouts::TimeoutStream;
+pub use timeouts::Timeouts;
 
 /// The pause after a failed accept. The usual cause is a lack of file descriptors, and one may be free soon.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -48,17 +49,6 @@ const HEAD_BUFFER: usize = 8 * 1024;
 
 /// The bytes that rustls may buffer: one TLS record. A response has its own buffer, which counts against a budget.
 const TLS_BUFFER: usize = 16 * 1024;
-
-/// The timeouts of a connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// For the TLS handshake, for the first byte after it, and for the head of a request.
-    pub handshake_and_head: Duration,
-    /// Between a response and the next request.
-    pub keep_alive: Duration,
-    /// For all responses in flight, once the server stops.
-    pub drain: Duration,
-}
 
 /// A server on one listener.
 #[derive(Clone, Debug)]
@@ -138,8 +128,7 @@ impl Server {
         let tls = tls.borrow().clone();
         let Some(tls) = tls else { return debug!("closed a connection: there is no certificate yet") };
         let limited = |session: &mut ServerConnection| session.set_buffer_limit(Some(TLS_BUFFER));
-        let accepted =
-            timeout(self.timeouts.handshake_and_head, TlsAcceptor::from(tls).accept_with(stream, limited)).await;
+        let accepted = self.timeouts.handshake(TlsAcceptor::from(tls).accept_with(stream, limited)).await;
         let result = match &accepted {
             Ok(Ok(_)) => HandshakeResult::Completed,
             Ok(Err(_)) => HandshakeResult::Failed,
@@ -175,7 +164,7 @@ impl Server {
                 Ok::<_, Infallible>(response)
             }
         });
-        // hyper's own timeout for the head would also run between requests, so `TimeoutStream` has all timeouts.
+        // hyper's own timeout for the head would also run between requests, so `TimeoutStream` has those after the handshake.
         let mut http = http1::Builder::new();
         http.header_read_timeout(None).max_buf_size(HEAD_BUFFER);
         let connection = http.serve_connection(TokioIo::new(stream), service);

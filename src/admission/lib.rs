@@ -21,7 +21,7 @@ pub mod annotation;
 pub mod cache;
 pub mod claim;
 mod command_line;
-pub mod component;
+pub mod classification;
 pub mod dns_name;
 pub mod engine;
 pub mod event;
@@ -38,7 +38,7 @@ pub mod warning;
 
 use cache::{Cache, Skipped};
 use claim::Claims;
-use component::Classification;
+use classification::Classification;
 use patch::Operation;
 use plan::Change;
 use pod::Pod;
@@ -78,7 +78,7 @@ impl<'p> Evaluation<'p> {
     ///
     /// `defaults` are the settings without any annotation, `namespace` the annotations of the pod's namespace.
     pub fn new(pod: &'p Pod<'p>, defaults: &'p Settings, namespace: &'p [(String, String)]) -> Self {
-        let (classification, mut warnings) = component::classify(pod);
+        let (classification, mut warnings) = classification::classify(pod);
         let settings = match classification {
             Classification::Untouched(_) => Cow::Borrowed(defaults),
             Classification::Component(..) => {
@@ -107,8 +107,8 @@ impl<'p> Evaluation<'p> {
             Classification::Untouched(_) => &[],
             Classification::Component(_, selected) => selected.as_slice(),
         };
-        let caches_models = selected.iter().any(component::SelectedContainer::wants_model_cache);
-        let compiles = selected.iter().any(component::SelectedContainer::wants_compile_cache);
+        let caches_models = selected.iter().any(classification::SelectedContainer::wants_model_cache);
+        let compiles = selected.iter().any(classification::SelectedContainer::wants_compile_cache);
         let names = [caches_models.then_some(model), (compiles && compile != model).then_some(compile)];
         names.into_iter().flatten()
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::annotation::STATUS;
-use super::component::ContainerIndex;
+use super::classification::ContainerIndex;
 use super::plan::{Added, Change};
 use super::pod::{Container, Pod};
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::cache::{Cache, Skipped};
 use super::claim::Claims;
-use super::component::{ContainerIndex, DetectedEngine, SelectedContainer};
+use super::classification::{ContainerIndex, DetectedEngine, SelectedContainer};
 use super::path::Path;
 use super::pod::Pod;
 use super::reason::Reason;

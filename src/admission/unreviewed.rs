@@ -1,7 +1,7 @@
 //! Whether a pod should have a status annotation and has none: the question of the guard, the pod count, `check` and `status`.
 
 use super::annotation::STATUS;
-use super::component::{self, Classification};
+use super::classification::{self, Classification};
 use super::pod::Pod;
 use super::status;
 
@@ -10,7 +10,7 @@ use super::status;
 /// Metadata alone is enough for components with a label, as the guard sees them; a component that only its command line shows
 /// needs the whole pod. Whether the pod still runs does not matter.
 pub fn is_unreviewed(pod: &Pod<'_>) -> bool {
-    let leaves_a_status = match component::classify(pod).0 {
+    let leaves_a_status = match classification::classify(pod).0 {
         Classification::Component(..) => true,
         Classification::Untouched(reason) => !reason.leaves_no_status(),
     };

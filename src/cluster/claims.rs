@@ -12,11 +12,11 @@ use serde::Deserialize;
 
 use super::collection::{self, Collection};
 use super::projection::Fields;
-use super::skipped::Skipped;
 use super::storage_classes::StorageClasses;
 use super::store::{Limits, Store};
 use crate::admission::claim::{Claim, Wait};
 use crate::cluster::read_through::{Budget, ReadThrough};
+use crate::cluster::skipped_objects::Skipped;
 use crate::metrics::{Kind, Metrics};
 
 /// The most bytes of stored claims. A hundred thousand claims with names of usual length take 20 MB; with the longest

@@ -10,10 +10,10 @@ use tokio::sync::watch;
 
 use super::collection::{self, Collection};
 use super::projection::Fields;
-use super::skipped::Skipped;
 use super::store::{Limits, Store};
 use crate::admission::annotation::PREFIX;
 use crate::cluster::read_through::{Budget, ReadThrough};
+use crate::cluster::skipped_objects::Skipped;
 use crate::metrics::{Kind, Metrics};
 
 /// The most bytes of dynamo-cache annotations on one namespace. All settings together take less than a tenth.

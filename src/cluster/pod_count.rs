@@ -23,7 +23,7 @@ use crate::cluster::collection::{Collection, Error};
 use crate::cluster::namespaces::Namespaces;
 use crate::cluster::projection::Fields;
 use crate::cluster::reflector::Object;
-use crate::cluster::skipped::Skipped;
+use crate::cluster::skipped_objects::Skipped;
 use crate::cluster::webhook_configuration::ObservedConfiguration;
 use crate::metrics::{Kind, Metrics, PodCountResult, SkipReason};
 

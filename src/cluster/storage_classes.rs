@@ -11,9 +11,9 @@ use tokio::sync::watch;
 
 use super::collection::{self, Collection};
 use super::projection::Fields;
-use super::skipped::Skipped;
 use super::store::{Limits, Store};
 use crate::admission::claim::BindingMode;
+use crate::cluster::skipped_objects::Skipped;
 use crate::metrics::{Kind, Metrics};
 
 /// The most bytes of stored StorageClasses: enough for thousands. Only administrators create them.

@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::collection::Collection;
 use super::reflector::{self, Change, Object};
-use super::skipped::Skipped;
+use crate::cluster::skipped_objects::Skipped;
 use crate::cluster::watch_one;
 use crate::metrics::{Kind, Metrics, SkipReason};
 
@@ -185,7 +185,7 @@ mod tests {
 
     use super::{Limits, MAX_OBJECTS, Store};
     use crate::cluster::reflector::{Change, Object, Unreadable};
-    use crate::cluster::skipped::Skipped;
+    use crate::cluster::skipped_objects::Skipped;
     use crate::metrics::{Kind, Metrics};
 
     /// A limit that the values of these tests do not reach.

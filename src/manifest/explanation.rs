@@ -4,8 +4,8 @@ mod container;
 mod words;
 
 use crate::admission::cache::Cache;
-use crate::admission::component;
-use crate::admission::component::{
+use crate::admission::classification;
+use crate::admission::classification::{
     Classification, ContainerRole, DetectedEngine, Evidence, SelectedContainer, SelectionRule,
 };
 use crate::admission::plan::Change;
@@ -128,7 +128,7 @@ impl Explanation {
                 name: name.to_owned(),
                 rule: selected
                     .map_or_else(
-                        || words::not_selected(component::why_not_selected(pod, name)),
+                        || words::not_selected(classification::why_not_selected(pod, name)),
                         |how| words::rule(how.rule),
                     )
                     .to_owned(),

@@ -17,7 +17,7 @@ mod trust_check;
 mod backoff;
 pub(super) mod ca_bundle_publisher;
 mod self_call;
-pub(super) mod self_managed;
+pub(super) mod ca_renewal;
 mod propagation;
 
 /// The certificate that is served now, and the receivers of its changes.

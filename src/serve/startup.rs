@@ -17,8 +17,8 @@ use crate::config::file;
 use crate::config::file::SettingsFile;
 use crate::metrics::{Listener, Metrics, ReloadResult};
 use crate::readiness::{Condition, Readiness, SettingsSource};
-use crate::serve::certificate_source;
-use crate::serve::certificate_source::{CertificateContext, Handles};
+use crate::serve::certificate_tasks;
+use crate::serve::certificate_tasks::{CertificateContext, Handles};
 use crate::serve::file_limit;
 use crate::serve::options::{Certificate, FactSource, Prepared, prepare};
 use crate::serve::tasks::Tasks;
@@ -102,7 +102,7 @@ impl Running {
         let ca = if let Certificate::Standalone(minted) = &certificate { Some(minted.ca.clone()) } else { None };
         let mut tasks = Tasks::default();
         let context = CertificateContext { options, address, client_ca, readiness: &readiness, metrics: &metrics };
-        let Handles { tls, configuration } = certificate_source::start(certificate, &context, &mut tasks);
+        let Handles { tls, configuration } = certificate_tasks::start(certificate, &context, &mut tasks);
         let (facts, events) = match facts {
             FactSource::Cluster(client) => {
                 let facts =

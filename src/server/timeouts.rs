@@ -1,4 +1,5 @@
-//! A stream that times out when its peer is silent for too long. The timeout depends on the phase of the connection.
+//! The timeouts of a connection: of its TLS handshake, and of a stream that times out when its peer is silent for too long in
+//! a phase.
 //!
 //! Why not hyper's `header_read_timeout` or `tokio-io-timeout`: the first also runs between requests, and neither knows
 //! phases or a total time for a response.
@@ -9,16 +10,34 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use crate::server::Timeouts;
 use crate::server::connections::{Handle, Phase};
 
 /// The time from the first byte that a peer does not read to the end of the response. The `timeoutSeconds` of a webhook
 /// is 30 at most, so the caller has given up by then.
 const MAX_WRITE: Duration = Duration::from_secs(30);
 
-/// A stream with timeouts. It passes all data through unchanged.
+/// The timeouts of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For the TLS handshake, for the first byte after it, and for the head of a request.
+    pub handshake_and_head: Duration,
+    /// Between a response and the next request.
+    pub keep_alive: Duration,
+    /// For all responses in flight, once the server stops.
+    pub drain: Duration,
+}
+
+impl Timeouts {
+    /// Accepts a TLS connection within its timeout.
+    pub(super) async fn handshake<T>(&self, accept: impl Future<Output = T>) -> Result<T, Elapsed> {
+        timeout(self.handshake_and_head, accept).await
+    }
+}
+
+/// A stream with timeouts for what follows the handshake. It passes all data through unchanged.
 #[derive(Debug)]
 pub(super) struct TimeoutStream<S> {
     stream: S,
@@ -168,8 +187,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
     use tokio::time::{Instant, sleep};
 
-    use super::{MAX_WRITE, TimeoutStream};
-    use crate::server::Timeouts;
+    use super::{MAX_WRITE, TimeoutStream, Timeouts};
     use crate::server::connections::tests::single;
     use crate::server::connections::{Phase, Slot};
 

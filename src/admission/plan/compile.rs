@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::super::annotation::GPU_PRODUCT;
-use super::super::component::{self, DetectedEngine};
+use super::super::classification::{self, DetectedEngine};
 use super::super::engine::{CacheVariable, Engine};
 use super::super::path::Path;
 use super::super::pod::{Container, Pod};
@@ -152,7 +152,7 @@ fn key(context: &PlanContext<'_>, container: &Container<'_>, gpu: &str) -> Vec<S
     let gpu = key.gpu.then(|| gpu.to_owned());
     let args = key.args.then(|| args(container));
     let name = container.name();
-    let engine = component::is_numbered_engine(name).then(|| name.to_owned());
+    let engine = classification::is_numbered_engine(name).then(|| name.to_owned());
     [image, gpu, args, engine].into_iter().flatten().collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::super::component::SelectedContainer;
+use super::super::classification::SelectedContainer;
 use super::super::path::{self, Path};
 use super::super::pod::{Container, Variable};
 use super::volumes::Volumes;

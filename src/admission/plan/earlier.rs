@@ -3,7 +3,7 @@
 //! A status that a pod brings along counts only where the pod itself shows the same: a variable of the cache that points into a whole
 //! mount of a claim. So a forged status gains nothing.
 
-use super::super::component::DetectedEngine;
+use super::super::classification::DetectedEngine;
 use super::super::engine::{CacheVariable, Engine};
 use super::super::path::Path;
 use super::super::pod::Pod;

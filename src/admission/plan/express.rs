@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::super::component::ContainerRole;
+use super::super::classification::ContainerRole;
 use super::super::path::Path;
 use super::super::reason::Reason;
 use super::container::{ContainerPlan, Mounted, Value};

@@ -1,7 +1,7 @@
 //! Loading weights through Model Express, for those who ask for it: the contract's section 7.
 
+use super::super::classification::DetectedEngine;
 use super::super::command_line::Form;
-use super::super::component::DetectedEngine;
 use super::super::engine::Engine;
 use super::super::reason::Reason;
 use super::super::settings::LoadFormat;

@@ -1,6 +1,6 @@
 //! The rules of classification and selection in words.
 
-use crate::admission::component::{ContainerRole, DetectedEngine, Evidence, NotSelected, SelectionRule};
+use crate::admission::classification::{ContainerRole, DetectedEngine, Evidence, NotSelected, SelectionRule};
 
 /// What makes the pod a component; continues "a Dynamo component, ".
 pub(super) fn evidence(evidence: Evidence<'_>) -> String {
