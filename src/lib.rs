@@ -21,7 +21,7 @@ pub mod certificate;
 pub mod cluster;
 /// The pure core: what a pod gets, and why.
 pub use dynamo_cache_admission as admission;
-/// The settings file, parsed in full into a `Config` that is valid by construction.
+/// The settings file, parsed in full into a `Config` that is valid by construction, and reloaded when it changes.
 pub mod config;
 /// Reads small files completely, up to a limit.
 pub mod small_file;

@@ -33,8 +33,9 @@ const UNFINISHED: [Phase; 4] = [Phase::Handshake, Phase::Head, Phase::Body, Phas
 /// chart's `timeoutSeconds` is 3, so the API server has given up by then.
 const OVERDUE: u64 = 3_000_000;
 
-/// Each unfinished phase may grow to a sixth of all connections at the expense of idle ones. Otherwise a client that fills the server with idle connections and opens one more each millisecond would leave a single slot for all
-/// handshakes, each of which evicts the previous one.
+/// Each unfinished phase may grow to a sixth of all connections at the expense of idle ones. Otherwise a client that fills
+/// the server with idle connections and opens one more each millisecond would leave a single slot for all handshakes,
+/// each of which evicts the previous one.
 const SHARE: usize = 6;
 
 /// Clients with at most a third of all connections are treated alike, since an API server was observed to open two
