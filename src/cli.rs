@@ -182,7 +182,7 @@ pub struct ServiceOptions {
     /// The MutatingWebhookConfiguration that references the Service; without it the one of the same name.
     #[arg(long, value_name = "NAME", requires = "service", value_parser = parse::object_name)]
     pub webhook_configuration: Option<String>,
-    /// The Secret of the CA; without it the name of the Service and -ca.
+    /// The Secret of the CA; without it, the name of the Service followed by -ca.
     #[arg(long, value_name = "NAME", requires = "service", conflicts_with = "cert_file", value_parser = parse::object_name)]
     pub secret: Option<String>,
     /// An additional DNS name in the issued certificate; may be given several times.

@@ -17,7 +17,7 @@ Examples:
   dynamo-cache check -o json | jq '.[] | select(.state == \"failed\")'
 
 The command creates a canary pod through the API server as a dry run, so that the API server itself reports whether it \
-reaches the webhook. A check that depends on a failed one is marked as not checked.
+reaches the webhook. A check that depends on a failed one is marked as not checked. Without -n, all labelled namespaces are checked.
 Nothing is changed without --write-probe, which runs a Job per claim as the workers' user and removes it again, even if it \
 fails. On OpenShift, add --probe-user none.
 Exit codes: 0 no check failed, 1 a check failed, 2 wrong usage.")]
@@ -43,7 +43,7 @@ pub struct Probe {
     /// Prove that the claims are writable: a short Job per claim writes, reads and removes a file.
     #[arg(long)]
     pub write_probe: bool,
-    /// The image of these Jobs, with sh, mktemp, cat, rm and stat; by default the image of download.
+    /// The image of these Jobs, with sh, mktemp, readlink, cat, rm and stat; by default the image of download.
     #[arg(long, value_name = "IMAGE", default_value = IMAGE, requires = "write_probe")]
     pub probe_image: String,
     /// How long the Jobs of one namespace may take, such as 30s or 5m.

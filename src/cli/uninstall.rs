@@ -11,7 +11,7 @@ Examples:
   dynamo-cache uninstall          # print what would be deleted
   dynamo-cache uninstall --yes
 
-The command deletes the guard's binding first and then the MutatingWebhookConfiguration, so that the API server neither \
+The command deletes the guard's binding first, then the MutatingWebhookConfiguration, then the guard's policy, so that the API server neither \
 refuses pods nor calls a webhook that is gone. Then it prints the command that removes the rest. It deletes those of every \
 dynamo-cache in the cluster, and a guard whose configuration is already gone.")]
 pub struct Uninstall {

@@ -17,7 +17,7 @@ use super::webhook::{TLS_VERSIONS, Tls, Webhook, post, worker};
 /// `resources.limits.memory` of the chart, in MiB: a program that takes more is killed.
 pub(crate) const MEMORY_LIMIT: u64 = 256;
 
-/// The webhook's limit of connections, as `running.rs` has it.
+/// The webhook's limit of connections, `MAX_WEBHOOK_CONNECTIONS` in `serve::startup`.
 pub(crate) const CONNECTION_LIMIT: usize = 768;
 
 /// How many threads do harm: the harm is in the waiting, not in the speed.
