@@ -94,8 +94,9 @@ mod tests {
     use crate::yaml;
 
     /// Cases decided by an earlier status, which a recreated pod does not have.
-    const BY_EARLIER_STATUS: [&str; 3] = [
+    const BY_EARLIER_STATUS: [&str; 4] = [
         "a_cache_of_another_dynamo_cache_stays_in_place",
+        "a_compile_cache_of_another_dynamo_cache_stays_where_the_model_cache_is_skipped",
         "a_container_that_an_earlier_status_names_is_selected",
         "a_container_that_comes_first_later_gets_nothing_by_that",
     ];

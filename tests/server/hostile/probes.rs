@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Over;
 use crate::harness::webhook::{Caller, Webhook};
 
-/// Its limit of connections, as `running.rs` has it.
+/// Its limit of connections, `MAX_ADMIN_CONNECTIONS` in `serve::startup`.
 const LIMIT: usize = 128;
 
 /// Far more than any probe takes, and less than it takes to close a connection that stays.
