@@ -10,6 +10,7 @@ use kube::Client;
 use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use crate::admission::claim::{Claim, Claims};
+use crate::admission::dns_name;
 use crate::metrics::Metrics;
 
 pub mod claims;
@@ -134,7 +135,7 @@ impl Facts {
     pub async fn annotations(&self, name: &str) -> Arc<[(String, String)]> {
         match self {
             Facts::Static { annotations, .. } => Arc::clone(annotations),
-            Facts::Watched { namespaces, .. } if is_namespace_name(name) => namespaces.annotations(name).await,
+            Facts::Watched { namespaces, .. } if dns_name::is_label(name) => namespaces.annotations(name).await,
             Facts::Watched { .. } => Arc::default(),
         }
     }
@@ -146,19 +147,12 @@ impl Facts {
             Facts::Static { claims: None, .. } => {
                 names.into_iter().map(|name| (name, Some(Claim::default()))).collect()
             }
-            Facts::Watched { .. } if !is_namespace_name(namespace) => return Claims::new(),
+            // The name becomes a part of a request's path, and a review may not come from the API server.
+            Facts::Watched { .. } if !dns_name::is_label(namespace) => return Claims::new(),
             Facts::Watched { claims, .. } => {
                 join_all(names.into_iter().map(async |name| (name, claims.get(namespace, name).await))).await
             }
         };
         found.into_iter().filter_map(|(name, claim)| Some((name.to_owned(), claim?))).collect()
     }
-}
-
-/// Whether a name is valid for a namespace: a DNS label. The name becomes part of a request path, and a review may not
-/// come from the API server.
-fn is_namespace_name(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= 63
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
