@@ -56,7 +56,7 @@ fn a_certificate_that_the_kubelet_swaps_is_served_each_time_and_half_of_one_is_n
         assert!(refused["why"].as_str().unwrap().contains("does not belong to"), "{refused}");
         assert_eq!(webhook.caller().review(&worker("x")).status, 200, "the last good one");
         let ready = webhook.page("/readyz?verbose").body;
-        assert!(ready.contains("[-]certificate: last good files are served"), "{ready}");
+        assert!(ready.contains("[-]certificate: the last valid files are served"), "{ready}");
 
         mounted.swap(&format!("..{number}-whole"), next, next);
         webhook.line("serving a certificate");
