@@ -23,9 +23,9 @@ const MOST_MISSING: usize = 32;
 /// Whether a pod gets caches.
 #[derive(Debug)]
 pub enum Classification<'p> {
-    /// A Dynamo component: by which rule, and its containers that get caches, init containers first, each in the pod's
-    /// order.
-    Component(Evidence<'p>, Vec<SelectedContainer<'p>>),
+    /// A Dynamo component: by which evidence, and its containers that get caches, init containers first, each in the pod's
+    /// order; then the names of those that ask for a GPU and were not selected.
+    Component(Evidence<'p>, Vec<SelectedContainer<'p>>, Vec<&'p str>),
     /// The pod gets none.
     Untouched(Reason),
 }
@@ -50,6 +50,8 @@ pub enum SelectionRule {
     Earlier,
     /// Nothing shows an engine, and it is the first.
     First,
+    /// The command lines show sidecars alone, and it asks for a GPU.
+    Gpu,
     /// Nothing shows an engine, and it is called `main`.
     Main,
     /// The annotation names it.
@@ -146,6 +148,12 @@ impl Candidate<'_> {
         !self.index.init || self.container.restart_policy.as_deref() == Some("Always")
     }
 
+    /// Whether it may be an engine that no rule recognises.
+    fn may_be_an_engine(&self) -> bool {
+        let asks = self.container.asks_for_gpu() || self.container.claims_resources();
+        asks && self.runs_beside() && !self.never_gets_caches()
+    }
+
     /// Whether it is GPU Memory Service or the operator's wait for a leader, which get no caches even where they are named.
     fn never_gets_caches(&self) -> bool {
         let name = self.container.name();
@@ -185,10 +193,13 @@ pub fn classify<'p>(pod: &'p Pod<'p>) -> (Classification<'p>, Vec<Warning>) {
     let mut annotations = Annotations::new(pod, &mut warnings);
     let engine = annotations.word(ENGINE, &engines);
     let names = annotations.names();
-    let selected = choose(pod, candidates, names, &mut warnings);
+    let (selected, others) = select(pod, candidates, names, &mut warnings);
     let role_of_pod = role_of_type(pod.label(COMPONENT_TYPE));
     let selected = selected.into_iter().map(|(candidate, rule)| assign(&candidate, rule, engine, role_of_pod));
-    (Classification::Component(evidence, selected.collect()), warnings)
+    let unknown = others.iter().filter(|candidate| names.is_none() && candidate.may_be_an_engine());
+    let unknown: Vec<_> = unknown.map(|candidate| candidate.container.name()).collect();
+    warnings.extend(unknown.iter().map(|name| Warning::container_unknown(name)));
+    (Classification::Component(evidence, selected.collect(), unknown), warnings)
 }
 
 fn candidates<'p>(pod: &'p Pod<'p>) -> Vec<Candidate<'p>> {
@@ -240,12 +251,13 @@ fn is_model_express_server(candidate: &Candidate<'_>) -> bool {
         && (candidate.command_line.model_express_server || command_line::is_model_express_server(image))
 }
 
-fn choose<'p>(
+/// The containers that get caches, each with the rule that selects it, and the others.
+fn select<'p>(
     pod: &'p Pod<'p>,
     candidates: Vec<Candidate<'p>>,
     names: Option<&str>,
     warnings: &mut Vec<Warning>,
-) -> Vec<(Candidate<'p>, SelectionRule)> {
+) -> (Vec<(Candidate<'p>, SelectionRule)>, Vec<Candidate<'p>>) {
     let before = named_before(pod, &candidates);
     let names = names.map(|names| match_names(names, &candidates, warnings));
     let (meant, fallback) =
@@ -255,12 +267,15 @@ fn choose<'p>(
         None if shows_dynamo(candidate) => Some(SelectionRule::CommandLine),
         None => fallback.contains(&candidate.index).then_some(meant),
     };
-    let choose = |candidate: Candidate<'p>| {
+    let (mut selected, mut others) = (Vec::new(), Vec::new());
+    for candidate in candidates {
         let named_before = || before.contains(candidate.container.name()).then_some(SelectionRule::Earlier);
-        let rule = rule(&candidate).or_else(named_before)?;
-        (!candidate.never_gets_caches()).then_some((candidate, rule))
-    };
-    candidates.into_iter().filter_map(choose).collect()
+        match rule(&candidate).or_else(named_before).filter(|_| !candidate.never_gets_caches()) {
+            Some(rule) => selected.push((candidate, rule)),
+            None => others.push(candidate),
+        }
+    }
+    (selected, others)
 }
 
 /// The containers of the pod that a list names, and a warning for others. Nothing has bounded the list yet, so no more is
@@ -329,6 +344,16 @@ fn fallback<'p>(
     if candidates.iter().filter(command_line).any(|candidate| candidate.command_line.engine.is_some()) {
         return (SelectionRule::CommandLine, Vec::new());
     }
+    let mut by_command_line = candidates.iter().filter(|candidate| shows_dynamo(candidate)).peekable();
+    if by_command_line.peek().is_some()
+        && by_command_line.all(|candidate| candidate.command_line.component == Some(Component::Sidecar))
+    {
+        let asks = candidates.iter().filter(|candidate| candidate.runs_beside() && candidate.container.asks_for_gpu());
+        let asking: Vec<_> = asks.map(|candidate| candidate.index).collect();
+        if !asking.is_empty() {
+            return (SelectionRule::Gpu, asking);
+        }
+    }
     let containers = || candidates.iter().filter(|candidate| !candidate.index.init);
     let named = |name: &str| containers().find(|candidate| candidate.container.name() == name);
     if let Some(main) = named("main") {
@@ -372,11 +397,15 @@ fn assign<'p>(
     let (role, engine) = match (command_line.engine, command_line.component) {
         (Some((engine, _)), _) => (ContainerRole::Engine, annotated.unwrap_or(DetectedEngine::Engine(engine))),
         (None, Some(Component::Planner)) => (ContainerRole::Planner, DetectedEngine::Unknown),
-        (None, Some(Component::Other)) => (ContainerRole::Frontend, DetectedEngine::Unknown),
+        (None, Some(Component::Unknown)) if container.asks_for_gpu() => {
+            (ContainerRole::Engine, annotated.unwrap_or(DetectedEngine::Unknown))
+        }
+        (None, Some(_)) => (ContainerRole::Frontend, DetectedEngine::Unknown),
         (None, None) => {
             let role =
                 if matches!(annotated, Some(DetectedEngine::Engine(_))) { ContainerRole::Engine } else { role_of_pod };
-            let of_image = || Engine::of_image(container.image_name()).filter(|_| !command_line.python_module);
+            let is_python = command_line.python_module || command_line.python_file;
+            let of_image = || Engine::of_image(container.image_name()).filter(|_| !is_python);
             (role, annotated.or_else(|| of_image().map(DetectedEngine::Engine)).unwrap_or(DetectedEngine::Unknown))
         }
     };

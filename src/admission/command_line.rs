@@ -12,12 +12,14 @@ use super::pod::Container;
 pub struct CommandLine {
     /// The first engine, and whether it shows in elements of its own rather than inside a script.
     pub engine: Option<(Engine, Form)>,
-    /// The first `dynamo.*` module that is no engine.
+    /// The first `dynamo.*` module or sidecar program that is no engine.
     pub component: Option<Component>,
-    /// Whether any `dynamo.*` module is run, an engine or not.
+    /// Whether any `dynamo.*` module is run, an engine or not, or a sidecar of Dynamo.
     pub dynamo_module: bool,
     /// Whether any Python module is run by `-m`.
     pub python_module: bool,
+    /// Whether a Python file is run.
+    pub python_file: bool,
     /// Whether the Python module `gpu_memory_service` is run.
     pub gpu_memory_service: bool,
     /// Whether an element is a shell.
@@ -28,6 +30,10 @@ pub struct CommandLine {
     pub load_format: bool,
     /// Whether a program is a Model Express server.
     pub model_express_server: bool,
+    /// Whether `--sidecar` names a module of Dynamo, with which an engine is a component.
+    names_sidecar: bool,
+    /// Whether a word began with `--`: what follows is an argument of something.
+    has_flag: bool,
 }
 
 /// Whether something shows in whole elements of the command line.
@@ -39,14 +45,27 @@ pub enum Form {
     Yes,
 }
 
-/// A Dynamo component that is no engine.
+/// A Dynamo component that is no engine, as far as we know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Component {
-    /// `dynamo.frontend`, `dynamo.mocker` and others.
-    Other,
-    /// `dynamo.planner`.
+    /// `dynamo.frontend`, `dynamo.router` and others that read a tokenizer at most.
+    Frontend,
+    /// `dynamo.planner`, `dynamo.global_planner`.
     Planner,
+    /// A sidecar beside an engine of another container: `dynamo-vllm-sidecar`, `dynamo.vllm.sidecar`.
+    Sidecar,
+    /// A module that we do not know. With a GPU it is an engine.
+    Unknown,
 }
+
+/// The modules below `dynamo` that are no engines and need no GPU.
+const WITHOUT_ENGINE: [&str; 5] = ["frontend", "global_router", "mocker", "profiler", "router"];
+
+/// The programs of Dynamo that stand beside an engine in another container.
+const SIDECARS: [&str; 3] = ["dynamo-sglang-sidecar", "dynamo-trtllm-sidecar", "dynamo-vllm-sidecar"];
+
+/// vLLM's server in Rust, which Dynamo 1.5 and later runs with a sidecar.
+const VLLM_RS: &str = "vllm-rs";
 
 /// Names of a Model Express server's program and image.
 pub(super) fn is_model_express_server(name: &str) -> bool {
@@ -67,6 +86,7 @@ impl CommandLine {
         if let Some(last) = last {
             parsed.read(&last, None);
         }
+        parsed.dynamo_module |= parsed.names_sidecar && parsed.engine.is_some();
         parsed
     }
 
@@ -84,18 +104,31 @@ impl CommandLine {
                 self.read_module(module, word.whole);
             }
         }
-        let program = last_name(word.text);
-        if program == "trtllm-serve" {
-            self.show_engine(Engine::Trtllm, word.whole);
-        } else if let ("vllm", Some(next)) = (program, next)
-            && next.text == "serve"
+        if word.text.strip_prefix("--sidecar=").is_some_and(is_dynamo_module)
+            || (word.text == "--sidecar" && next.is_some_and(|next| is_dynamo_module(next.text)))
         {
-            self.show_engine(Engine::Vllm, word.whole.and(next.whole));
+            self.names_sidecar = true;
+        }
+        let is_serve = |word: &Word<'_>| word.text == "serve";
+        let serves = next.filter(|next| is_serve(next)).map(|next| word.whole.and(next.whole));
+        match (last_name(word.text), serves) {
+            ("trtllm-serve", _) => self.show_engine(Engine::Trtllm, word.whole),
+            ("vllm" | VLLM_RS, Some(whole)) => self.show_engine(Engine::Vllm, whole),
+            ("sglang", Some(whole)) => self.show_engine(Engine::Sglang, whole),
+            _ if word.follows_vllm_rs && is_serve(word) => self.show_engine(Engine::Vllm, Form::No),
+            _ => {}
         }
     }
 
     fn read_program(&mut self, word: &Word<'_>) {
         let name = last_name(word.text);
+        self.has_flag |= word.text.starts_with("--");
+        // Behind a flag it is the value of something: a chat template, a configuration.
+        self.python_file |= !self.has_flag && word.text.strip_suffix(".py").is_some();
+        if word.program && SIDECARS.contains(&name) {
+            self.dynamo_module = true;
+            self.show_component(Component::Sidecar);
+        }
         self.model_express_server |= word.program && is_model_express_server(name);
         self.shell |= word.whole == Form::Yes && matches!(name, "ash" | "bash" | "dash" | "ksh" | "sh" | "zsh");
     }
@@ -120,13 +153,18 @@ impl CommandLine {
             (Some("dynamo"), Some(name)) if !name.is_empty() => {
                 self.dynamo_module = true;
                 match (Engine::named(name), name) {
+                    (Some(_), _) if parts.next() == Some("sidecar") => self.show_component(Component::Sidecar),
                     (Some(engine), _) => self.show_engine(engine, whole),
-                    (None, "planner") => self.show_component(Component::Planner),
-                    (None, _) => self.show_component(Component::Other),
+                    (None, "global_planner" | "planner") => self.show_component(Component::Planner),
+                    (None, name) if WITHOUT_ENGINE.contains(&name) => self.show_component(Component::Frontend),
+                    (None, _) => self.show_component(Component::Unknown),
                 }
             }
             (Some("gpu_memory_service"), _) => self.gpu_memory_service = true,
             (Some("sglang"), Some("launch_server")) => self.show_engine(Engine::Sglang, whole),
+            (Some("tensorrt_llm"), Some("commands")) if parts.next() == Some("serve") => {
+                self.show_engine(Engine::Trtllm, whole);
+            }
             (Some("vllm"), Some("entrypoints")) => self.show_engine(Engine::Vllm, whole),
             _ => {}
         }
@@ -154,12 +192,28 @@ struct Word<'a> {
     whole: Form,
     /// Whether this word names the program that a command runs.
     program: bool,
+    /// Whether a command substitution stands before it in whose words `vllm-rs` is.
+    follows_vllm_rs: bool,
+}
+
+impl<'a> Word<'a> {
+    fn element(text: &'a str, program: bool) -> Self {
+        Word { text, whole: Form::Yes, program, follows_vllm_rs: false }
+    }
+
+    fn of_script(text: &'a str, program: bool) -> Self {
+        Word { text, whole: Form::No, program, follows_vllm_rs: false }
+    }
 }
 
 fn is_known_module(module: &str) -> bool {
-    ["dynamo.", "gpu_memory_service", "sglang.launch_server", "vllm.entrypoints."]
+    ["dynamo.", "gpu_memory_service", "sglang.launch_server", "tensorrt_llm.commands.", "vllm.entrypoints."]
         .iter()
         .any(|known| module.starts_with(known))
+}
+
+fn is_dynamo_module(text: &str) -> bool {
+    text.starts_with("dynamo.")
 }
 
 /// What follows the last slash.
@@ -173,7 +227,7 @@ fn each_word<'a>(elements: impl Iterator<Item = &'a str>, then: &mut impl FnMut(
         if after_c || element.contains(char::is_whitespace) {
             read_script(element, then);
         } else {
-            then(Word { text: element, whole: Form::Yes, program: index == 0 });
+            then(Word::element(element, index == 0));
         }
         after_c = is_script_flag(element);
     }
@@ -188,42 +242,82 @@ fn is_script_flag(element: &str) -> bool {
 }
 
 fn read_script<'a>(script: &'a str, then: &mut impl FnMut(Word<'a>)) {
-    let mut continued = false;
-    let mut expects_program = true;
+    let mut state =
+        Script { continued: false, expects_program: true, substitutions: Vec::new(), follows_vllm_rs: false };
     for line in script.lines() {
-        if !continued {
+        if !state.continued {
             if line.trim_start().starts_with('#') {
                 continue;
             }
-            expects_program = true;
+            state.expects_program = true;
         }
-        continued = line.ends_with('\\');
-        read_line(line, &mut expects_program, then);
+        state.continued = line.ends_with('\\');
+        state.read_line(line, then);
     }
 }
 
-fn read_line<'a>(line: &'a str, expects_program: &mut bool, then: &mut impl FnMut(Word<'a>)) {
-    let mut rest = line;
-    while let Some(start) = rest.find(|c: char| !ends_word(c)) {
-        *expects_program |= rest[..start].contains(ends_command);
-        rest = &rest[start..];
-        let end = rest.find(ends_word).unwrap_or(rest.len());
-        if let Some((_, value)) = split_assignment(&rest[..end]) {
-            // What a variable holds may be run later, so it counts; the program is still to come.
-            let quoted = quoted(&rest[end..]).filter(|_| value.is_empty());
-            let value = quoted.map_or(value, |quoted| quoted.trim_matches(['"', '\'']));
-            let parts = value.split(ends_word).filter(|part| !part.is_empty());
-            parts.for_each(|text| then(Word { text, whole: Form::No, program: false }));
-            rest = &rest[end + quoted.map_or(0, str::len)..];
-            continue;
+/// Where in a script the next word stands.
+struct Script {
+    /// The line before goes on in this one.
+    continued: bool,
+    expects_program: bool,
+    /// The substitutions and subshells that are open, and whether `vllm-rs` is a word of each.
+    substitutions: Vec<bool>,
+    follows_vllm_rs: bool,
+}
+
+impl Script {
+    fn read_line<'a>(&mut self, line: &'a str, then: &mut impl FnMut(Word<'a>)) {
+        let mut rest = line;
+        while let Some(start) = rest.find(|c: char| !ends_word(c)) {
+            self.pass(&rest[..start]);
+            rest = &rest[start..];
+            let end = rest.find(ends_word).unwrap_or(rest.len());
+            if let Some((_, value)) = split_assignment(&rest[..end]) {
+                // What a variable holds may be run later, so it counts; the program is still to come.
+                let quoted = quoted(&rest[end..]).filter(|_| value.is_empty());
+                let value = quoted.map_or(value, |quoted| quoted.trim_matches(['"', '\'']));
+                let parts = value.split(ends_word).filter(|part| !part.is_empty());
+                parts.for_each(|text| then(Word::of_script(text, false)));
+                rest = &rest[end + quoted.map_or(0, str::len)..];
+                continue;
+            }
+            let text = &rest[..end];
+            let program = self.expects_program && text != "exec";
+            self.expects_program &= !program;
+            let follows_vllm_rs = std::mem::take(&mut self.follows_vllm_rs);
+            if last_name(text) == VLLM_RS
+                && let Some(innermost) = self.substitutions.last_mut()
+            {
+                *innermost = true;
+            }
+            then(Word { follows_vllm_rs, ..Word::of_script(text, program) });
+            rest = &rest[end..];
         }
-        let text = &rest[..end];
-        let program = *expects_program && text != "exec";
-        *expects_program &= !program;
-        then(Word { text, whole: Form::No, program });
-        rest = &rest[end..];
+        self.pass(rest);
     }
-    *expects_program |= rest.contains(ends_command);
+
+    /// Passes what stands between two words.
+    fn pass(&mut self, between: &str) {
+        self.expects_program |= between.contains(ends_command);
+        let mut before = ' ';
+        for c in between.chars() {
+            let is_end = c == ')' || (c == '`' && self.substitutions.last().is_some());
+            if is_end {
+                let has_it = self.substitutions.pop().unwrap_or_default();
+                self.follows_vllm_rs |= has_it;
+                // What an inner one yields is a word of the outer one.
+                if let Some(outer) = self.substitutions.last_mut() {
+                    *outer |= has_it;
+                }
+            } else if c == '(' || c == '`' {
+                self.substitutions.push(false);
+            } else if c == ';' || c == '|' || (c == '&' && before != '>') {
+                self.follows_vllm_rs = false;
+            }
+            before = c;
+        }
+    }
 }
 
 fn ends_word(c: char) -> bool {
@@ -294,7 +388,7 @@ mod tests {
     #[test]
     fn other_modules_show_too() {
         assert_eq!(parsed(&["python3", "-m", "dynamo.planner.x"]).component, Some(Component::Planner));
-        assert_eq!(parsed(&["python3", "-m", "dynamo.mocker"]).component, Some(Component::Other));
+        assert_eq!(parsed(&["python3", "-m", "dynamo.mocker"]).component, Some(Component::Frontend));
         assert!(parsed(&["bash", "-c", "python3 -m gpu_memory_service"]).gpu_memory_service);
         assert!(parsed(&["python3", "-m", "http.server"]).python_module);
         assert!(!parsed(&["tool", "-max", "3"]).python_module);

@@ -105,7 +105,7 @@ impl<'p> Evaluation<'p> {
         let (model, compile) = (&*self.settings.model.claim, &*self.settings.compile.claim);
         let selected = match &self.classification {
             Classification::Untouched(_) => &[],
-            Classification::Component(_, selected) => selected.as_slice(),
+            Classification::Component(_, selected, _) => selected.as_slice(),
         };
         let caches_models = selected.iter().any(classification::SelectedContainer::wants_model_cache);
         let compiles = selected.iter().any(classification::SelectedContainer::wants_compile_cache);
@@ -121,7 +121,9 @@ impl<'p> Evaluation<'p> {
                 return Outcome::untouched(*reason, warnings);
             }
             Classification::Untouched(reason) => (Some(*reason), plan::Plan::default()),
-            Classification::Component(_, selected) => (None, plan::plan(pod, selected, &settings, claims)),
+            Classification::Component(_, selected, unknown) => {
+                (None, plan::plan(pod, selected, unknown, &settings, claims))
+            }
         };
         let plan::Plan { mut changes, containers, skipped, warnings: about_caches } = plan;
         warnings.extend(about_caches);

@@ -112,10 +112,12 @@ struct PlanContext<'s> {
     pod: &'s Pod<'s>,
 }
 
-/// Plans the caches of the selected containers, one after another; each sees what the earlier ones added.
+/// Plans the caches of the selected containers, one after another; each sees what the earlier ones added. Containers that may
+/// be engines and were not recognised are skipped.
 pub fn plan<'p>(
     pod: &'p Pod<'p>,
     selected: &[SelectedContainer<'p>],
+    unknown: &[&'p str],
     settings: &Settings,
     claims: &Claims,
 ) -> Plan<'p> {
@@ -174,6 +176,11 @@ pub fn plan<'p>(
         }
         plan.changes.extend(planned.into_changes());
         plan.containers.push((name, in_place));
+    }
+    for name in unknown {
+        for cache in [Cache::Model, Cache::Compile] {
+            plan.skip(name, cache, Reason::ContainerUnknown, None);
+        }
     }
     let added = volumes.into_changes();
     if let Some(group) = settings.fs_group.filter(|_| !added.is_empty() && has_no_fs_group(pod)) {

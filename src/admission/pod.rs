@@ -1,6 +1,7 @@
 //! The few fields of a Pod that we read, borrowed from the bytes they came in.
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny};
+use serde_json::value::RawValue;
 
 mod containers;
 mod owner;
@@ -13,6 +14,9 @@ pub use owner::{Controller, Owner};
 pub(super) use struct_as_map::StructAsMap;
 pub use text::{Entries, Text};
 pub use volume::Volume;
+
+/// What the names of resources begin with that are parts of a GPU; the profile follows.
+pub(super) const MIG_PREFIX: &str = "nvidia.com/mig-";
 
 /// Labels or annotations.
 pub type Strings<'a> = Entries<'a, Text<'a>>;
@@ -179,15 +183,17 @@ pub struct SecurityContext<'a> {
     pub fs_group_change_policy: Option<Text<'a>>,
 }
 
-/// The names of what a container requests; amounts do not matter to us.
+/// What a container requests; of amounts only whether they are 0.
 #[derive(Debug, serde::Deserialize)]
 pub struct Resources<'a> {
     /// At most this much.
     #[serde(borrow)]
-    pub limits: Option<Entries<'a, IgnoredAny>>,
+    pub limits: Option<Entries<'a, &'a RawValue>>,
     /// At least this much.
     #[serde(borrow)]
-    pub requests: Option<Entries<'a, IgnoredAny>>,
+    pub requests: Option<Entries<'a, &'a RawValue>>,
+    /// Claims of dynamic resource allocation.
+    pub claims: Option<Vec<IgnoredAny>>,
 }
 
 /// The pod's operating system.
@@ -264,6 +270,21 @@ impl Container<'_> {
     pub fn command_line(&self) -> impl Iterator<Item = &str> {
         let command = self.command.iter().flatten();
         command.chain(self.args.iter().flatten()).map(|element| &**element)
+    }
+
+    /// Whether it asks for a GPU, or for a part of one.
+    pub fn asks_for_gpu(&self) -> bool {
+        let amounts = self.resources.iter().flat_map(|resources| resources.limits.iter().chain(&resources.requests));
+        amounts.flat_map(|amounts| &amounts.0).any(|(name, amount)| {
+            let is_gpu = &**name == "nvidia.com/gpu" || name.starts_with(MIG_PREFIX);
+            is_gpu && amount.get().trim_matches('"') != "0"
+        })
+    }
+
+    /// Whether it has claims of dynamic resource allocation, by which GPUs are had, too.
+    pub fn claims_resources(&self) -> bool {
+        let claims = self.resources.as_ref().and_then(|resources| resources.claims.as_ref());
+        claims.is_some_and(|claims| !claims.is_empty())
     }
 
     /// The image reference's last name: no registry, no folders, no tag, no digest.

@@ -31,6 +31,8 @@ pub enum Reason {
     ClaimTerminating,
     /// `dynamo-cache.io/containers` names a container that the pod does not have.
     ContainerNotFound,
+    /// A container asks for a GPU, and no rule selects it.
+    ContainerUnknown,
     /// Neither the command nor the image shows which engine the container runs.
     EngineUnknown,
     /// A variable that decides where the cache is cannot be read from the pod.
@@ -77,7 +79,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the codes.
-    pub const ALL: [Reason; 33] = [
+    pub const ALL: [Reason; 34] = [
         Reason::AnnotationIgnored,
         Reason::AnnotationInvalid,
         Reason::AnnotationUnknown,
@@ -90,6 +92,7 @@ impl Reason {
         Reason::ClaimSinglePod,
         Reason::ClaimTerminating,
         Reason::ContainerNotFound,
+        Reason::ContainerUnknown,
         Reason::EngineUnknown,
         Reason::EnvNotLiteral,
         Reason::EnvSetByUser,
@@ -213,6 +216,11 @@ impl Reason {
                 "container-not-found",
                 "the pod has no container of this name",
                 "Correct the names in dynamo-cache.io/containers.",
+            ),
+            Reason::ContainerUnknown => (
+                "container-unknown",
+                "the container asks for a GPU, and its command shows no engine and no Dynamo module",
+                "Name it in dynamo-cache.io/containers if it should get caches, with dynamo-cache.io/engine.",
             ),
             Reason::EngineUnknown => (
                 "engine-unknown",

@@ -68,6 +68,12 @@ impl Warning {
         Self::quoting(Reason::ContainerNotFound, &said(&cut(name, 48)), &said(name_or(name, "…")))
     }
 
+    /// A container that asks for a GPU and that no rule selects.
+    pub fn container_unknown(name: &str) -> Self {
+        let said = |name: &str| format!("container {name} asks for a GPU, and no engine is recognised: no caches");
+        Self::quoting(Reason::ContainerUnknown, &said(&cut(name, 30)), &said(name_or(name, "…")))
+    }
+
     /// A cache that was skipped, for reasons on which the user should act; none for the others.
     pub fn cache_skipped(skipped: &Skipped<'_>) -> Option<Self> {
         let (cache, container) = (skipped.cache, skipped.container);
@@ -109,7 +115,7 @@ impl Warning {
     fn rank(&self) -> u8 {
         match self.reason {
             Reason::AnnotationIgnored | Reason::AnnotationInvalid | Reason::AnnotationUnknown => 0,
-            Reason::ContainerNotFound => 1,
+            Reason::ContainerNotFound | Reason::ContainerUnknown => 1,
             Reason::VolumeNameTaken => 3,
             Reason::PathUnsafe => 4,
             Reason::LoadFormatInvalid | Reason::LoadFormatRemoved | Reason::ShellWrapped => 5,

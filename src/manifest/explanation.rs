@@ -95,7 +95,7 @@ impl<'p> Selection<'p> {
         let has_express = evaluation.settings().express.url.is_some();
         match evaluation.classification() {
             Classification::Untouched(_) => Selection { evidence: None, containers: Vec::new(), has_express },
-            Classification::Component(evidence, selected) => {
+            Classification::Component(evidence, selected, _) => {
                 let containers = selected.iter().map(|one| (one.container.name(), SelectedAs::new(one))).collect();
                 Selection { evidence: Some(*evidence), containers, has_express }
             }

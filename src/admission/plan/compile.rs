@@ -6,7 +6,7 @@ use super::super::annotation::GPU_PRODUCT;
 use super::super::classification::{self, DetectedEngine};
 use super::super::engine::{CacheVariable, Engine};
 use super::super::path::Path;
-use super::super::pod::{Container, Pod};
+use super::super::pod::{Container, MIG_PREFIX, Pod};
 use super::super::reason::Reason;
 use super::container::ContainerPlan;
 use super::mount::{self, MountRequest};
@@ -226,7 +226,7 @@ fn gpu_product<'p>(pod: &'p Pod<'_>) -> Option<&'p str> {
 fn mig_slice<'c>(container: &'c Container<'_>) -> Option<&'c str> {
     let resources = container.resources.as_ref()?;
     let names = resources.limits.iter().chain(&resources.requests).flat_map(|resources| &resources.0);
-    names.filter_map(|(name, _)| name.strip_prefix("nvidia.com/mig-")).min()
+    names.filter_map(|(name, _)| name.strip_prefix(MIG_PREFIX)).min()
 }
 
 /// What Kubernetes accepts as a label's value, which is also a safe name of a directory.

@@ -17,6 +17,7 @@ pub(super) fn rule(rule: SelectionRule) -> &'static str {
         SelectionRule::Default => "selected as kubectl's default container: no command shows an engine",
         SelectionRule::Earlier => "selected because an earlier status of dynamo-cache names it",
         SelectionRule::First => "selected as the first container: no command shows an engine",
+        SelectionRule::Gpu => "selected because it asks for a GPU, and the commands show only sidecars",
         SelectionRule::Main => "selected for its name, main: no command shows an engine",
         SelectionRule::Named => "selected by annotation dynamo-cache.io/containers",
         SelectionRule::Numbered => {
