@@ -39,7 +39,11 @@ const ROOMS: [Words; 8] = [
         &[("model-express-url", "mx:1"), ("model-express-shared-storage", "false")],
         None,
     ),
-    ("missingClaim: inject\nsingleNodeClaim: inject", &[("skip", "model-express"), ("compile-key", "gpu")], Some(&[])),
+    (
+        "missingClaim: inject\nsingleNodeClaim: inject\nuserNamespace: inject",
+        &[("skip", "model-express"), ("compile-key", "gpu")],
+        Some(&[]),
+    ),
     (
         "events: true",
         &[("model-read-only", "true"), ("engine", "vllm")],

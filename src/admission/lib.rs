@@ -65,6 +65,8 @@ pub struct Outcome<'p> {
     pub containers: Vec<(&'p str, Vec<Cache>)>,
     /// The caches that are not in place, and why.
     pub skipped: Vec<Skipped<'p>>,
+    /// The containers without `HF_XET_CACHE` and `HF_MODULES_CACHE` of ours, because they cannot write where these would point.
+    pub without_scratch: Vec<&'p str>,
     /// What changes, as decided.
     pub changes: Vec<Change<'p>>,
     /// The same as JSON Patch; empty where nothing changes.
@@ -125,7 +127,7 @@ impl<'p> Evaluation<'p> {
                 (None, plan::plan(pod, selected, unknown, &settings, claims))
             }
         };
-        let plan::Plan { mut changes, containers, skipped, warnings: about_caches } = plan;
+        let plan::Plan { mut changes, containers, skipped, without_scratch, warnings: about_caches } = plan;
         warnings.extend(about_caches);
         let status = match untouched {
             Some(reason) => Status::untouched(reason),
@@ -138,7 +140,7 @@ impl<'p> Evaluation<'p> {
         }
         warning::sort_and_dedup(&mut warnings);
         let operations = patch::operations(pod, &changes);
-        Outcome { untouched, containers, skipped, changes, operations, warnings }
+        Outcome { untouched, containers, skipped, without_scratch, changes, operations, warnings }
     }
 }
 
@@ -148,6 +150,7 @@ impl Outcome<'_> {
             untouched: Some(reason),
             containers: Vec::new(),
             skipped: Vec::new(),
+            without_scratch: Vec::new(),
             changes: Vec::new(),
             operations: Vec::new(),
             warnings,

@@ -50,7 +50,7 @@ pub enum Value<'p> {
         read_only: bool,
         /// The part of the volume.
         #[serde(skip_serializing_if = "Option::is_none")]
-        sub_path: Option<&'static str>,
+        sub_path: Option<Cow<'p, str>>,
     },
     /// An object of one key that was not there.
     #[serde(serialize_with = "object")]
@@ -72,6 +72,14 @@ pub enum Value<'p> {
         /// Its value.
         value: Cow<'p, str>,
     },
+    /// A volume on the node's disk.
+    #[serde(rename_all = "camelCase")]
+    EmptyDir {
+        /// Its name.
+        name: &'static str,
+        /// Its source, with nothing in it.
+        empty_dir: EmptyDir,
+    },
     /// A volume.
     #[serde(rename_all = "camelCase")]
     Volume {
@@ -81,6 +89,10 @@ pub enum Value<'p> {
         persistent_volume_claim: Source,
     },
 }
+
+/// The settings of a volume on the node's disk: none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EmptyDir {}
 
 /// The claim behind a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -122,23 +134,30 @@ pub fn operations<'p>(pod: &Pod<'_>, changes: &[Change<'p>]) -> Vec<Operation<'p
 }
 
 fn volume<'p>(change: &Change<'p>) -> Option<Value<'p>> {
-    let Change::Volume { name, claim, read_only } = change else { return None };
-    let source = Source { claim_name: claim.clone(), read_only: *read_only };
-    Some(Value::Volume { name, persistent_volume_claim: source })
+    match change {
+        Change::EmptyDir { name } => Some(Value::EmptyDir { name, empty_dir: EmptyDir {} }),
+        Change::Volume { name, claim, read_only } => {
+            let source = Source { claim_name: claim.clone(), read_only: *read_only };
+            Some(Value::Volume { name, persistent_volume_claim: source })
+        }
+        _ => None,
+    }
 }
 
-fn fs_group<'p>(pod: &Pod<'_>, group: i64) -> Vec<Operation<'p>> {
+fn fs_group<'p>(pod: &Pod<'_>, group: Option<i64>) -> Vec<Operation<'p>> {
     const POLICY: &str = "OnRootMismatch";
     let path = "/spec/securityContext";
-    let present = pod.spec.as_ref().is_some_and(|spec| spec.security_context.is_some());
-    if present {
-        let policy = Value::Text(Cow::Borrowed(POLICY));
-        return vec![
-            add(format!("{path}/fsGroup"), Value::Group(group)),
-            add(format!("{path}/fsGroupChangePolicy"), policy),
-        ];
+    let is_present = pod.spec.as_ref().is_some_and(|spec| spec.security_context.is_some());
+    match group {
+        Some(group) if !is_present => {
+            vec![add(path.to_owned(), Value::SecurityContext { fs_group: group, fs_group_change_policy: POLICY })]
+        }
+        group => {
+            let group = group.map(|group| add(format!("{path}/fsGroup"), Value::Group(group)));
+            let policy = add(format!("{path}/fsGroupChangePolicy"), Value::Text(Cow::Borrowed(POLICY)));
+            group.into_iter().chain([policy]).collect()
+        }
     }
-    vec![add(path.to_owned(), Value::SecurityContext { fs_group: group, fs_group_change_policy: POLICY })]
 }
 
 fn container<'p>(operations: &mut Vec<Operation<'p>>, pod: &Pod<'_>, index: ContainerIndex, changes: &[Change<'p>]) {
@@ -155,7 +174,7 @@ fn container<'p>(operations: &mut Vec<Operation<'p>>, pod: &Pod<'_>, index: Cont
                 name: volume.clone(),
                 mount_path: path.to_string(),
                 read_only: *read_only,
-                sub_path: *sub_path,
+                sub_path: sub_path.clone(),
             }),
             Added::Variable { name, value } => variables.push(Value::Variable { name, value: value.clone() }),
         }

@@ -18,6 +18,7 @@ mod express;
 mod load_format;
 mod model;
 mod mount;
+mod scratch;
 mod volumes;
 
 use container::ContainerPlan;
@@ -26,6 +27,12 @@ use volumes::Volumes;
 
 /// What the volume of the model claim is called where we add it.
 pub const MODEL_VOLUME: &str = "dynamo-cache-model";
+
+/// What the volume for files of one container is called, where its root file system can only be read.
+pub const SCRATCH_VOLUME: &str = "dynamo-cache-scratch";
+
+/// Where Hugging Face clients keep what belongs to no claim: on local disk, and where only the container itself writes.
+pub const SCRATCH_PATH: &str = "/tmp/huggingface";
 
 /// What the volume of the compile claim is called where we add it.
 pub const COMPILE_VOLUME: &str = "dynamo-cache-compile";
@@ -39,6 +46,8 @@ pub struct Plan<'p> {
     pub containers: Vec<(&'p str, Vec<Cache>)>,
     /// What is not in place, and why.
     pub skipped: Vec<Skipped<'p>>,
+    /// The containers without `HF_XET_CACHE` and `HF_MODULES_CACHE` of ours, because they cannot write where these would point.
+    pub without_scratch: Vec<&'p str>,
     /// What the user should act on.
     pub warnings: Vec<Warning>,
 }
@@ -55,10 +64,16 @@ pub enum Change<'p> {
         /// For which cache.
         cache: Cache,
     },
-    /// The pod gets a group for its volumes, changed on a mismatch of the root only.
-    FsGroup(i64),
+    /// The ownership of the pod's volumes is changed on a mismatch of the root only; and the pod gets a group, where it has
+    /// none and the settings name one.
+    FsGroup(Option<i64>),
     /// The pod's status annotation gets this value.
     Status(String),
+    /// The pod gets a volume on the node's disk.
+    EmptyDir {
+        /// Its name.
+        name: &'static str,
+    },
     /// The pod gets a volume of a claim.
     Volume {
         /// Its name.
@@ -75,7 +90,7 @@ impl Change<'_> {
     pub fn index(&self) -> Option<ContainerIndex> {
         match self {
             Change::Container { index, .. } => Some(*index),
-            Change::FsGroup(_) | Change::Status(_) | Change::Volume { .. } => None,
+            Change::EmptyDir { .. } | Change::FsGroup(_) | Change::Status(_) | Change::Volume { .. } => None,
         }
     }
 }
@@ -94,7 +109,7 @@ pub enum Added<'p> {
         /// Whether it can only be read.
         read_only: bool,
         /// The part of the volume.
-        sub_path: Option<&'static str>,
+        sub_path: Option<Cow<'p, str>>,
     },
     /// A variable.
     Variable {
@@ -174,6 +189,7 @@ pub fn plan<'p>(
         } else if !settings.skip.express && earlier.holds(&context, &volumes, &planned, Cache::ModelExpress) {
             settle(&mut plan, Cache::ModelExpress, None, Ok(()));
         }
+        plan.without_scratch.extend(planned.lacks_scratch.then_some(name));
         plan.changes.extend(planned.into_changes());
         plan.containers.push((name, in_place));
     }
@@ -183,8 +199,8 @@ pub fn plan<'p>(
         }
     }
     let added = volumes.into_changes();
-    if let Some(group) = settings.fs_group.filter(|_| !added.is_empty() && has_no_fs_group(pod)) {
-        plan.changes.push(Change::FsGroup(group));
+    if added.iter().any(|change| matches!(change, Change::Volume { .. })) {
+        plan.changes.extend(fs_group(pod, settings));
     }
     plan.changes.splice(0..0, added);
     plan
@@ -198,7 +214,18 @@ impl<'p> Plan<'p> {
     }
 }
 
-fn has_no_fs_group(pod: &Pod<'_>) -> bool {
+/// What becomes of the group that owns the pod's volumes, where a volume of a claim is added. With a group and without a policy
+/// the kubelet walks through the whole model cache at each start; beside another claim of the user's, the policy is the user's.
+fn fs_group(pod: &Pod<'_>, settings: &Settings) -> Option<Change<'static>> {
     let context = pod.spec.as_ref().and_then(|spec| spec.security_context.as_ref());
-    context.is_none_or(|context| context.fs_group.is_none() && context.fs_group_change_policy.is_none())
+    let (group, policy) =
+        context.map_or((None, None), |context| (context.fs_group, context.fs_group_change_policy.as_ref()));
+    let has_claims = !pod.templates.is_empty() || pod.volumes().iter().any(|volume| volume.claim.is_some());
+    if policy.is_some() || has_claims {
+        return None;
+    }
+    match group {
+        Some(_) => Some(Change::FsGroup(None)),
+        None => settings.fs_group.map(|group| Change::FsGroup(Some(group))),
+    }
 }

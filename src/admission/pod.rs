@@ -83,6 +83,8 @@ pub struct Spec<'a> {
     /// The pod's operating system.
     #[serde(borrow)]
     pub os: Option<Os<'a>>,
+    /// `false`: the pod has a user namespace of its own.
+    pub host_users: Option<bool>,
 }
 
 /// A container or an init container.
@@ -181,6 +183,8 @@ pub struct SecurityContext<'a> {
     /// When ownership is changed.
     #[serde(borrow)]
     pub fs_group_change_policy: Option<Text<'a>>,
+    /// Whether the root file system can only be read; on a container alone.
+    pub read_only_root_filesystem: Option<bool>,
 }
 
 /// What a container requests; of amounts only whether they are 0.

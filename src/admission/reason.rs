@@ -71,6 +71,8 @@ pub enum Reason {
     StreamPathTaken,
     /// The user has arranged a cache of their own.
     UserCache,
+    /// The pod has a user namespace of its own, into which most network file systems cannot be mounted.
+    UserNamespace,
     /// Our volume's name belongs to another volume.
     VolumeNameTaken,
     /// A Windows pod.
@@ -79,7 +81,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the codes.
-    pub const ALL: [Reason; 34] = [
+    pub const ALL: [Reason; 35] = [
         Reason::AnnotationIgnored,
         Reason::AnnotationInvalid,
         Reason::AnnotationUnknown,
@@ -112,6 +114,7 @@ impl Reason {
         Reason::StreamNeedsModelCache,
         Reason::StreamPathTaken,
         Reason::UserCache,
+        Reason::UserNamespace,
         Reason::VolumeNameTaken,
         Reason::Windows,
     ];
@@ -316,6 +319,11 @@ impl Reason {
                 "user-cache",
                 "the user has arranged a cache of their own here, and it stays the cache",
                 "Remove its mount to get the shared cache.",
+            ),
+            Reason::UserNamespace => (
+                "user-namespace",
+                "the pod has hostUsers: false, and most network file systems cannot be mounted into a user namespace",
+                "Remove hostUsers: false, or set userNamespace: inject where the volume's file system has idmapped mounts.",
             ),
             Reason::VolumeNameTaken => (
                 "volume-name-taken",

@@ -30,6 +30,8 @@ pub struct Settings {
     pub missing_claim: Policy,
     /// Whether a `ReadWriteOnce` claim is used.
     pub single_node_claim: Policy,
+    /// Whether claims are added to a pod with a user namespace of its own.
+    pub user_namespace: Policy,
     /// The group to set on pods that have none.
     pub fs_group: Option<i64>,
     /// The caches that the user asks to skip.
@@ -150,6 +152,7 @@ impl Default for Settings {
             },
             missing_claim: Policy::Skip,
             single_node_claim: Policy::Skip,
+            user_namespace: Policy::Skip,
             fs_group: None,
             skip: Skip::default(),
         }

@@ -95,6 +95,7 @@ impl Warning {
             Reason::ClaimSinglePod => without("is ReadWriteOncePod"),
             Reason::ClaimTerminating => without("is being deleted"),
             Reason::PathUnsafe => return in_container("unsafe mount path"),
+            Reason::UserNamespace => "hostUsers: false: no claim is mounted, and pods start without it".to_owned(),
             Reason::VolumeNameTaken => return in_container("the volume's name is taken"),
             _ => return None,
         };

@@ -77,7 +77,7 @@ fn every_mistake_is_reported_at_once_with_its_position() {
             "14:1: missingClaims is unknown; did you mean missingClaim?",
             "15:15: modelExpress is a mapping, not text",
             "16:1: spec is unknown; valid keys here: apiVersion, kind, events, modelCache, compileCache, modelExpress, \
-             missingClaim, singleNodeClaim, fsGroup",
+             missingClaim, singleNodeClaim, userNamespace, fsGroup",
         ]
     );
 }

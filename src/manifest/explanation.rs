@@ -67,6 +67,8 @@ pub(crate) struct ContainerExplanation {
     pub(crate) engine: Option<String>,
     /// Its caches, in the order of planning.
     pub(crate) caches: Vec<CacheExplanation>,
+    /// Whether it gets no `HF_XET_CACHE` and no `HF_MODULES_CACHE`, because it cannot write where these would point.
+    pub(crate) lacks_scratch: bool,
 }
 
 /// The explanation of one cache of a container.
@@ -135,6 +137,7 @@ impl Explanation {
                 engine: selected.map(|how| words::engine(how.role, how.engine)),
                 caches: selected
                     .map_or_else(Vec::new, |how| explain_caches(name, how, selection.has_express, pod, outcome)),
+                lacks_scratch: outcome.without_scratch.contains(&name),
             })
         });
         let warnings = outcome.warnings.iter().filter(|warning| {

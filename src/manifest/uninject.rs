@@ -9,7 +9,7 @@ use crate::admission::annotation::STATUS;
 use crate::admission::cache::Cache;
 use crate::admission::engine::Engine;
 use crate::admission::path::Path;
-use crate::admission::plan::{COMPILE_VOLUME, MODEL_VOLUME};
+use crate::admission::plan::{COMPILE_VOLUME, MODEL_VOLUME, SCRATCH_PATH, SCRATCH_VOLUME};
 use crate::admission::reason::Reason;
 use crate::admission::status::Status;
 
@@ -31,7 +31,8 @@ pub(crate) fn uninject(pod: &Value) -> Value {
     if let Some(all) = uninjected.pointer_mut("/spec/volumes").and_then(Value::as_array_mut) {
         all.retain(|volume| {
             let name = volume.get("name").and_then(Value::as_str).unwrap_or_default();
-            let is_ours = ours.contains(&name) && volume.get("persistentVolumeClaim").is_some();
+            let is_cache = ours.contains(&name) && volume.get("persistentVolumeClaim").is_some();
+            let is_ours = is_cache || (name == SCRATCH_VOLUME && volume.get("emptyDir").is_some());
             volumes.extend(is_ours.then(|| name.to_owned()));
             !is_ours
         });
@@ -70,6 +71,10 @@ fn remove_variables(container: &mut Value, mounts: &[String]) {
         let is_ours = match text("name") {
             // With layout hub, the variable is the mount path itself, and there is no HF_HOME.
             "HF_HUB_CACHE" => !has_home && mounts.iter().any(|mount| Path::new(mount) == path),
+            "HF_MODULES_CACHE" | "HF_XET_CACHE" => {
+                let is_scratch = |mount: &String| mount == SCRATCH_PATH && Path::new(mount).covers(&path);
+                mounts.iter().any(is_scratch)
+            }
             name => {
                 compile.iter().any(|list| list.iter().any(|variable| variable.name == name))
                     && mounts.iter().any(|mount| Path::new(mount).covers(&path))

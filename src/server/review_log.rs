@@ -43,7 +43,7 @@ impl ReviewLog {
     ) {
         let has_no_status = outcome.untouched.is_some_and(Reason::leaves_no_status);
         let skipped = !outcome.skipped.is_empty() || (outcome.untouched.is_some() && !has_no_status);
-        let notable = skipped || !outcome.warnings.is_empty();
+        let notable = skipped || !outcome.warnings.is_empty() || !outcome.without_scratch.is_empty();
         let share = if notable && !review.dry_run { self.take_line(namespace) } else { None };
         if !(if share.is_some() { enabled!(Level::INFO) } else { enabled!(Level::DEBUG) }) {
             return;
@@ -62,11 +62,24 @@ impl ReviewLog {
         let owner = owner.as_deref().map(truncate_name);
         let reasons = outcome.reasons().into_iter().map(Reason::code).collect::<Vec<_>>();
         let reasons = reasons.join(",");
+        let without_scratch = Some(outcome.without_scratch.join(",")).filter(|names| !names.is_empty());
+        let without_scratch = without_scratch.as_deref().map(truncate_name);
         if let Some(not_logged) = share {
             let not_logged = Some(not_logged).filter(|number| *number > 0);
-            info!(uid, namespace, name, owner, decision, reasons, dry_run, not_logged, "something was skipped");
+            info!(
+                uid,
+                namespace,
+                name,
+                owner,
+                decision,
+                reasons,
+                without_scratch,
+                dry_run,
+                not_logged,
+                "something was skipped"
+            );
         } else if notable {
-            debug!(uid, namespace, name, owner, decision, reasons, dry_run, "something was skipped");
+            debug!(uid, namespace, name, owner, decision, reasons, without_scratch, dry_run, "something was skipped");
         } else {
             debug!(uid, namespace, name, owner, decision, reasons, dry_run, "reviewed");
         }

@@ -15,7 +15,8 @@ use serde_json::{Map, Value, json};
 use crate::harness::program::cases;
 
 /// Names of volumes, of claims and of containers meet on purpose.
-const VOLUMES: [&str; 5] = ["dynamo-cache-model", "dynamo-cache-compile", "model-cache", "data", "shm"];
+const VOLUMES: [&str; 6] =
+    ["dynamo-cache-model", "dynamo-cache-compile", "dynamo-cache-scratch", "model-cache", "data", "shm"];
 const CLAIMS: [&str; 3] = ["model-cache", "compilation-cache", "other"];
 const CONTAINERS: [&str; 7] = ["main", "engine-0", "engine-1", "gms-server", "sidecar-frontend", "sglang", "profiler"];
 const IMAGES: [&str; 6] = [
@@ -26,7 +27,7 @@ const IMAGES: [&str; 6] = [
     "busybox:1.36",
     "",
 ];
-const PATHS: [&str; 22] = [
+const PATHS: [&str; 23] = [
     "/home/dynamo/.cache/huggingface",
     "/home/dynamo/.cache/huggingface/",
     "/home/dynamo/.cache//huggingface/hub",
@@ -44,6 +45,7 @@ const PATHS: [&str; 22] = [
     "/workspace",
     "/workspace/examples",
     "/tmp",
+    "/tmp/huggingface",
     "/",
     "relative",
     "/a:b",
@@ -89,7 +91,7 @@ const COMMANDS: [&[&str]; 14] = [
     &["--model", "x"],
     &[],
 ];
-const ANNOTATIONS: [(&str, &[&str]); 22] = [
+const ANNOTATIONS: [(&str, &[&str]); 23] = [
     ("inject", &["true", "false", "yes"]),
     ("containers", &["main", "main,sglang", "gone", "", ","]),
     ("engine", &["vllm", "none", "trtllm", "x"]),
@@ -108,6 +110,7 @@ const ANNOTATIONS: [(&str, &[&str]); 22] = [
     ("load-format", &["mx", "mx-target", "none", "auto"]),
     ("missing-claim", &["inject", "skip"]),
     ("single-node-claim", &["inject"]),
+    ("user-namespace", &["inject", "skip"]),
     ("skip", &["model", "compile,model-express", ""]),
     ("nonsense", &["x"]),
     ("status", &["{}", "not json", "{\"containers\":{\"sglang\":[]}}", LISTS_ALL]),
@@ -167,9 +170,9 @@ fn container() -> impl Strategy<Value = Value> {
         option::weighted(0.1, vec(one_of(&PATHS), 1..3)),
     );
     let security = option::weighted(0.3, select(vec![0, 1000]));
-    let rest = (option::weighted(0.2, one_of(&PATHS)), security, any::<bool>(), any::<bool>());
+    let rest = (option::weighted(0.2, one_of(&PATHS)), security, any::<[bool; 3]>());
     (one_of(&CONTAINERS), one_of(&IMAGES), command.clone(), command, lists, rest).prop_map(
-        |(name, image, command, args, (mounts, env, devices), (working_dir, user, always, mig))| {
+        |(name, image, command, args, (mounts, env, devices), (working_dir, user, [always, mig, read_only]))| {
             let devices = devices
                 .map(|paths| paths.iter().map(|path| json!({"name": "data", "devicePath": path})).collect::<Vec<_>>());
             object(vec![
@@ -181,7 +184,10 @@ fn container() -> impl Strategy<Value = Value> {
                 ("env", env.map(|env| json!(env))),
                 ("volumeDevices", devices.map(|devices| json!(devices))),
                 ("workingDir", working_dir.map(|dir| json!(dir))),
-                ("securityContext", user.map(|user| json!({"runAsUser": user, "unknown": {}}))),
+                (
+                    "securityContext",
+                    user.map(|user| json!({"runAsUser": user, "readOnlyRootFilesystem": read_only, "unknown": {}})),
+                ),
                 ("restartPolicy", always.then(|| json!("Always"))),
                 ("resources", mig.then(|| json!({"limits": {"nvidia.com/mig-1g.10gb": 1, "cpu": "1"}}))),
             ])
@@ -210,34 +216,38 @@ fn pod() -> impl Strategy<Value = Value> {
     let metadata = option::weighted(0.9, (option::of(vec(label, 0..3)), option::weighted(0.8, annotations())));
     let context = option::weighted(0.3, select(vec![json!({}), json!({"fsGroup": 7}), json!({"runAsUser": 0})]));
     let selector = option::weighted(0.3, select(vec!["NVIDIA-B200", "not a label!", ""]));
+    let host_users = option::weighted(0.2, any::<bool>());
     let lists = (
         vec(container(), 0..4),
         option::weighted(0.4, vec(container(), 0..3)),
         option::weighted(0.7, vec(volume(), 0..4)),
     );
-    (metadata, lists, context, selector).prop_map(|(metadata, (containers, init, volumes), context, gpu)| {
-        let metadata = metadata.map(|(labels, annotations)| {
-            let labels = labels.map(|labels| {
-                labels.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect::<Map<_, _>>()
+    (metadata, lists, context, selector, host_users).prop_map(
+        |(metadata, (containers, init, volumes), context, gpu, host_users)| {
+            let metadata = metadata.map(|(labels, annotations)| {
+                let labels = labels.map(|labels| {
+                    labels.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect::<Map<_, _>>()
+                });
+                object(vec![
+                    ("name", Some(json!("p"))),
+                    ("labels", labels.map(Value::Object)),
+                    ("annotations", annotations.map(Value::Object)),
+                    ("unknownToUs", Some(json!([null, 1.5e300, {"<&>": "\u{1F980}"}]))),
+                ])
             });
-            object(vec![
-                ("name", Some(json!("p"))),
-                ("labels", labels.map(Value::Object)),
-                ("annotations", annotations.map(Value::Object)),
-                ("unknownToUs", Some(json!([null, 1.5e300, {"<&>": "\u{1F980}"}]))),
-            ])
-        });
-        let mut names = BTreeSet::new();
-        let containers = unique(containers, &mut names);
-        let spec = object(vec![
-            ("volumes", volumes.map(|volumes| json!(unique(volumes, &mut BTreeSet::new())))),
-            ("initContainers", init.map(|init| json!(unique(init, &mut names)))),
-            ("containers", Some(json!(containers))),
-            ("securityContext", context),
-            ("nodeSelector", gpu.map(|gpu| json!({"nvidia.com/gpu.product": gpu}))),
-        ]);
-        object(vec![("kind", Some(json!("Pod"))), ("metadata", metadata), ("spec", Some(spec))])
-    })
+            let mut names = BTreeSet::new();
+            let containers = unique(containers, &mut names);
+            let spec = object(vec![
+                ("volumes", volumes.map(|volumes| json!(unique(volumes, &mut BTreeSet::new())))),
+                ("initContainers", init.map(|init| json!(unique(init, &mut names)))),
+                ("containers", Some(json!(containers))),
+                ("securityContext", context),
+                ("nodeSelector", gpu.map(|gpu| json!({"nvidia.com/gpu.product": gpu}))),
+                ("hostUsers", host_users.map(|host_users| json!(host_users))),
+            ]);
+            object(vec![("kind", Some(json!("Pod"))), ("metadata", metadata), ("spec", Some(spec))])
+        },
+    )
 }
 
 /// The API server refuses two volumes of one name, and two containers of any kind; so there are none.

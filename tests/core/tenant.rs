@@ -72,7 +72,10 @@ fn attempts() -> Vec<(&'static str, &'static str)> {
         (&["model-express-home"], &HOMES),
         (&["model-claim", "compile-claim"], &NAMES),
         (&["load-format", "model-express-url", "engine", "containers", "compile-key", "model-layout"], &WORDS),
-        (&["inject", "skip", "missing-claim", "single-node-claim", "compile-multi-node", "nonsense", "status"], &WORDS),
+        (
+            &["inject", "skip", "missing-claim", "single-node-claim", "user-namespace", "compile-multi-node", "status"],
+            &WORDS,
+        ),
     ];
     tried
         .iter()

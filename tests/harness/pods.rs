@@ -59,7 +59,9 @@ pub(crate) fn status(pod: &Value) -> Value {
 #[track_caller]
 pub(crate) fn assert_untouched(pod: &Value) {
     let text = pod.to_string();
-    for ours in ["dynamo-cache-model", "dynamo-cache-compile", "HF_HOME", "dynamo-cache.io/status"] {
+    for ours in
+        ["dynamo-cache-model", "dynamo-cache-compile", "dynamo-cache-scratch", "HF_HOME", "dynamo-cache.io/status"]
+    {
         assert!(!text.contains(ours), "{ours} is in {pod:#}");
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct ContainerPlan<'p, 'c> {
     pub selected: &'c SelectedContainer<'p>,
     pub mounts: Vec<Mounted<'p>>,
     added: Vec<(Added<'p>, Cache)>,
+    /// Whether variables of the model cache were left out, because no writable directory could be had for them.
+    pub(super) lacks_scratch: bool,
 }
 
 /// A mount, the container's own or one that was added.
@@ -60,7 +62,7 @@ impl<'p, 'c> ContainerPlan<'p, 'c> {
                 read_only: mount.read_only.unwrap_or(false) || volumes.is_read_only(volume),
             }
         });
-        ContainerPlan { mounts: mounts.collect(), selected, added: Vec::new() }
+        ContainerPlan { mounts: mounts.collect(), selected, added: Vec::new(), lacks_scratch: false }
     }
 
     pub(super) fn container(&self) -> &'p Container<'p> {
@@ -120,8 +122,8 @@ impl<'p, 'c> ContainerPlan<'p, 'c> {
     }
 
     /// Adds a mount.
-    pub(super) fn mount(&mut self, cache: Cache, mounted: Mounted<'p>, sub_path: Option<&'static str>) {
-        let Mounted { volume, path, read_only, .. } = mounted.clone();
+    pub(super) fn mount(&mut self, cache: Cache, mounted: Mounted<'p>) {
+        let Mounted { volume, path, read_only, sub_path } = mounted.clone();
         self.mounts.push(mounted);
         self.added.push((Added::Mount { volume, path, read_only, sub_path }, cache));
     }

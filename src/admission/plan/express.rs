@@ -78,16 +78,24 @@ pub(super) fn plan_stream<'p>(
         mount.path == path && mount.volume == volume && mount.sub_path.as_deref() == sub_path && !mount.read_only
     });
     if !there {
-        check_streams_to(context, planned, &path)?;
+        check_streams_to(context, volumes, planned, &path)?;
         let sub = sub_path.map(Cow::Borrowed);
         let mounted = Mounted { volume, path, sub_path: sub, read_only: false };
-        planned.mount(Cache::ModelExpress, mounted, sub_path);
+        planned.mount(Cache::ModelExpress, mounted);
     }
     planned.set(Cache::ModelExpress, NO_SHARED_STORAGE, "true");
     Ok(())
 }
 
-fn check_streams_to(context: &PlanContext<'_>, planned: &ContainerPlan<'_, '_>, path: &Path<'_>) -> Result<(), Reason> {
+fn check_streams_to(
+    context: &PlanContext<'_>,
+    volumes: &Volumes<'_>,
+    planned: &ContainerPlan<'_, '_>,
+    path: &Path<'_>,
+) -> Result<(), Reason> {
+    context.check_user_namespace()?;
     context.check_safe(planned, path)?;
-    if super::mount::is_taken(planned, path, false) { Err(Reason::StreamPathTaken) } else { Ok(()) }
+    let on_a_claim =
+        planned.cover(path).is_some_and(|mount| volumes.is_of_any_claim(&mount.volume) && mount.path.is_above(path));
+    if on_a_claim || super::mount::is_taken(planned, path) { Err(Reason::StreamPathTaken) } else { Ok(()) }
 }

@@ -5,6 +5,7 @@ use super::super::reason::Reason;
 use super::super::settings::Layout;
 use super::container::{ContainerPlan, Directory, Value};
 use super::mount::{self, MountRequest};
+use super::scratch;
 use super::volumes::Volumes;
 use super::{Cache, MODEL_VOLUME, PlanContext};
 
@@ -51,8 +52,15 @@ pub(super) fn plan<'p>(
     set("HF_HOME", home);
     set("HF_HUB_CACHE", hub);
     // Code that is executed must not lie where others write, and both break on parallel file systems.
-    planned.set(Cache::Model, "HF_XET_CACHE", "/tmp/huggingface/xet");
-    planned.set(Cache::Model, "HF_MODULES_CACHE", "/tmp/huggingface/modules");
+    if scratch::VARIABLES.iter().any(|(name, _)| !planned.has(name)) {
+        if scratch::plan(context, volumes, planned) {
+            for (name, path) in scratch::VARIABLES {
+                planned.set(Cache::Model, name, path);
+            }
+        } else {
+            planned.lacks_scratch = true;
+        }
+    }
     if settings.offline {
         planned.set(Cache::Model, "HF_HUB_OFFLINE", "1");
     }

@@ -33,6 +33,13 @@ impl PlanContext<'_> {
         self.claim(name).is_some_and(|claim| claim.access == Access::ReadOnlyMany)
     }
 
+    /// Refuses any claim for a pod with a user namespace of its own: the kubelet cannot make idmapped mounts of NFS and most
+    /// other network file systems, and the container would never be created.
+    pub(super) fn check_user_namespace(&self) -> Result<(), Reason> {
+        let has_own = self.pod.spec.as_ref().is_some_and(|spec| spec.host_users == Some(false));
+        if has_own && self.settings.user_namespace == Policy::Skip { Err(Reason::UserNamespace) } else { Ok(()) }
+    }
+
     /// Refuses a claim whose volume would keep the pod from starting.
     fn refuses(&self, name: &str) -> Result<(), Reason> {
         let Some(claim) = self.claim(name) else {
@@ -66,7 +73,7 @@ impl PlanContext<'_> {
         let user = container.security_context.as_ref().and_then(|context| context.run_as_user).or(user_of_pod);
         match user {
             Some(user) => user == 0,
-            None => !container.image_name().ends_with("-runtime"),
+            None => !container.image_name().contains("-runtime"),
         }
     }
 
@@ -94,15 +101,14 @@ impl PlanContext<'_> {
     }
 }
 
-/// Whether something else is in the way of a mount: at the path, above it and read-only, or below a read-only one.
-pub(super) fn is_taken(planned: &ContainerPlan<'_, '_>, path: &Path<'_>, read_only: bool) -> bool {
+/// Whether something else is in the way of a mount: at the path, above it and read-only, or below it, where the runtime would
+/// have to make its mount point inside the claim, which a root-squashed export refuses.
+pub(super) fn is_taken(planned: &ContainerPlan<'_, '_>, path: &Path<'_>) -> bool {
     let devices = planned.container().volume_devices.iter().flatten();
     let mut devices = devices.map(|device| Path::new(device.device_path.as_deref().unwrap_or_default()));
     devices.any(|device| device == *path)
         || planned.mounts.iter().any(|mount| {
-            mount.path == *path
-                || (mount.path.is_above(path) && mount.read_only)
-                || (path.is_above(&mount.path) && read_only)
+            mount.path == *path || (mount.path.is_above(path) && mount.read_only) || path.is_above(&mount.path)
         })
 }
 
@@ -116,6 +122,7 @@ pub(super) fn add<'p>(
     planned: &mut ContainerPlan<'p, '_>,
     request: MountRequest<'_>,
 ) -> Result<(), Reason> {
+    context.check_user_namespace()?;
     let existing = volumes.of_claim(request.claim);
     let only_reads = context.only_reads(request.claim);
     if existing.is_none() {
@@ -138,7 +145,7 @@ pub(super) fn add<'p>(
     if let Some(reason) = request.objection {
         return Err(reason);
     }
-    if is_taken(planned, &request.path, read_only) {
+    if is_taken(planned, &request.path) {
         return Err(Reason::PathTaken);
     }
     let volume = existing.map_or_else(
@@ -148,6 +155,6 @@ pub(super) fn add<'p>(
         },
         |volume| volume.name,
     );
-    planned.mount(request.cache, Mounted { volume, path: request.path, sub_path: None, read_only }, None);
+    planned.mount(request.cache, Mounted { volume, path: request.path, sub_path: None, read_only });
     Ok(())
 }

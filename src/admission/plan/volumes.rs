@@ -16,6 +16,8 @@ pub(super) struct Volumes<'p> {
     /// The first of the pod's own that is of a claim, by the claim: every container asks.
     of_claims: HashMap<&'p str, &'p pod::Volume<'p>>,
     added: Vec<Added>,
+    /// A volume on the node's disk that is added.
+    added_empty_dir: Option<&'static str>,
 }
 
 /// A volume of ours.
@@ -46,7 +48,7 @@ impl<'p> Volumes<'p> {
                 of_claims.entry(&**claim).or_insert(volume);
             }
         }
-        Volumes { pod, named, of_claims, added: Vec::new() }
+        Volumes { pod, named, of_claims, added: Vec::new(), added_empty_dir: None }
     }
 
     /// The first volume of a claim.
@@ -72,6 +74,27 @@ impl<'p> Volumes<'p> {
     /// The claim of one of the pod's own volumes.
     pub(super) fn claim_of(&self, name: &str) -> Option<&str> {
         self.named.get(name)?.claim.as_deref()
+    }
+
+    /// Whether a volume is one of any claim.
+    pub(super) fn is_of_any_claim(&self, name: &str) -> bool {
+        match self.named.get(name) {
+            Some(volume) => volume.claim.is_some(),
+            None => self.added.iter().any(|added| added.name == name),
+        }
+    }
+
+    /// Adds a volume on the node's disk, where the pod has none of this name.
+    ///
+    /// # Errors
+    /// `volume-name-taken` where another kind of volume has the name.
+    pub(super) fn add_empty_dir(&mut self, name: &'static str) -> Result<(), Reason> {
+        let is_there = self.named.get(name).is_some_and(|volume| volume.is_empty_dir);
+        if !is_there && self.added_empty_dir != Some(name) {
+            self.check_name_free(name)?;
+            self.added_empty_dir = Some(name);
+        }
+        Ok(())
     }
 
     /// Whether what a volume holds can only be read, whatever a mount says.
@@ -111,6 +134,7 @@ impl<'p> Volumes<'p> {
 
     pub(super) fn into_changes(self) -> Vec<Change<'p>> {
         let change = |Added { name, claim, read_only }| Change::Volume { name, claim, read_only };
-        self.added.into_iter().map(change).collect()
+        let empty_dir = self.added_empty_dir.map(|name| Change::EmptyDir { name });
+        self.added.into_iter().map(change).chain(empty_dir).collect()
     }
 }

@@ -16,6 +16,8 @@ pub struct Volume<'a> {
     pub name: Text<'a>,
     /// Its source's claim, where it is one.
     pub claim: Option<Text<'a>>,
+    /// Whether it is a folder on the node's disk.
+    pub is_empty_dir: bool,
     /// Whether the source can only be read, whatever a mount says.
     pub read_only: bool,
 }
@@ -97,7 +99,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut volume = Volume { name: Text(Cow::Borrowed("")), claim: None, read_only: false };
+                let mut volume =
+                    Volume { name: Text(Cow::Borrowed("")), claim: None, is_empty_dir: false, read_only: false };
                 let mut sources: Vec<(Text<'de>, Source<'de>)> = Vec::new();
                 while let Some(key) = map.next_key::<Text<'de>>()? {
                     if &*key == "name" {
@@ -109,6 +112,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
                 keep_last(&mut sources);
                 for (key, source) in sources {
                     volume.read_only |= source.read_only.unwrap_or(false) || READ_ONLY_SOURCES.contains(&&*key);
+                    volume.is_empty_dir |= &*key == "emptyDir";
                     if &*key == "persistentVolumeClaim" {
                         volume.claim = source.claim_name;
                     }

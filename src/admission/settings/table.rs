@@ -202,6 +202,14 @@ pub const ALL: &[Setting] = &[
         apply: |settings, text| policy(text).map(|policy| settings.single_node_claim = policy),
     },
     Setting {
+        annotation: Some("user-namespace"),
+        key: Some("userNamespace"),
+        takes: ValueType::OneOf(&["skip", "inject"]),
+        default: "skip",
+        meaning: "what happens to a pod with hostUsers: false, whose claims most network file systems cannot mount",
+        apply: |settings, text| policy(text).map(|policy| settings.user_namespace = policy),
+    },
+    Setting {
         annotation: None,
         key: Some("fsGroup"),
         takes: ValueType::Number,

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::admission::annotation::STATUS;
+use crate::admission::plan::SCRATCH_PATH;
 use crate::admission::reason::Reason;
 use crate::admission::settings::Level;
 use crate::admission::status::Status;
@@ -80,6 +81,10 @@ fn about_container(container: &ContainerExplanation, live: Option<&LivePod<'_>>)
             }
             None => about_cache(cache, live.is_some()),
         });
+    }
+    if container.lacks_scratch {
+        let directory = format!("the container cannot write below {SCRATCH_PATH}");
+        lines.push(format!("    without HF_XET_CACHE and HF_MODULES_CACHE: {directory}"));
     }
     lines
 }

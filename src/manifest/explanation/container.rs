@@ -85,9 +85,11 @@ impl ContainerState {
         let line = match added {
             Added::Args(args) => format!("args {}", args.join(" ")),
             Added::Mount { volume, path, sub_path, .. } => {
-                let part = sub_path.map(str::to_owned);
+                let part = sub_path.as_deref().map(str::to_owned);
+                let is_of_claim = volumes.iter().any(|(name, _)| name == volume);
                 self.mount(volume, path.as_str().to_owned(), part, volumes);
-                self.mounts.last().map(about_mount).unwrap_or_default()
+                let last = self.mounts.last().filter(|_| is_of_claim);
+                last.map_or_else(|| format!("emptyDir {volume} at {path}"), about_mount)
             }
             Added::Variable { name, value } => {
                 self.variables.push(((*name).to_owned(), Some(value.to_string())));
