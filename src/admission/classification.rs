@@ -37,7 +37,7 @@ pub enum Evidence<'p> {
     Annotation,
     /// It has this label.
     Label(&'static str),
-    /// The command line of this container runs a `dynamo.*` module.
+    /// The command line of this container runs a `dynamo.*` module or a sidecar of Dynamo.
     Module(&'p str),
 }
 
@@ -218,7 +218,7 @@ fn evidence<'p>(pod: &Pod<'p>, inject: Option<&str>, candidates: &[Candidate<'p>
         return Some(Evidence::Annotation);
     }
     let label = COMPONENT_LABELS.into_iter().find(|label| pod.label(label).is_some());
-    let runs = |candidate: &&Candidate<'_>| candidate.runs_beside() && candidate.command_line.dynamo_module;
+    let runs = |candidate: &&Candidate<'_>| candidate.runs_beside() && candidate.command_line.runs_dynamo;
     let module = || candidates.iter().find(runs).map(|candidate| Evidence::Module(candidate.container.name()));
     label.map(Evidence::Label).or_else(module)
 }
@@ -340,16 +340,17 @@ fn fallback<'p>(
     candidates: &[Candidate<'p>],
     before: &BTreeSet<&str>,
 ) -> (SelectionRule, Vec<ContainerIndex>) {
-    let command_line = |candidate: &&Candidate<'_>| shows_dynamo(candidate);
-    if candidates.iter().filter(command_line).any(|candidate| candidate.command_line.engine.is_some()) {
+    let by_command_line: Vec<_> = candidates.iter().filter(|candidate| shows_dynamo(candidate)).collect();
+    if by_command_line.iter().any(|candidate| candidate.command_line.engine.is_some()) {
         return (SelectionRule::CommandLine, Vec::new());
     }
-    let mut by_command_line = candidates.iter().filter(|candidate| shows_dynamo(candidate)).peekable();
-    if by_command_line.peek().is_some()
-        && by_command_line.all(|candidate| candidate.command_line.component == Some(Component::Sidecar))
-    {
-        let asks = candidates.iter().filter(|candidate| candidate.runs_beside() && candidate.container.asks_for_gpu());
-        let asking: Vec<_> = asks.map(|candidate| candidate.index).collect();
+    let is_sidecar = |candidate: &Candidate<'_>| candidate.command_line.component == Some(Component::Sidecar);
+    if !by_command_line.is_empty() && by_command_line.iter().all(|candidate| is_sidecar(candidate)) {
+        let may_be_engine = |candidate: &&Candidate<'_>| {
+            let asks = candidate.runs_beside() && candidate.container.asks_for_gpu();
+            asks && !is_sidecar(candidate) && !candidate.never_gets_caches()
+        };
+        let asking: Vec<_> = candidates.iter().filter(may_be_engine).map(|candidate| candidate.index).collect();
         if !asking.is_empty() {
             return (SelectionRule::Gpu, asking);
         }
@@ -363,7 +364,7 @@ fn fallback<'p>(
     let engines: Vec<_> = engines.map(|candidate| candidate.index).collect();
     // The last resort stays what it was on an earlier pass, also where another webhook put a container first.
     let was_selected = containers().any(|candidate| before.contains(candidate.container.name()));
-    if was_selected || !engines.is_empty() || candidates.iter().any(|candidate| command_line(&candidate)) {
+    if was_selected || !engines.is_empty() || !by_command_line.is_empty() {
         return (SelectionRule::Numbered, engines);
     }
     if let Some(default) = pod.annotation(DEFAULT_CONTAINER).and_then(named) {

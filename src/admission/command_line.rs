@@ -15,7 +15,7 @@ pub struct CommandLine {
     /// The first `dynamo.*` module or sidecar program that is no engine.
     pub component: Option<Component>,
     /// Whether any `dynamo.*` module is run, an engine or not, or a sidecar of Dynamo.
-    pub dynamo_module: bool,
+    pub runs_dynamo: bool,
     /// Whether any Python module is run by `-m`.
     pub python_module: bool,
     /// Whether a Python file is run.
@@ -86,7 +86,7 @@ impl CommandLine {
         if let Some(last) = last {
             parsed.read(&last, None);
         }
-        parsed.dynamo_module |= parsed.names_sidecar && parsed.engine.is_some();
+        parsed.runs_dynamo |= parsed.names_sidecar && parsed.engine.is_some();
         parsed
     }
 
@@ -105,12 +105,13 @@ impl CommandLine {
             }
         }
         if word.text.strip_prefix("--sidecar=").is_some_and(is_dynamo_module)
-            || (word.text == "--sidecar" && next.is_some_and(|next| is_dynamo_module(next.text)))
+            // In a script a value in quotes is a word of its own.
+            || (matches!(word.text, "--sidecar" | "--sidecar=") && next.is_some_and(|next| is_dynamo_module(next.text)))
         {
             self.names_sidecar = true;
         }
         let is_serve = |word: &Word<'_>| word.text == "serve";
-        let serves = next.filter(|next| is_serve(next)).map(|next| word.whole.and(next.whole));
+        let serves = next.filter(|next| is_serve(next) && !next.program).map(|next| word.whole.and(next.whole));
         match (last_name(word.text), serves) {
             ("trtllm-serve", _) => self.show_engine(Engine::Trtllm, word.whole),
             ("vllm" | VLLM_RS, Some(whole)) => self.show_engine(Engine::Vllm, whole),
@@ -123,10 +124,10 @@ impl CommandLine {
     fn read_program(&mut self, word: &Word<'_>) {
         let name = last_name(word.text);
         self.has_flag |= word.text.starts_with("--");
-        // Behind a flag it is the value of something: a chat template, a configuration.
+        // Behind a flag it is the value of something: a chat template, a configuration. Python's own names are in lower case.
         self.python_file |= !self.has_flag && word.text.strip_suffix(".py").is_some();
         if word.program && SIDECARS.contains(&name) {
-            self.dynamo_module = true;
+            self.runs_dynamo = true;
             self.show_component(Component::Sidecar);
         }
         self.model_express_server |= word.program && is_model_express_server(name);
@@ -151,7 +152,7 @@ impl CommandLine {
         let mut parts = module.split('.');
         match (parts.next(), parts.next()) {
             (Some("dynamo"), Some(name)) if !name.is_empty() => {
-                self.dynamo_module = true;
+                self.runs_dynamo = true;
                 match (Engine::named(name), name) {
                     (Some(_), _) if parts.next() == Some("sidecar") => self.show_component(Component::Sidecar),
                     (Some(engine), _) => self.show_engine(engine, whole),
@@ -174,8 +175,12 @@ impl CommandLine {
         self.engine.get_or_insert((engine, whole));
     }
 
+    /// The first counts, but for a module that we do not know: with a GPU it is an engine, whatever runs beside it.
     fn show_component(&mut self, component: Component) {
-        self.component.get_or_insert(component);
+        let is_replaced = matches!(self.component, None | Some(Component::Frontend | Component::Sidecar));
+        if self.component.is_none() || (is_replaced && component == Component::Unknown) {
+            self.component = Some(component);
+        }
     }
 }
 
@@ -250,6 +255,7 @@ fn read_script<'a>(script: &'a str, then: &mut impl FnMut(Word<'a>)) {
                 continue;
             }
             state.expects_program = true;
+            state.follows_vllm_rs = false;
         }
         state.continued = line.ends_with('\\');
         state.read_line(line, then);
@@ -261,10 +267,25 @@ struct Script {
     /// The line before goes on in this one.
     continued: bool,
     expects_program: bool,
-    /// The substitutions and subshells that are open, and whether `vllm-rs` is a word of each.
-    substitutions: Vec<bool>,
+    /// The substitutions and subshells that are open.
+    substitutions: Vec<Substitution>,
     follows_vllm_rs: bool,
 }
+
+/// A command substitution or a subshell.
+struct Substitution {
+    /// What opened it: a parenthesis or a backtick.
+    opener: char,
+    /// Whether `vllm-rs` is a word of it.
+    has_vllm_rs: bool,
+}
+
+/// How deep substitutions are followed: nobody nests more, and what is remembered of a script stays small.
+const DEEPEST: usize = 64;
+
+/// The words of a shell behind which a command begins.
+const BEFORE_COMMAND: [&str; 12] =
+    ["!", "do", "elif", "else", "env", "exec", "if", "nohup", "then", "time", "until", "while"];
 
 impl Script {
     fn read_line<'a>(&mut self, line: &'a str, then: &mut impl FnMut(Word<'a>)) {
@@ -283,13 +304,13 @@ impl Script {
                 continue;
             }
             let text = &rest[..end];
-            let program = self.expects_program && text != "exec";
+            let program = self.expects_program && !BEFORE_COMMAND.contains(&text);
             self.expects_program &= !program;
             let follows_vllm_rs = std::mem::take(&mut self.follows_vllm_rs);
             if last_name(text) == VLLM_RS
                 && let Some(innermost) = self.substitutions.last_mut()
             {
-                *innermost = true;
+                innermost.has_vllm_rs = true;
             }
             then(Word { follows_vllm_rs, ..Word::of_script(text, program) });
             rest = &rest[end..];
@@ -302,16 +323,19 @@ impl Script {
         self.expects_program |= between.contains(ends_command);
         let mut before = ' ';
         for c in between.chars() {
-            let is_end = c == ')' || (c == '`' && self.substitutions.last().is_some());
-            if is_end {
-                let has_it = self.substitutions.pop().unwrap_or_default();
-                self.follows_vllm_rs |= has_it;
+            let opener = if c == ')' { '(' } else { c };
+            let closes = c != '(' && self.substitutions.last().is_some_and(|innermost| innermost.opener == opener);
+            if closes {
+                let has_vllm_rs = self.substitutions.pop().is_some_and(|closed| closed.has_vllm_rs);
+                self.follows_vllm_rs |= has_vllm_rs;
                 // What an inner one yields is a word of the outer one.
                 if let Some(outer) = self.substitutions.last_mut() {
-                    *outer |= has_it;
+                    outer.has_vllm_rs |= has_vllm_rs;
                 }
-            } else if c == '(' || c == '`' {
-                self.substitutions.push(false);
+            } else if matches!(c, '(' | '`') {
+                if self.substitutions.len() < DEEPEST {
+                    self.substitutions.push(Substitution { opener: c, has_vllm_rs: false });
+                }
             } else if c == ';' || c == '|' || (c == '&' && before != '>') {
                 self.follows_vllm_rs = false;
             }

@@ -65,8 +65,9 @@ pub struct Outcome<'p> {
     pub containers: Vec<(&'p str, Vec<Cache>)>,
     /// The caches that are not in place, and why.
     pub skipped: Vec<Skipped<'p>>,
-    /// The containers without `HF_XET_CACHE` and `HF_MODULES_CACHE` of ours, because they cannot write where these would point.
-    pub without_scratch: Vec<&'p str>,
+    /// The containers that lack `HF_XET_CACHE` or `HF_MODULES_CACHE`, and which of these: where they would point, nothing is
+    /// writable and the container's own.
+    pub without_scratch: Vec<(&'p str, Vec<&'static str>)>,
     /// What changes, as decided.
     pub changes: Vec<Change<'p>>,
     /// The same as JSON Patch; empty where nothing changes.

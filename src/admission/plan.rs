@@ -46,8 +46,9 @@ pub struct Plan<'p> {
     pub containers: Vec<(&'p str, Vec<Cache>)>,
     /// What is not in place, and why.
     pub skipped: Vec<Skipped<'p>>,
-    /// The containers without `HF_XET_CACHE` and `HF_MODULES_CACHE` of ours, because they cannot write where these would point.
-    pub without_scratch: Vec<&'p str>,
+    /// The containers that lack `HF_XET_CACHE` or `HF_MODULES_CACHE`, and which of these: where they would point, nothing is
+    /// writable and the container's own.
+    pub without_scratch: Vec<(&'p str, Vec<&'static str>)>,
     /// What the user should act on.
     pub warnings: Vec<Warning>,
 }
@@ -189,7 +190,8 @@ pub fn plan<'p>(
         } else if !settings.skip.express && earlier.holds(&context, &volumes, &planned, Cache::ModelExpress) {
             settle(&mut plan, Cache::ModelExpress, None, Ok(()));
         }
-        plan.without_scratch.extend(planned.lacks_scratch.then_some(name));
+        let without_scratch = std::mem::take(&mut planned.without_scratch);
+        plan.without_scratch.extend((!without_scratch.is_empty()).then_some((name, without_scratch)));
         plan.changes.extend(planned.into_changes());
         plan.containers.push((name, in_place));
     }

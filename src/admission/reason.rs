@@ -312,8 +312,8 @@ impl Reason {
             ),
             Reason::StreamPathTaken => (
                 "stream-path-taken",
-                "something else is mounted where Model Express streams to",
-                "Unmount it, or correct modelExpress.home.",
+                "something else is mounted where Model Express streams to, or a claim above it",
+                "Correct modelExpress.home, or unmount what is there.",
             ),
             Reason::UserCache => (
                 "user-cache",

@@ -70,7 +70,7 @@ impl Warning {
 
     /// A container that asks for a GPU and that no rule selects.
     pub fn container_unknown(name: &str) -> Self {
-        let said = |name: &str| format!("container {name} asks for a GPU, and no engine is recognised: no caches");
+        let said = |name: &str| format!("container {name} asks for a GPU, but shows no engine: no caches");
         Self::quoting(Reason::ContainerUnknown, &said(&cut(name, 30)), &said(name_or(name, "…")))
     }
 
@@ -95,7 +95,7 @@ impl Warning {
             Reason::ClaimSinglePod => without("is ReadWriteOncePod"),
             Reason::ClaimTerminating => without("is being deleted"),
             Reason::PathUnsafe => return in_container("unsafe mount path"),
-            Reason::UserNamespace => "hostUsers: false: no claim is mounted, and pods start without it".to_owned(),
+            Reason::UserNamespace => "hostUsers: false: no claim is added, and pods start without it".to_owned(),
             Reason::VolumeNameTaken => return in_container("the volume's name is taken"),
             _ => return None,
         };
@@ -116,12 +116,14 @@ impl Warning {
     fn rank(&self) -> u8 {
         match self.reason {
             Reason::AnnotationIgnored | Reason::AnnotationInvalid | Reason::AnnotationUnknown => 0,
-            Reason::ContainerNotFound | Reason::ContainerUnknown => 1,
-            Reason::VolumeNameTaken => 3,
-            Reason::PathUnsafe => 4,
-            Reason::LoadFormatInvalid | Reason::LoadFormatRemoved | Reason::ShellWrapped => 5,
-            Reason::StatusTooLarge => 6,
-            _ => 2,
+            Reason::ContainerNotFound => 1,
+            Reason::ContainerUnknown => 2,
+            Reason::UserNamespace => 4,
+            Reason::VolumeNameTaken => 5,
+            Reason::PathUnsafe => 6,
+            Reason::LoadFormatInvalid | Reason::LoadFormatRemoved | Reason::ShellWrapped => 7,
+            Reason::StatusTooLarge => 8,
+            _ => 3,
         }
     }
 }

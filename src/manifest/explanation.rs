@@ -67,8 +67,8 @@ pub(crate) struct ContainerExplanation {
     pub(crate) engine: Option<String>,
     /// Its caches, in the order of planning.
     pub(crate) caches: Vec<CacheExplanation>,
-    /// Whether it gets no `HF_XET_CACHE` and no `HF_MODULES_CACHE`, because it cannot write where these would point.
-    pub(crate) lacks_scratch: bool,
+    /// The variables that it lacks, because nothing at the scratch path is writable and its own.
+    pub(crate) without_scratch: Vec<&'static str>,
 }
 
 /// The explanation of one cache of a container.
@@ -137,7 +137,12 @@ impl Explanation {
                 engine: selected.map(|how| words::engine(how.role, how.engine)),
                 caches: selected
                     .map_or_else(Vec::new, |how| explain_caches(name, how, selection.has_express, pod, outcome)),
-                lacks_scratch: outcome.without_scratch.contains(&name),
+                without_scratch: outcome
+                    .without_scratch
+                    .iter()
+                    .filter(|(container, _)| *container == name)
+                    .flat_map(|(_, variables)| variables.iter().copied())
+                    .collect(),
             })
         });
         let warnings = outcome.warnings.iter().filter(|warning| {

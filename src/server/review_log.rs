@@ -62,7 +62,8 @@ impl ReviewLog {
         let owner = owner.as_deref().map(truncate_name);
         let reasons = outcome.reasons().into_iter().map(Reason::code).collect::<Vec<_>>();
         let reasons = reasons.join(",");
-        let without_scratch = Some(outcome.without_scratch.join(",")).filter(|names| !names.is_empty());
+        let names: Vec<_> = outcome.without_scratch.iter().map(|(container, _)| *container).collect();
+        let without_scratch = Some(names.join(",")).filter(|names| !names.is_empty());
         let without_scratch = without_scratch.as_deref().map(truncate_name);
         if let Some(not_logged) = share {
             let not_logged = Some(not_logged).filter(|number| *number > 0);

@@ -85,7 +85,7 @@ fn a_container_that_is_not_selected_is_explained_by_the_rule_that_excluded_it() 
             &usual,
             "  once: not selected: it ends before the main containers start; dynamo-cache.io/containers can still name it",
         ),
-        (&usual, "  second: selected by its command, which shows an engine or a dynamo.* module"),
+        (&usual, "  second: selected by its command, which shows an engine, a dynamo.* module or a sidecar of Dynamo"),
         (&usual, "  weights: not selected: GPU Memory Service and containers that wait for a leader never get caches"),
         (&named, "  second: not selected: annotation dynamo-cache.io/containers names other containers"),
         (&named, "  weights: not selected: GPU Memory Service and containers that wait for a leader never get caches"),
@@ -122,13 +122,13 @@ fn the_rule_of_each_container_and_the_level_of_each_setting_are_shown() {
     assert_eq!(said.code, Some(0), "{}", said.errors);
     for line in [
         "Pod/worker",
-        "  a Dynamo component, by the command of container main, which runs a dynamo.* module",
-        "  main: selected by its command, which shows an engine or a dynamo.* module",
+        "  a Dynamo component, by the command of container main, which runs a dynamo.* module or a sidecar of Dynamo",
+        "  main: selected by its command, which shows an engine, a dynamo.* module or a sidecar of Dynamo",
         "    engine vllm",
         "      adds: claim of-the-pod at /models",
         "      adds: HF_HUB_OFFLINE=1",
         "    compile: skipped: the claim is not in the pod's namespace (claim compilation-cache) [claim-not-found]",
-        "  logs: not selected: its command shows no engine and no dynamo.* module; dynamo-cache.io/containers can name it",
+        "  logs: not selected: its command shows no engine and no part of Dynamo; dynamo-cache.io/containers can name it",
     ] {
         assert!(said.output.lines().any(|found| found == line), "no {line:?} in:\n{}", said.output);
     }

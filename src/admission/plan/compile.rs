@@ -44,6 +44,9 @@ pub(super) fn plan<'p>(
     }
     let shared = settings.claim == context.settings.model.claim;
     if shared {
+        if mounted.is_none() {
+            context.check_user_namespace()?;
+        }
         model?;
     }
     let root = match mounted {

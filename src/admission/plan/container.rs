@@ -14,8 +14,8 @@ pub(super) struct ContainerPlan<'p, 'c> {
     pub selected: &'c SelectedContainer<'p>,
     pub mounts: Vec<Mounted<'p>>,
     added: Vec<(Added<'p>, Cache)>,
-    /// Whether variables of the model cache were left out, because no writable directory could be had for them.
-    pub(super) lacks_scratch: bool,
+    /// The variables that were left out, because no writable directory of the container's own could be had for them.
+    pub(super) without_scratch: Vec<&'static str>,
 }
 
 /// A mount, the container's own or one that was added.
@@ -62,7 +62,7 @@ impl<'p, 'c> ContainerPlan<'p, 'c> {
                 read_only: mount.read_only.unwrap_or(false) || volumes.is_read_only(volume),
             }
         });
-        ContainerPlan { mounts: mounts.collect(), selected, added: Vec::new(), lacks_scratch: false }
+        ContainerPlan { mounts: mounts.collect(), selected, added: Vec::new(), without_scratch: Vec::new() }
     }
 
     pub(super) fn container(&self) -> &'p Container<'p> {

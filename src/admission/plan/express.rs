@@ -95,7 +95,6 @@ fn check_streams_to(
 ) -> Result<(), Reason> {
     context.check_user_namespace()?;
     context.check_safe(planned, path)?;
-    let on_a_claim =
-        planned.cover(path).is_some_and(|mount| volumes.is_of_any_claim(&mount.volume) && mount.path.is_above(path));
+    let on_a_claim = planned.cover(path).is_some_and(|mount| volumes.is_of_any_claim(&mount.volume));
     if on_a_claim || super::mount::is_taken(planned, path) { Err(Reason::StreamPathTaken) } else { Ok(()) }
 }

@@ -52,14 +52,13 @@ pub(super) fn plan<'p>(
     set("HF_HOME", home);
     set("HF_HUB_CACHE", hub);
     // Code that is executed must not lie where others write, and both break on parallel file systems.
-    if scratch::VARIABLES.iter().any(|(name, _)| !planned.has(name)) {
-        if scratch::plan(context, volumes, planned) {
-            for (name, path) in scratch::VARIABLES {
-                planned.set(Cache::Model, name, path);
-            }
-        } else {
-            planned.lacks_scratch = true;
+    let missing: Vec<_> = scratch::VARIABLES.into_iter().filter(|(name, _)| !planned.has(name)).collect();
+    if missing.is_empty() || scratch::plan(context, volumes, planned) {
+        for (name, path) in missing {
+            planned.set(Cache::Model, name, path);
         }
+    } else {
+        planned.without_scratch = missing.into_iter().map(|(name, _)| name).collect();
     }
     if settings.offline {
         planned.set(Cache::Model, "HF_HUB_OFFLINE", "1");

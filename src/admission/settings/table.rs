@@ -214,7 +214,7 @@ pub const ALL: &[Setting] = &[
         key: Some("fsGroup"),
         takes: ValueType::Number,
         default: "",
-        meaning: "group to set, with fsGroupChangePolicy OnRootMismatch, on pods that have neither",
+        meaning: "group to set, with fsGroupChangePolicy OnRootMismatch, on pods that have neither, and no claim of their own",
         apply: |settings, text| match text.parse() {
             Ok(group @ 0..=MAX_GROUP) => {
                 settings.fs_group = Some(group);

@@ -82,9 +82,9 @@ fn about_container(container: &ContainerExplanation, live: Option<&LivePod<'_>>)
             None => about_cache(cache, live.is_some()),
         });
     }
-    if container.lacks_scratch {
-        let directory = format!("the container cannot write below {SCRATCH_PATH}");
-        lines.push(format!("    without HF_XET_CACHE and HF_MODULES_CACHE: {directory}"));
+    if !container.without_scratch.is_empty() {
+        let variables = container.without_scratch.join(" and ");
+        lines.push(format!("    without {variables}: {SCRATCH_PATH} is read-only, or not the container's own"));
     }
     lines
 }

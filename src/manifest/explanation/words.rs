@@ -7,7 +7,9 @@ pub(super) fn evidence(evidence: Evidence<'_>) -> String {
     match evidence {
         Evidence::Annotation => "by its annotation dynamo-cache.io/inject: \"true\"".to_owned(),
         Evidence::Label(label) => format!("by its label {label}"),
-        Evidence::Module(container) => format!("by the command of container {container}, which runs a dynamo.* module"),
+        Evidence::Module(container) => {
+            format!("by the command of container {container}, which runs a dynamo.* module or a sidecar of Dynamo")
+        }
     }
 }
 
@@ -23,7 +25,9 @@ pub(super) fn rule(rule: SelectionRule) -> &'static str {
         SelectionRule::Numbered => {
             "selected for its name, engine-N: no command shows an engine, and no container is named main"
         }
-        SelectionRule::CommandLine => "selected by its command, which shows an engine or a dynamo.* module",
+        SelectionRule::CommandLine => {
+            "selected by its command, which shows an engine, a dynamo.* module or a sidecar of Dynamo"
+        }
     }
 }
 
@@ -38,7 +42,7 @@ pub(super) fn not_selected(why: NotSelected) -> &'static str {
             "not selected: it ends before the main containers start; dynamo-cache.io/containers can still name it"
         }
         NotSelected::ShowsNothing => {
-            "not selected: its command shows no engine and no dynamo.* module; dynamo-cache.io/containers can name it"
+            "not selected: its command shows no engine and no part of Dynamo; dynamo-cache.io/containers can name it"
         }
     }
 }
