@@ -96,7 +96,7 @@ fn a_claim_that_cannot_be_written_fails_with_the_error_of_its_pod_or_of_the_clus
     assert_eq!((states["model-write"].as_str(), states["compile-write"].as_str()), ("ok", "failed"), "{lines:#}");
     let (text, hint) = line_of(&lines, "compile-write");
     assert!(text.contains("Permission denied") && text.contains("is drwxr-xr-x 0:0"), "{text}");
-    assert!(hint.contains("dynamo-cache download prepares the root"), "{hint}");
+    assert!(hint.contains("dynamo-cache download opens its root"), "{hint}");
 
     // What the webhook gives to the workers, it gives to the probe: a group for the volumes.
     let config = namespace.cluster.unused("yaml");
