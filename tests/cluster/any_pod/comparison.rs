@@ -1,6 +1,6 @@
 //! Compares a pod with itself before: the contract may have added to it, and nothing else may differ.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What the contract adds to a container's environment.
 const VARIABLES: [&str; 15] = [
@@ -80,8 +80,10 @@ fn ours(path: &str, added: &Value) -> Result<(), String> {
         ".spec.volumes[]" => {
             name.starts_with("dynamo-cache-")
                 && added.as_object().is_some_and(|volume| volume.len() == 2)
-                && added["persistentVolumeClaim"].is_object()
+                && (added["persistentVolumeClaim"].is_object()
+                    || (name == "dynamo-cache-scratch" && added["emptyDir"] == json!({})))
         }
+        ".spec.securityContext.fsGroupChangePolicy" => added == "OnRootMismatch",
         ".spec.containers[].env[]" | ".spec.initContainers[].env[]" => {
             VARIABLES.contains(&name) && added["value"].is_string()
         }
