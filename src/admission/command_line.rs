@@ -280,7 +280,7 @@ struct Substitution {
     has_vllm_rs: bool,
 }
 
-/// How deep substitutions are followed: nobody nests more, and what is remembered of a script stays small.
+/// How deep substitutions are followed: no real script nests more, and little is remembered of any other.
 const DEEPEST: usize = 64;
 
 /// The words of a shell behind which a command begins.

@@ -14,7 +14,7 @@ pub(super) struct ContainerPlan<'p, 'c> {
     pub selected: &'c SelectedContainer<'p>,
     pub mounts: Vec<Mounted<'p>>,
     added: Vec<(Added<'p>, Cache)>,
-    /// The variables that were left out, because no writable directory of the container's own could be had for them.
+    /// The variables that were omitted, because no writable directory of the container's own could be had for them.
     pub(super) without_scratch: Vec<&'static str>,
 }
 
