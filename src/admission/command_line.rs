@@ -6,13 +6,17 @@
 use super::engine::Engine;
 use super::pod::Container;
 
+mod words;
+
+use words::{Word, each_word};
+
 /// What one command line shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself")]
 pub struct CommandLine {
     /// The first engine, and whether it shows in elements of its own rather than inside a script.
     pub engine: Option<(Engine, Form)>,
-    /// The first `dynamo.*` module or sidecar program that is no engine.
+    /// The first `dynamo.*` module or sidecar program that is no engine; a module that we do not know counts before the others.
     pub component: Option<Component>,
     /// Whether any `dynamo.*` module is run, an engine or not, or a sidecar of Dynamo.
     pub runs_dynamo: bool,
@@ -177,8 +181,12 @@ impl CommandLine {
 
     /// The first counts, but for a module that we do not know: with a GPU it is an engine, whatever runs beside it.
     fn show_component(&mut self, component: Component) {
-        let is_replaced = matches!(self.component, None | Some(Component::Frontend | Component::Sidecar));
-        if self.component.is_none() || (is_replaced && component == Component::Unknown) {
+        let counts = match self.component {
+            None => true,
+            Some(Component::Frontend | Component::Sidecar) => component == Component::Unknown,
+            Some(Component::Planner | Component::Unknown) => false,
+        };
+        if counts {
             self.component = Some(component);
         }
     }
@@ -187,27 +195,6 @@ impl CommandLine {
 impl Form {
     fn and(self, other: Form) -> Form {
         if self == Form::Yes { other } else { Form::No }
-    }
-}
-
-/// One word of a command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Word<'a> {
-    text: &'a str,
-    whole: Form,
-    /// Whether this word names the program that a command runs.
-    program: bool,
-    /// Whether a command substitution stands before it in whose words `vllm-rs` is.
-    follows_vllm_rs: bool,
-}
-
-impl<'a> Word<'a> {
-    fn element(text: &'a str, program: bool) -> Self {
-        Word { text, whole: Form::Yes, program, follows_vllm_rs: false }
-    }
-
-    fn of_script(text: &'a str, program: bool) -> Self {
-        Word { text, whole: Form::No, program, follows_vllm_rs: false }
     }
 }
 
@@ -224,148 +211,6 @@ fn is_dynamo_module(text: &str) -> bool {
 /// What follows the last slash.
 fn last_name(word: &str) -> &str {
     word.rsplit('/').next().unwrap_or_default()
-}
-
-fn each_word<'a>(elements: impl Iterator<Item = &'a str>, then: &mut impl FnMut(Word<'a>)) {
-    let mut after_c = false;
-    for (index, element) in elements.enumerate() {
-        if after_c || element.contains(char::is_whitespace) {
-            read_script(element, then);
-        } else {
-            then(Word::element(element, index == 0));
-        }
-        after_c = is_script_flag(element);
-    }
-}
-
-/// `-c`, `-lc`, `-euxc` and the like: the next element is a script.
-fn is_script_flag(element: &str) -> bool {
-    element
-        .strip_prefix('-')
-        .and_then(|flags| flags.strip_suffix('c'))
-        .is_some_and(|flags| flags.bytes().all(|flag| flag.is_ascii_alphabetic()))
-}
-
-fn read_script<'a>(script: &'a str, then: &mut impl FnMut(Word<'a>)) {
-    let mut state =
-        Script { continued: false, expects_program: true, substitutions: Vec::new(), follows_vllm_rs: false };
-    for line in script.lines() {
-        if !state.continued {
-            if line.trim_start().starts_with('#') {
-                continue;
-            }
-            state.expects_program = true;
-            state.follows_vllm_rs = false;
-        }
-        state.continued = line.ends_with('\\');
-        state.read_line(line, then);
-    }
-}
-
-/// Where in a script the next word stands.
-struct Script {
-    /// The line before goes on in this one.
-    continued: bool,
-    expects_program: bool,
-    /// The substitutions and subshells that are open.
-    substitutions: Vec<Substitution>,
-    follows_vllm_rs: bool,
-}
-
-/// A command substitution or a subshell.
-struct Substitution {
-    /// What opened it: a parenthesis or a backtick.
-    opener: char,
-    /// Whether `vllm-rs` is a word of it.
-    has_vllm_rs: bool,
-}
-
-/// How deep substitutions are followed: no real script nests more, and little is remembered of any other.
-const DEEPEST: usize = 64;
-
-/// The words of a shell behind which a command begins.
-const BEFORE_COMMAND: [&str; 12] =
-    ["!", "do", "elif", "else", "env", "exec", "if", "nohup", "then", "time", "until", "while"];
-
-impl Script {
-    fn read_line<'a>(&mut self, line: &'a str, then: &mut impl FnMut(Word<'a>)) {
-        let mut rest = line;
-        while let Some(start) = rest.find(|c: char| !ends_word(c)) {
-            self.pass(&rest[..start]);
-            rest = &rest[start..];
-            let end = rest.find(ends_word).unwrap_or(rest.len());
-            if let Some((_, value)) = split_assignment(&rest[..end]) {
-                // What a variable holds may be run later, so it counts; the program is still to come.
-                let quoted = quoted(&rest[end..]).filter(|_| value.is_empty());
-                let value = quoted.map_or(value, |quoted| quoted.trim_matches(['"', '\'']));
-                let parts = value.split(ends_word).filter(|part| !part.is_empty());
-                parts.for_each(|text| then(Word::of_script(text, false)));
-                rest = &rest[end + quoted.map_or(0, str::len)..];
-                continue;
-            }
-            let text = &rest[..end];
-            let program = self.expects_program && !BEFORE_COMMAND.contains(&text);
-            self.expects_program &= !program;
-            let follows_vllm_rs = std::mem::take(&mut self.follows_vllm_rs);
-            if last_name(text) == VLLM_RS
-                && let Some(innermost) = self.substitutions.last_mut()
-            {
-                innermost.has_vllm_rs = true;
-            }
-            then(Word { follows_vllm_rs, ..Word::of_script(text, program) });
-            rest = &rest[end..];
-        }
-        self.pass(rest);
-    }
-
-    /// Passes what stands between two words.
-    fn pass(&mut self, between: &str) {
-        self.expects_program |= between.contains(ends_command);
-        let mut before = ' ';
-        for c in between.chars() {
-            let opener = if c == ')' { '(' } else { c };
-            let closes = c != '(' && self.substitutions.last().is_some_and(|innermost| innermost.opener == opener);
-            if closes {
-                let has_vllm_rs = self.substitutions.pop().is_some_and(|closed| closed.has_vllm_rs);
-                self.follows_vllm_rs |= has_vllm_rs;
-                // What an inner one yields is a word of the outer one.
-                if let Some(outer) = self.substitutions.last_mut() {
-                    outer.has_vllm_rs |= has_vllm_rs;
-                }
-            } else if matches!(c, '(' | '`') {
-                if self.substitutions.len() < DEEPEST {
-                    self.substitutions.push(Substitution { opener: c, has_vllm_rs: false });
-                }
-            } else if c == ';' || c == '|' || (c == '&' && before != '>') {
-                self.follows_vllm_rs = false;
-            }
-            before = c;
-        }
-    }
-}
-
-fn ends_word(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '"' | '\'' | '\\' | '<' | '>') || ends_command(c)
-}
-
-fn ends_command(c: char) -> bool {
-    matches!(c, ';' | '&' | '|' | '(' | ')' | '{' | '}' | '`')
-}
-
-/// `NAME=VALUE`, as it may stand before a program.
-fn split_assignment(word: &str) -> Option<(&str, &str)> {
-    word.split_once('=').filter(|(name, _)| {
-        !name.is_empty()
-            && !name.starts_with(|c: char| c.is_ascii_digit())
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    })
-}
-
-/// The quoted text that a line begins with, its quotes included.
-fn quoted(line: &str) -> Option<&str> {
-    let quote = line.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-    let length = line[1..].find(quote)?;
-    Some(&line[..length + 2])
 }
 
 #[cfg(test)]
