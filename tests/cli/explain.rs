@@ -147,6 +147,25 @@ fn the_rule_of_each_container_and_the_level_of_each_setting_are_shown() {
 }
 
 #[test]
+fn a_scratch_volume_is_explained_and_so_is_what_is_missing_without_one() {
+    let cases = Path::new(ROOT).join("tests/cases");
+    for (case, line) in [
+        ("a_read_only_root_gets_a_scratch_volume", "      adds: emptyDir dynamo-cache-scratch at /tmp/huggingface"),
+        (
+            "a_scratch_volume_whose_name_is_taken_leaves_its_variables_out",
+            "    without HF_XET_CACHE and HF_MODULES_CACHE: /tmp/huggingface is read-only, or not the container's own",
+        ),
+        (
+            "only_the_missing_variable_is_omitted_without_scratch",
+            "    without HF_MODULES_CACHE: /tmp/huggingface is read-only, or not the container's own",
+        ),
+    ] {
+        let said = explain(&cases.join(case));
+        assert!(said.output.lines().any(|found| found == line), "no {line:?} in:\n{}", said.output);
+    }
+}
+
+#[test]
 fn explain_and_inject_refer_a_graph_deployment_to_the_pods_of_its_operator() {
     let graph = |metadata: &str| {
         let graph =

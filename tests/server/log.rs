@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::program::file;
 use crate::harness::wait_for;
@@ -24,6 +24,17 @@ fn the_line_about_a_review_names_its_owner_and_nothing_that_is_in_the_pod() {
     assert_eq!(webhook.caller().review(&worker("a-secret")).status, 200);
     let line = webhook.line("something was skipped");
     assert!(line.get("owner").is_none(), "a bare pod has none: {line:#}");
+}
+
+#[test]
+fn containers_that_lack_variables_for_want_of_scratch_are_named() {
+    let webhook = Webhook::standalone("log-scratch", &[]);
+    let mut question: Value = serde_json::from_slice(&worker("x")).unwrap();
+    question["request"]["object"]["spec"]["containers"][0]["volumeMounts"] =
+        json!([{"name": "tmp", "mountPath": "/tmp", "readOnly": true}]);
+    assert_eq!(webhook.caller().review(question.to_string().as_bytes()).status, 200);
+    let line = webhook.line("something was skipped");
+    assert_eq!((&line["without_scratch"], &line["reasons"]), (&json!("main"), &json!("")), "{line:#}");
 }
 
 #[test]
