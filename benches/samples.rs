@@ -38,8 +38,16 @@ pub(crate) fn all() -> Vec<Sample> {
         sample("100 kB", &worker(425)),
         sample("3 MB", &worker(13_800)),
         sample("8 kB, untouched", &opted_out),
+        sample("8 kB, staged", &staged()),
         sample("8 kB, second pass", &patched(&worker(0), &answer(&review(&worker(0))))),
     ]
+}
+
+/// The worker with a staged compile cache.
+pub(crate) fn staged() -> Value {
+    let mut worker = worker(0);
+    worker["metadata"]["annotations"]["dynamo-cache.io/compile-mode"] = json!("staged");
+    worker
 }
 
 /// The answer to a review, where every claim is there; all that the server does between body and answer.

@@ -2,5 +2,6 @@
 
 mod allocations;
 mod any_pod;
+mod any_yaml;
 mod cases;
 mod tenant;

@@ -6,10 +6,10 @@
 use std::cell::LazyCell;
 
 use dynamo_cache::admission::annotation::PREFIX;
-use dynamo_cache::admission::claim::Claims;
+use dynamo_cache::admission::claim::{Claim, Claims};
 use dynamo_cache::admission::settings::{Level, origins, resolve};
 use dynamo_cache::admission::{Evaluation, warning};
-use dynamo_cache_fuzz::surroundings::{GOOD, Surroundings};
+use dynamo_cache_fuzz::surroundings::Surroundings;
 use dynamo_cache_fuzz::{case, law};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ fn decide(surroundings: &Surroundings, namespace: &[(String, String)], pod: &Val
     }
     assert_eq!(*settings, of_origins);
 
-    let all: Claims = evaluation.claims().map(|name| (name.to_owned(), GOOD)).collect();
+    let all: Claims = evaluation.claims().map(|name| (name.to_owned(), Claim::default())).collect();
     let outcome = evaluation.decide(surroundings.claims.as_ref().unwrap_or(&all));
     for warning in warning::to_response_lines(&outcome.warnings) {
         assert!(warning.chars().count() <= 120, "{warning}");

@@ -4,10 +4,10 @@
 use std::cell::LazyCell;
 
 use dynamo_cache::admission::Evaluation;
-use dynamo_cache::admission::claim::Claims;
+use dynamo_cache::admission::claim::{Claim, Claims};
 use dynamo_cache::config::Config;
 use dynamo_cache::yaml;
-use dynamo_cache_fuzz::surroundings::GOOD;
+
 use dynamo_cache_fuzz::{case, law};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
@@ -21,6 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(text) => text,
         Err(error) => return stands_in(bytes, error.at),
     };
+    let text = text.as_ref();
     match Config::read(text) {
         Ok(config) => accepted(text, &config),
         Err(refused) => {
@@ -49,7 +50,7 @@ fn accepted(text: &str, config: &Config) {
         let json = pod.to_string();
         let view = serde_json::from_str(&json).expect("the pod of a case has the shape of a pod");
         let evaluation = Evaluation::new(&view, &config.settings, &[]);
-        let claims: Claims = evaluation.claims().map(|name| (name.to_owned(), GOOD)).collect();
+        let claims: Claims = evaluation.claims().map(|name| (name.to_owned(), Claim::default())).collect();
         let outcome = evaluation.decide(&claims);
         law::apply(pod, &serde_json::to_value(&outcome.operations).expect("operations are JSON"));
     });

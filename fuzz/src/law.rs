@@ -64,13 +64,13 @@ impl Asked {
 pub fn apply(pod: &Value, patch: &Value) -> Value {
     for operation in patch.as_array().expect("a patch is a list") {
         assert_eq!(operation["op"], "add", "{operation}");
-        if let Some(path) = operation["value"]["mountPath"].as_str() {
+        for path in texts(&operation["value"], "mountPath") {
             let parts = || path.split('/').skip(1);
             assert!(path.starts_with('/') && !parts().any(|part| part == ".." || part == "."), "{operation}");
             assert!(!path.contains([':', '\0']), "{operation}");
         }
-        if let Some(claim) = operation["value"].pointer("/persistentVolumeClaim/claimName") {
-            assert!(is_name(claim.as_str().expect("a claim's name is text")), "{operation}");
+        for claim in texts(&operation["value"], "claimName") {
+            assert!(is_name(claim), "{operation}");
         }
     }
     let operations: json_patch::Patch = serde_json::from_value(patch.clone()).expect("a patch has operations");
@@ -78,6 +78,18 @@ pub fn apply(pod: &Value, patch: &Value) -> Value {
     json_patch::patch(&mut after, &operations).expect("every operation applies");
     assert!(keeps(pod, &after), "something is lost:\n{pod}\n{after}");
     after
+}
+
+/// The text of every field of a name, however deep.
+fn texts<'v>(value: &'v Value, field: &str) -> Vec<&'v str> {
+    match value {
+        Value::Object(members) => {
+            let below = members.values().flat_map(|member| texts(member, field));
+            members.get(field).and_then(Value::as_str).into_iter().chain(below).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(|item| texts(item, field)).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn is_name(text: &str) -> bool {
@@ -88,7 +100,8 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(|byte| usual(byte) || byte == b'-' || byte == b'.')
 }
 
-/// Whether everything that was there is there still, in its place; what was null may be anything.
+/// Whether everything that was there is there still, lists in their order, with more behind or between; what was null may be
+/// anything.
 fn keeps(before: &Value, after: &Value) -> bool {
     match (before, after) {
         (Value::Null, _) => true,
@@ -96,7 +109,8 @@ fn keeps(before: &Value, after: &Value) -> bool {
             .iter()
             .all(|(name, value)| name == STATUS || after.get(name).is_some_and(|after| keeps(value, after))),
         (Value::Array(before), Value::Array(after)) => {
-            before.len() <= after.len() && before.iter().zip(after).all(|(before, after)| keeps(before, after))
+            let mut after = after.iter();
+            before.iter().all(|before| after.by_ref().any(|after| keeps(before, after)))
         }
         _ => before == after,
     }

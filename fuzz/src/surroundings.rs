@@ -7,7 +7,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::StatusCode;
 use dynamo_cache::admission::annotation::PREFIX;
-use dynamo_cache::admission::claim::{Access, Binding, Claim, Claims};
+use dynamo_cache::admission::claim::{Access, Binding, Claim, Claims, Writable};
 use dynamo_cache::cluster::Facts;
 use dynamo_cache::config::Config;
 use dynamo_cache::metrics::Metrics;
@@ -19,57 +19,64 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tower_service::Service as _;
 
-/// A claim that everything works with.
-pub const GOOD: Claim =
-    Claim { terminating: false, block: false, access: Access::ReadWriteMany, binding: Binding::Usable };
-
 /// The settings file but for its head, annotations of the namespace, and the claims there; none: all that are asked for.
-type Words = (&'static str, &'static [(&'static str, &'static str)], Option<&'static [(&'static str, Claim)]>);
+type Words = (&'static str, &'static [(&'static str, &'static str)], Option<Vec<(&'static str, Claim)>>);
 
-const ROOMS: [Words; 8] = [
-    ("", &[], None),
-    ("modelExpress: {url: 'mx:8001', loadFormat: mx}", &[], None),
-    (
-        "modelExpress: {url: 'http://mx:8001', sharedStorage: false, loadFormat: modelexpress}\nfsGroup: 1000",
-        &[],
-        Some(&[("model-cache", GOOD)]),
-    ),
-    (
-        "modelCache: {claim: one, layout: hub, offline: true}\ncompileCache: {claim: one, key: none, multiNode: true}\nfsGroup: 0",
-        &[("model-express-url", "mx:1"), ("model-express-shared-storage", "false")],
-        None,
-    ),
-    (
-        "missingClaim: inject\nsingleNodeClaim: inject\nuserNamespace: inject",
-        &[("skip", "model-express"), ("compile-key", "gpu")],
-        Some(&[]),
-    ),
-    (
-        "events: true",
-        &[("model-read-only", "true"), ("engine", "vllm")],
-        Some(&[
-            ("model-cache", Claim { access: Access::ReadOnlyMany, ..GOOD }),
-            ("compilation-cache", Claim { access: Access::ReadWriteOnce, ..GOOD }),
-        ]),
-    ),
-    (
-        "modelCache: {mountPath: /models}\ncompileCache: {mountPath: /compiled}",
-        &[("nonsense", ""), ("model-layout", "hub")],
-        Some(&[
-            ("model-cache", Claim { access: Access::ReadWriteOncePod, ..GOOD }),
-            ("compilation-cache", Claim { terminating: true, ..GOOD }),
-        ]),
-    ),
-    (
-        "",
-        &[("model-claim", "x"), ("skip", "")],
-        Some(&[
-            ("model-cache", Claim { binding: Binding::Lost, ..GOOD }),
-            ("compilation-cache", Claim { block: true, ..GOOD }),
-            ("x", GOOD),
-        ]),
-    ),
-];
+fn rooms() -> Vec<Words> {
+    // A claim that everything works with.
+    let good = Claim::default;
+    vec![
+        ("", &[], None),
+        ("compileCache: {mode: staged}", &[], None),
+        (
+            "compileCache: {mode: staged, claim: one, key: none, multiNode: true, mountPath: /compiled}\nmodelCache: {claim: one}\n\
+             staging: {image: 'registry:5000/tool:1', resources: {requests: {cpu: 1}}}",
+            &[("single-node-claim", "inject")],
+            Some(vec![("one", Claim { access: Access::ReadOnlyMany, ..good() })]),
+        ),
+        ("modelExpress: {url: 'mx:8001'}\nloadFormat: mx", &[], None),
+        (
+            "modelExpress: {url: 'http://mx:8001', sharedStorage: false}\nloadFormat: modelexpress\nfsGroup: 1000",
+            &[],
+            Some(vec![("model-cache", good())]),
+        ),
+        (
+            "modelCache: {claim: one, layout: hub, offline: true}\ncompileCache: {claim: one, key: none, multiNode: true}\nfsGroup: 0",
+            &[("model-express-url", "mx:1"), ("model-express-shared-storage", "false")],
+            None,
+        ),
+        (
+            "missingClaim: inject\nsingleNodeClaim: inject\nuserNamespace: inject\nunprovenClaim: inject\nloadFormat: runai_streamer",
+            &[("skip", "model-express"), ("compile-key", "gpu")],
+            Some(vec![]),
+        ),
+        (
+            "events: true",
+            &[("model-read-only", "true"), ("engine", "vllm")],
+            Some(vec![
+                ("model-cache", Claim { access: Access::ReadOnlyMany, ..good() }),
+                ("compilation-cache", Claim { access: Access::ReadWriteOnce, ..good() }),
+            ]),
+        ),
+        (
+            "modelCache: {mountPath: /models, endpoint: 'https://hub/x'}\ncompileCache: {mountPath: /compiled}\nloadFormat: fastsafetensors",
+            &[("nonsense", ""), ("model-layout", "hub")],
+            Some(vec![
+                ("model-cache", Claim { access: Access::ReadWriteOncePod, ..good() }),
+                ("compilation-cache", Claim { terminating: true, ..good() }),
+            ]),
+        ),
+        (
+            "",
+            &[("model-claim", "x"), ("skip", "")],
+            Some(vec![
+                ("model-cache", Claim { binding: Binding::Lost, ..good() }),
+                ("compilation-cache", Claim { writable: Writable::Users([1000].into()), ..good() }),
+                ("x", Claim { writable: Writable::No, ..good() }),
+            ]),
+        ),
+    ]
+}
 
 /// A webhook whose facts do not change.
 pub struct Surroundings {
@@ -86,7 +93,7 @@ pub struct Surroundings {
 impl Surroundings {
     /// All rooms there are.
     pub fn all() -> Vec<Surroundings> {
-        ROOMS.into_iter().map(Surroundings::new).collect()
+        rooms().into_iter().map(Surroundings::new).collect()
     }
 
     fn new((config, namespace, claims): Words) -> Surroundings {
@@ -95,7 +102,7 @@ impl Surroundings {
         let namespace: Vec<_> =
             namespace.iter().map(|(name, value)| (format!("{PREFIX}{name}"), (*value).to_owned())).collect();
         let claims: Option<Claims> =
-            claims.map(|claims| claims.iter().map(|(name, claim)| ((*name).to_owned(), *claim)).collect());
+            claims.map(|claims| claims.into_iter().map(|(name, claim)| (name.to_owned(), claim)).collect());
         let metrics = Arc::new(Metrics::default());
         let webhook = Webhook {
             config: watch::channel(Arc::new(config.clone())).1,

@@ -45,5 +45,18 @@ pub const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 /// The operating system of a node.
 pub const NODE_OS: &str = "kubernetes.io/os";
 
-/// The GPU of a node, as NVIDIA's feature discovery labels it.
-pub const GPU_PRODUCT: &str = "nvidia.com/gpu.product";
+/// The processor of a node.
+pub const NODE_ARCH: &str = "kubernetes.io/arch";
+
+/// The labels of a node that say which GPU it has, the most exact first: NVIDIA's feature discovery, those of GKE, Karpenter and
+/// EKS, Azure, `CoreWeave`, the cluster autoscaler, and last the machine, which has one kind of GPU.
+pub const GPU_LABELS: [&str; 8] = [
+    "nvidia.com/gpu.product",
+    "cloud.google.com/gke-accelerator",
+    "karpenter.k8s.aws/instance-gpu-name",
+    "eks.amazonaws.com/instance-gpu-name",
+    "karpenter.azure.com/sku-gpu-name",
+    "gpu.nvidia.com/model",
+    "k8s.amazonaws.com/accelerator",
+    "node.kubernetes.io/instance-type",
+];

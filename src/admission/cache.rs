@@ -30,6 +30,15 @@ pub struct Skipped<'p> {
     pub reason: Reason,
     /// The claim that the reason is about, where it is about one.
     pub claim: Option<String>,
+    /// What helps this pod; none: what the reason says in general.
+    pub own_fix: Option<String>,
+}
+
+impl Skipped<'_> {
+    /// What to do about it, as an imperative sentence.
+    pub fn fix(&self) -> &str {
+        self.own_fix.as_deref().unwrap_or_else(|| self.reason.fix())
+    }
 }
 
 impl Cache {

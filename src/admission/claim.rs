@@ -13,8 +13,8 @@ pub type Claims = BTreeMap<String, Claim>;
 
 /// A PersistentVolumeClaim, as far as it decides whether its volume can be mounted.
 ///
-/// The default is the claim that everything works with: bound or waiting to be, shared, a file system.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The default is the claim that everything works with: bound or waiting to be, shared, a file system, writable for everybody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claim {
     /// It has a deletion timestamp.
     pub terminating: bool,
@@ -24,6 +24,57 @@ pub struct Claim {
     pub access: Access,
     /// Whether it has a volume, or may get one.
     pub binding: Binding,
+    /// Who has been able to write to it.
+    pub writable: Writable,
+}
+
+/// For whom a claim is proven to be writable: the annotation [`WRITABLE`] of the claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Writable {
+    /// Every user: `true`.
+    #[default]
+    Everybody,
+    /// No user, as a probe found: `false`.
+    No,
+    /// Nothing is known.
+    Unproven,
+    /// These users, such as `1000,0`.
+    Users(Box<[u32]>),
+}
+
+/// The annotation of a claim that says who can write to it.
+pub const WRITABLE: &str = "dynamo-cache.io/writable";
+
+/// The most users of a claim that are remembered, more than any claim has; those beyond count as unproven.
+pub const MOST_USERS: usize = 64;
+
+impl Writable {
+    /// Reads the annotation. Text that does not parse proves nothing: a user is written in digits alone.
+    pub fn read(annotation: Option<&str>) -> Writable {
+        match annotation.map(str::trim) {
+            None => Writable::Unproven,
+            Some("true") => Writable::Everybody,
+            Some("false") => Writable::No,
+            Some(list) => {
+                let users = list.split(',').take(MOST_USERS).map(|user| uid(user.trim()));
+                users.collect::<Option<_>>().map_or(Writable::Unproven, Writable::Users)
+            }
+        }
+    }
+
+    /// Whether the claim is proven for a user.
+    pub fn is_proven_for(&self, user: i64) -> bool {
+        match self {
+            Writable::Everybody => true,
+            Writable::No | Writable::Unproven => false,
+            Writable::Users(users) => users.iter().any(|proven| i64::from(*proven) == user),
+        }
+    }
+}
+
+/// A uid in digits; `parse` alone takes `+5` too.
+pub fn uid(text: &str) -> Option<u32> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 /// How a claim and its volume stand.
@@ -94,18 +145,21 @@ pub enum Access {
 }
 
 impl Claim {
-    /// What decides of a claim: whether it has a deletion timestamp, its phase, volume mode and access modes.
+    /// What decides of a claim: whether it has a deletion timestamp, its phase, volume mode and access modes, and its annotation
+    /// [`WRITABLE`].
     pub fn new<'a>(
         deleted: bool,
         phase: Option<&str>,
         volume_mode: Option<&str>,
         access_modes: impl IntoIterator<Item = &'a str>,
+        writable: Option<&str>,
     ) -> Self {
         Claim {
             terminating: deleted,
             block: volume_mode == Some("Block"),
             access: Access::of_modes(access_modes),
             binding: if phase == Some("Lost") { Binding::Lost } else { Binding::Usable },
+            writable: Writable::read(writable),
         }
     }
 }
@@ -138,7 +192,7 @@ impl Access {
 mod tests {
     use core::time::Duration;
 
-    use super::{Access, BINDING_TIMEOUT, Binding, BindingMode, Wait};
+    use super::{Access, BINDING_TIMEOUT, Binding, BindingMode, Wait, Writable};
 
     #[test]
     fn only_a_class_that_is_missing_or_binds_at_once_leaves_a_claim_unbindable() {
@@ -167,5 +221,29 @@ mod tests {
         assert_eq!(of(&["ReadOnlyMany"]), Access::ReadOnlyMany);
         assert_eq!(of(&["ReadWriteOncePod"]), Access::ReadWriteOncePod);
         assert_eq!(of(&["FromTheFuture"]), Access::ReadWriteMany);
+    }
+
+    #[test]
+    fn a_claim_is_proven_for_those_that_its_annotation_names() {
+        let proven = |annotation, user| Writable::read(annotation).is_proven_for(user);
+        for (annotation, user) in [("true", 7), (" true ", 0), ("1000", 1000), (" 0 , 1000", 1000), ("0,1000", 0)] {
+            assert!(proven(Some(annotation), user), "{annotation} {user}");
+        }
+        let unproven = [
+            (None, 0),
+            (Some("false"), 0),
+            (Some(""), 0),
+            (Some("yes"), 0),
+            (Some("1000"), 0),
+            (Some("1000,x"), 1000),
+            (Some("+1000"), 1000),
+            (Some("1000,"), 1000),
+            (Some("-1"), -1),
+        ];
+        for (annotation, user) in unproven {
+            assert!(!proven(annotation, user), "{annotation:?} {user}");
+        }
+        let many = (0..1000).map(|user: u32| user.to_string()).collect::<Vec<_>>().join(",");
+        assert!(proven(Some(&many), 63) && !proven(Some(&many), 64));
     }
 }

@@ -6,6 +6,7 @@ use super::annotation::{
 };
 use super::command_line::{self, CommandLine, Component};
 use super::engine::Engine;
+use super::names::CONTAINERS;
 use super::pod::{Container, Pod};
 use super::reason::Reason;
 use super::warning::Warning;
@@ -66,7 +67,7 @@ pub struct SelectedContainer<'p> {
     /// The container itself.
     pub container: &'p Container<'p>,
     /// What its command line shows.
-    pub command_line: CommandLine,
+    pub command_line: CommandLine<'p>,
     /// Why it was selected.
     pub rule: SelectionRule,
     /// Which caches are its own.
@@ -102,6 +103,8 @@ pub enum NotSelected {
     NamesOthers,
     /// GPU Memory Service, and the operator's wait for a leader.
     NeverGetsCaches,
+    /// Mode `staged` has added it.
+    OfModeStaged,
     /// It is an init container that ends before the others begin.
     RunsBefore,
     /// Its command line shows no engine and no `dynamo.*` module, or another container is the likelier one.
@@ -135,13 +138,13 @@ impl SelectedContainer<'_> {
 struct Candidate<'p> {
     index: ContainerIndex,
     container: &'p Container<'p>,
-    command_line: CommandLine,
+    command_line: CommandLine<'p>,
 }
 
 impl Candidate<'_> {
     /// A container, or an init container that runs beside them.
     fn runs_beside(&self) -> bool {
-        !self.index.init || self.container.restart_policy.as_deref() == Some("Always")
+        !self.index.init || self.container.is_restartable()
     }
 
     /// Whether it may be an engine that no rule recognises.
@@ -150,10 +153,17 @@ impl Candidate<'_> {
         asks && self.runs_beside() && !self.never_gets_caches()
     }
 
-    /// Whether it is GPU Memory Service or the operator's wait for a leader, which get no caches even where they are named.
+    /// Whether it is an init container that mode `staged` adds.
+    fn is_of_mode_staged(&self) -> bool {
+        self.index.init && CONTAINERS.contains(&self.container.name())
+    }
+
+    /// Whether it is GPU Memory Service, the operator's wait for a leader, or a container of ours, which get no caches even where
+    /// they are named.
     fn never_gets_caches(&self) -> bool {
         let name = self.container.name();
-        name.starts_with("gms-")
+        self.is_of_mode_staged()
+            || name.starts_with("gms-")
             || name == "wait-for-leader-mp"
             || (self.command_line.gpu_memory_service && self.command_line.engine.is_none())
     }
@@ -254,7 +264,9 @@ pub fn why_not_selected<'p>(pod: &'p Pod<'p>, name: &str) -> NotSelected {
         return NotSelected::ShowsNothing;
     };
     let names_others = Annotations::new(pod, &mut Vec::new()).names().is_some();
-    if candidate.never_gets_caches() {
+    if candidate.is_of_mode_staged() {
+        NotSelected::OfModeStaged
+    } else if candidate.never_gets_caches() {
         NotSelected::NeverGetsCaches
     } else if names_others {
         NotSelected::NamesOthers

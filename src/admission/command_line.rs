@@ -6,14 +6,25 @@
 use super::engine::Engine;
 use super::pod::Container;
 
+mod assignments;
+mod commands;
+mod flags;
+mod shell;
 mod words;
 
-use words::{Word, each_word};
+use assignments::Assigned;
+use flags::Flags;
+use words::{Word, each_word, is_shell};
+
+pub use commands::{Step, steps};
+
+pub(super) use flags::is_flag;
+pub(super) use words::{each_script_word, is_script, is_script_flag};
 
 /// What one command line shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact by itself")]
-pub struct CommandLine {
+pub struct CommandLine<'a> {
     /// The first engine, and whether it shows in elements of its own rather than inside a script.
     pub engine: Option<(Engine, Form)>,
     /// The first `dynamo.*` module or sidecar program that is no engine; a module that we do not know counts before the others.
@@ -28,10 +39,10 @@ pub struct CommandLine {
     pub gpu_memory_service: bool,
     /// Whether an element is a shell.
     pub shell: bool,
-    /// Whether a flag says that the engine spans nodes.
-    pub spans_nodes: bool,
-    /// Whether a flag already chooses how weights are loaded.
-    pub load_format: bool,
+    /// What its flags say.
+    pub flags: Flags<'a>,
+    /// The variables that its scripts assign, of those that decide.
+    pub assigned: Assigned,
     /// Whether a program is a Model Express server.
     pub model_express_server: bool,
     /// Whether `--sidecar` names a module of Dynamo, with which an engine is a component.
@@ -76,10 +87,11 @@ pub(super) fn is_model_express_server(name: &str) -> bool {
     matches!(name, "modelexpress-server" | "model-express-server")
 }
 
-impl CommandLine {
+impl<'a> CommandLine<'a> {
     /// Reads the command line of a container.
-    pub fn parse(container: &Container<'_>) -> CommandLine {
-        let mut parsed = CommandLine::default();
+    pub fn parse(container: &'a Container<'_>) -> CommandLine<'a> {
+        let assigned = assignments::assigned(container.command_line());
+        let mut parsed = CommandLine { assigned, ..CommandLine::default() };
         let mut last = None;
         // One word after another: a script may have millions of them.
         each_word(container.command_line(), &mut |word| {
@@ -95,9 +107,12 @@ impl CommandLine {
     }
 
     /// Reads a word, with the one that follows it.
-    fn read(&mut self, word: &Word<'_>, next: Option<&Word<'_>>) {
+    fn read(&mut self, word: &Word<'a>, next: Option<&Word<'a>>) {
         self.read_program(word);
-        self.read_flag(word.text);
+        self.flags.read(word, next);
+        if word.program && last_name(word.text) == "ray" && next.is_some_and(|next| next.text == "start") {
+            self.flags.show_ray();
+        }
         if word.text == "-m" {
             if let Some(module) = next {
                 self.read_module(module.text, word.whole.and(module.whole));
@@ -135,20 +150,7 @@ impl CommandLine {
             self.show_component(Component::Sidecar);
         }
         self.model_express_server |= word.program && is_model_express_server(name);
-        self.shell |= word.whole == Form::Yes && matches!(name, "ash" | "bash" | "dash" | "ksh" | "sh" | "zsh");
-    }
-
-    fn read_flag(&mut self, word: &str) {
-        let Some(flag) = word.strip_prefix("--") else { return };
-        let flag = flag.split_once('=').map_or(flag, |(name, _)| name);
-        match flag {
-            "headless" | "nnodes" | "node-rank" | "node_rank" => self.spans_nodes = true,
-            "load-format"
-            | "load_format"
-            | "remote-instance-weight-loader-backend"
-            | "remote_instance_weight_loader_backend" => self.load_format = true,
-            _ => {}
-        }
+        self.shell |= word.whole == Form::Yes && is_shell(name);
     }
 
     fn read_module(&mut self, module: &str, whole: Form) {
@@ -221,9 +223,17 @@ mod tests {
     use super::super::pod::{Container, Text};
     use super::{CommandLine, Component, Form};
 
-    fn parsed(elements: &[&str]) -> CommandLine {
+    fn container<'e>(elements: &[&'e str]) -> Container<'e> {
         let args = elements.iter().map(|element| Text(Cow::Borrowed(*element))).collect();
-        CommandLine::parse(&Container { args: Some(args), ..Container::default() })
+        Container { args: Some(args), ..Container::default() }
+    }
+
+    fn engine_of(elements: &[&str]) -> Option<(Engine, Form)> {
+        CommandLine::parse(&container(elements)).engine
+    }
+
+    fn shows(elements: &[&str], what: impl Fn(&CommandLine<'_>) -> bool) -> bool {
+        what(&CommandLine::parse(&container(elements)))
     }
 
     #[test]
@@ -250,17 +260,18 @@ mod tests {
             (&["sh", "-c", "# python3 -m dynamo.vllm"], None),
             (&["sh", "-c", "RUN='python3 -m dynamo.vllm'; exec $RUN"], script(Engine::Vllm)),
         ] {
-            assert_eq!(parsed(elements).engine, engine, "{elements:?}");
+            assert_eq!(engine_of(elements), engine, "{elements:?}");
         }
     }
 
     #[test]
     fn other_modules_show_too() {
-        assert_eq!(parsed(&["python3", "-m", "dynamo.planner.x"]).component, Some(Component::Planner));
-        assert_eq!(parsed(&["python3", "-m", "dynamo.mocker"]).component, Some(Component::Frontend));
-        assert!(parsed(&["bash", "-c", "python3 -m gpu_memory_service"]).gpu_memory_service);
-        assert!(parsed(&["python3", "-m", "http.server"]).python_module);
-        assert!(!parsed(&["tool", "-max", "3"]).python_module);
+        for (module, component) in [("dynamo.planner.x", Component::Planner), ("dynamo.mocker", Component::Frontend)] {
+            assert!(shows(&["python3", "-m", module], |line| line.component == Some(component)), "{module}");
+        }
+        assert!(shows(&["bash", "-c", "python3 -m gpu_memory_service"], |line| line.gpu_memory_service));
+        assert!(shows(&["python3", "-m", "http.server"], |line| line.python_module));
+        assert!(!shows(&["tool", "-max", "3"], |line| line.python_module));
     }
 
     #[test]
@@ -273,16 +284,23 @@ mod tests {
             (&["tool", "model-express-server"], false),
             (&["sh", "-c", "wait-for \\\nmodel-express-server"], false),
         ] {
-            assert_eq!(parsed(elements).model_express_server, server, "{elements:?}");
+            assert_eq!(shows(elements, |line| line.model_express_server), server, "{elements:?}");
         }
     }
 
     #[test]
     fn flags_and_shells_show() {
-        assert!(parsed(&["x", "--nnodes=2"]).spans_nodes && parsed(&["sh", "-c", "x --headless"]).spans_nodes);
-        assert!(parsed(&["sh", "-c", "ARGS=\"--nnodes 2\" python3 $ARGS"]).spans_nodes);
-        assert!(parsed(&["sh", "-c", "A=--headless; x $A"]).spans_nodes);
-        assert!(parsed(&["x", "--load_format", "auto"]).load_format && !parsed(&["x", "--load-formats"]).load_format);
-        assert!(parsed(&["/bin/bash", "-c", "x"]).shell && !parsed(&["x", "sh y"]).shell);
+        assert!(shows(&["x", "--load_format", "auto"], |line| line.flags.load_format));
+        assert!(!shows(&["x", "--load-formats"], |line| line.flags.load_format));
+        for (elements, directory) in [
+            (&["x", "--download-dir", "/a", "--download_dir=/b"][..], Some("/b")),
+            (&["sh", "-c", "x --download-dir=\"$DIR/a\""], Some("$DIR/a")),
+            (&["x", "--download-dir"], None),
+            (&["sh", "-c", "x # --download-dir /a\n# --download-dir /b"], None),
+            (&["sh", "-c", "x \"# \" --download-dir /a#b"], Some("/a#b")),
+        ] {
+            assert!(shows(elements, |line| line.flags.download_dir == directory), "{elements:?}");
+        }
+        assert!(shows(&["/bin/bash", "-c", "x"], |line| line.shell) && !shows(&["x", "sh y"], |line| line.shell));
     }
 }

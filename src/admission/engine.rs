@@ -1,5 +1,7 @@
 //! The inference engines and what each one caches, as data.
 
+mod staged;
+
 /// An inference engine that Dynamo runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
@@ -15,37 +17,6 @@ impl Engine {
     /// All of them, by name.
     pub const ALL: [Engine; 3] = [Engine::Sglang, Engine::Trtllm, Engine::Vllm];
 }
-
-/// One variable that moves a compile cache, and where it points below the cache's own directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CacheVariable {
-    /// The variable's name.
-    pub name: &'static str,
-    /// What is below the directory; empty: the directory itself.
-    pub below: &'static str,
-    /// Whether what is cached there holds for one image and one GPU only, with nothing that checks it on load.
-    pub unchecked: bool,
-}
-
-const fn variable(name: &'static str, below: &'static str) -> CacheVariable {
-    CacheVariable { name, below, unchecked: false }
-}
-
-/// Read in the sources of vLLM 0.31 and 0.33.
-const VLLM: &[CacheVariable] = &[variable("VLLM_CACHE_ROOT", ""), variable("TRITON_CACHE_DIR", "triton")];
-
-/// Read in the sources of `SGLang` 0.5.21 and 0.5.23.
-const SGLANG: &[CacheVariable] = &[
-    variable("TRITON_CACHE_DIR", "triton"),
-    variable("SGLANG_JIT_CACHE_DIR", "jit"),
-    variable("SGLANG_DG_CACHE_DIR", "deep_gemm"),
-];
-
-/// Read in stored copies of `TensorRT-LLM`'s sources.
-const TRTLLM: &[CacheVariable] = &[
-    CacheVariable { name: "TLLM_AUTOTUNER_CACHE_PATH", below: "autotuner.json", unchecked: true },
-    variable("TRITON_CACHE_DIR", "triton"),
-];
 
 impl Engine {
     /// The engine that a setting names.
@@ -77,21 +48,57 @@ impl Engine {
         }
     }
 
-    /// Where the compile claim is mounted unless a setting says otherwise.
-    pub fn compile_mount_path(self) -> &'static str {
+    /// The folder below `~/.cache` where the engine looks for what it compiled before.
+    pub fn compile_folder(self) -> &'static str {
         match self {
-            Engine::Sglang => "/home/dynamo/.cache/sglang",
-            Engine::Trtllm => "/home/dynamo/.cache/tensorrt_llm",
-            Engine::Vllm => "/home/dynamo/.cache/vllm",
+            Engine::Sglang => "sglang",
+            Engine::Trtllm => "tensorrt_llm",
+            Engine::Vllm => "vllm",
         }
     }
 
-    /// The variables that move the engine's compile caches, those that several pods may share.
-    pub fn compile_variables(self) -> &'static [CacheVariable] {
+    /// The variable that moves the one compile cache of the engine that several pods may write to at the same time; none where
+    /// the engine has no such cache.
+    ///
+    /// Read in the sources of vLLM 0.31 and 0.33, `SGLang` 0.5.21 and 0.5.23, and in stored copies of `TensorRT-LLM`'s. Triton's
+    /// own cache crashes on network file systems (triton-lang/triton#11512); vLLM keeps what it compiles by Triton below its own.
+    pub fn compile_variable(self) -> Option<&'static str> {
         match self {
-            Engine::Sglang => SGLANG,
-            Engine::Trtllm => TRTLLM,
-            Engine::Vllm => VLLM,
+            Engine::Sglang => Some("SGLANG_JIT_CACHE_DIR"),
+            // A writer that is killed leaves a file of which every later start dies (NVIDIA/TensorRT-LLM#14441).
+            Engine::Trtllm => None,
+            Engine::Vllm => Some("VLLM_CACHE_ROOT"),
         }
     }
+
+    /// The variables that move a compile cache of any engine.
+    pub fn compile_variables() -> impl Iterator<Item = &'static str> {
+        Engine::ALL.into_iter().filter_map(Engine::compile_variable)
+    }
+
+    /// Whether a variable moves a cache of any engine where the engine works on local disk alone.
+    pub fn is_staged_variable(name: &str) -> bool {
+        Engine::ALL.iter().flat_map(|engine| engine.staged_variables()).any(|variable| variable.name == name)
+    }
+
+    /// The variables that move the engine's caches where the engine works on local disk alone: each with its place below the
+    /// directory of the cache.
+    pub fn staged_variables(self) -> &'static [StagedVariable] {
+        match self {
+            Engine::Sglang => staged::SGLANG,
+            Engine::Trtllm => staged::TRTLLM,
+            Engine::Vllm => staged::VLLM,
+        }
+    }
+}
+
+/// A variable that moves a cache onto local disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StagedVariable {
+    /// Its name.
+    pub name: &'static str,
+    /// Its place below the directory of the cache.
+    pub below: &'static str,
+    /// Whether it names a file, of which nothing checks on loading for which GPU and which version it was written.
+    pub is_unchecked_file: bool,
 }

@@ -20,15 +20,17 @@ use std::borrow::Cow;
 pub mod annotation;
 pub mod cache;
 pub mod claim;
-mod command_line;
+pub mod command_line;
 pub mod classification;
 pub mod dns_name;
 pub mod engine;
 pub mod event;
+pub mod names;
 pub mod patch;
 pub mod path;
 pub mod plan;
 pub mod pod;
+pub mod quantity;
 pub mod reason;
 pub mod review;
 pub mod settings;
@@ -82,6 +84,7 @@ impl<'p> Evaluation<'p> {
     /// `defaults` are the settings without any annotation, `namespace` the annotations of the pod's namespace.
     pub fn new(pod: &'p Pod<'p>, defaults: &'p Settings, namespace: &'p [(String, String)]) -> Self {
         let (classification, mut warnings) = classification::classify(pod);
+        warnings.extend(settings::warn_of_labels(pod));
         let settings = match classification {
             Classification::Untouched(_) => Cow::Borrowed(defaults),
             Classification::Component(..) => {
@@ -128,11 +131,11 @@ impl<'p> Evaluation<'p> {
                 (None, plan::plan(pod, selected, unknown, &settings, claims))
             }
         };
-        let plan::Plan { mut changes, containers, skipped, without_scratch, warnings: about_caches } = plan;
+        let plan::Plan { mut changes, containers, skipped, without_scratch, is_staged, warnings: about_caches } = plan;
         warnings.extend(about_caches);
         let status = match untouched {
             Some(reason) => Status::untouched(reason),
-            None => Status::of_component(&containers, &skipped),
+            None => Status::of_component(&containers, &skipped, is_staged),
         };
         match status.replaces(pod) {
             Ok(Some(text)) => changes.push(Change::Status(text)),

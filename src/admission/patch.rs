@@ -4,14 +4,19 @@
 //! policy says, and an `add` whose parent exists always applies.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::annotation::STATUS;
 use super::classification::ContainerIndex;
-use super::plan::{Added, Change};
+use super::plan::{self, Added, Change};
 use super::pod::{Container, Pod};
+
+mod init_container;
+
+pub use init_container::InitContainer;
 
 /// One operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,6 +41,8 @@ enum Add {
 pub enum Value<'p> {
     /// A group id.
     Group(i64),
+    /// An init container.
+    InitContainer(InitContainer<'p>),
     /// A list that was not there.
     List(Vec<Value<'p>>),
     /// A mount.
@@ -125,6 +132,12 @@ pub fn operations<'p>(pod: &Pod<'_>, changes: &[Change<'p>]) -> Vec<Operation<'p
             container(&mut operations, pod, index, changes);
         }
     }
+    // They move the containers behind them, which the operations before this mean by their places in the pod as received.
+    for change in changes {
+        if let Change::InitContainers { position, containers, .. } = change {
+            init_containers(&mut operations, pod, *position, containers);
+        }
+    }
     for change in changes {
         if let Change::Status(text) = change {
             operations.push(status(pod, text));
@@ -183,6 +196,21 @@ fn container<'p>(operations: &mut Vec<Operation<'p>>, pod: &Pod<'_>, index: Cont
     append(operations, &[&path, "/volumeMounts"].concat(), volume_mounts.is_some(), mounts);
     append(operations, &[&path, "/env"].concat(), env.is_some(), variables);
     append(operations, &[&path, "/args"].concat(), has_args.is_some(), args);
+}
+
+fn init_containers<'p>(
+    operations: &mut Vec<Operation<'p>>,
+    pod: &Pod<'_>,
+    position: usize,
+    containers: &[Arc<plan::InitContainer<'p>>],
+) {
+    const LIST: &str = "/spec/initContainers";
+    let values = containers.iter().map(|container| Value::InitContainer(InitContainer(Arc::clone(container))));
+    if position == pod.init_containers().len() {
+        let is_present = pod.spec.as_ref().is_some_and(|spec| spec.init_containers.is_some());
+        return append(operations, LIST, is_present, values.collect());
+    }
+    operations.extend(values.enumerate().map(|(index, value)| add(format!("{LIST}/{}", position + index), value)));
 }
 
 /// Appends to a list, or makes the list where there is none.

@@ -98,8 +98,21 @@ impl<'a> Path<'a> {
             || Path(Cow::Borrowed("/var/run")).covers(self)
     }
 
+    /// Whether an engine looks here by itself. What the engines put there has no key, and is not safe on a shared file system.
+    pub fn is_an_engines_own(&self) -> bool {
+        const ENDS: [&str; 6] =
+            ["/.cache", "/.cache/flashinfer", "/.cache/sglang", "/.cache/tensorrt_llm", "/.cache/vllm", "/.triton"];
+        ENDS.iter().any(|end| self.ends_with(end))
+    }
+
     fn is_root(&self) -> bool {
         self.0 == "/"
+    }
+}
+
+impl<'a> From<Path<'a>> for Cow<'a, str> {
+    fn from(path: Path<'a>) -> Cow<'a, str> {
+        path.0
     }
 }
 

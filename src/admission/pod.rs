@@ -3,14 +3,18 @@
 use serde::de::{Deserialize, Deserializer, IgnoredAny};
 use serde_json::value::RawValue;
 
+use super::quantity::Quantity;
+
 mod containers;
 mod owner;
+mod probe;
 mod struct_as_map;
 mod text;
 mod volume;
 
 pub(super) use containers::MOST as MOST_CONTAINERS;
 pub use owner::{Controller, Owner};
+pub use probe::HttpGet;
 pub(super) use struct_as_map::StructAsMap;
 pub use text::{Entries, Text};
 pub use volume::Volume;
@@ -85,6 +89,11 @@ pub struct Spec<'a> {
     pub os: Option<Os<'a>>,
     /// `false`: the pod has a user namespace of its own.
     pub host_users: Option<bool>,
+    /// Whether the pod has the node's network.
+    pub host_network: Option<bool>,
+    /// What the pod asks for as a whole.
+    #[serde(borrow)]
+    pub resources: Option<Resources<'a>>,
 }
 
 /// A container or an init container.
@@ -124,6 +133,21 @@ pub struct Container<'a> {
     /// What the container asks for.
     #[serde(borrow)]
     pub resources: Option<Resources<'a>>,
+    /// When the image is pulled.
+    #[serde(borrow)]
+    pub image_pull_policy: Option<Text<'a>>,
+    /// The ports, which are read where a probe is.
+    #[serde(borrow)]
+    pub ports: Option<&'a RawValue>,
+    /// The readiness probe, which is read where a container asks whether this one is ready. So are the other two.
+    #[serde(borrow)]
+    pub readiness_probe: Option<&'a RawValue>,
+    /// The startup probe.
+    #[serde(borrow)]
+    pub startup_probe: Option<&'a RawValue>,
+    /// The liveness probe.
+    #[serde(borrow)]
+    pub liveness_probe: Option<&'a RawValue>,
 }
 
 /// A variable of a container.
@@ -136,8 +160,9 @@ pub struct Variable<'a> {
     /// The value; absent means empty.
     #[serde(borrow)]
     pub value: Option<Text<'a>>,
-    /// Where the value comes from otherwise.
-    pub value_from: Option<IgnoredAny>,
+    /// Where the value comes from otherwise, which is read where a key needs it.
+    #[serde(borrow)]
+    pub value_from: Option<&'a RawValue>,
 }
 
 /// A mount of a container.
@@ -178,6 +203,10 @@ pub struct Device<'a> {
 pub struct SecurityContext<'a> {
     /// The user id.
     pub run_as_user: Option<i64>,
+    /// The group id.
+    pub run_as_group: Option<i64>,
+    /// Whether the user must not be root.
+    pub run_as_non_root: Option<bool>,
     /// The group that owns the volumes.
     pub fs_group: Option<i64>,
     /// When ownership is changed.
@@ -187,7 +216,7 @@ pub struct SecurityContext<'a> {
     pub read_only_root_filesystem: Option<bool>,
 }
 
-/// What a container requests; of amounts only whether they are 0.
+/// What a container requests. An amount is read where it counts.
 #[derive(Debug, serde::Deserialize)]
 pub struct Resources<'a> {
     /// At most this much.
@@ -276,6 +305,11 @@ impl Container<'_> {
         command.chain(self.args.iter().flatten()).map(|element| &**element)
     }
 
+    /// Whether it is an init container that runs beside the containers, where it is an init container.
+    pub fn is_restartable(&self) -> bool {
+        self.restart_policy.as_deref() == Some("Always")
+    }
+
     /// Whether it asks for a GPU, or for a part of one.
     pub fn asks_for_gpu(&self) -> bool {
         let amounts = self.resources.iter().flat_map(|resources| resources.limits.iter().chain(&resources.requests));
@@ -298,6 +332,22 @@ impl Container<'_> {
         let last = image.rsplit('/').next().unwrap_or_default();
         last.split_once(':').map_or(last, |(name, _)| name)
     }
+}
+
+impl Resources<'_> {
+    /// The limit of a resource, as far as it can be read.
+    pub fn limit(&self, name: &str) -> Option<Quantity> {
+        amount(self.limits.as_ref(), name)
+    }
+
+    /// The request of a resource: where there is none, the limit is the request.
+    pub fn request(&self, name: &str) -> Option<Quantity> {
+        amount(self.requests.as_ref(), name).or_else(|| self.limit(name))
+    }
+}
+
+fn amount(amounts: Option<&Entries<'_, &RawValue>>, name: &str) -> Option<Quantity> {
+    amounts?.value(name).and_then(|amount| Quantity::read(amount.get().trim_matches('"')))
 }
 
 impl<'a> Pod<'a> {

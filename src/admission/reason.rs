@@ -29,6 +29,8 @@ pub enum Reason {
     ClaimSinglePod,
     /// The claim is being deleted.
     ClaimTerminating,
+    /// It is not known that the pod's user can write to the claim.
+    ClaimUnproven,
     /// `dynamo-cache.io/containers` names a container that the pod does not have.
     ContainerNotFound,
     /// A container asks for a GPU, and no rule selects it.
@@ -39,6 +41,8 @@ pub enum Reason {
     EnvNotLiteral,
     /// The user's variables put the cache elsewhere.
     EnvSetByUser,
+    /// A label that was meant as an annotation of ours.
+    LabelIgnored,
     /// The load format is none that we know.
     LoadFormatInvalid,
     /// The load format was removed from Model Express.
@@ -51,6 +55,8 @@ pub enum Reason {
     MultiNode,
     /// The pod is no Dynamo component.
     NotAComponent,
+    /// The engine has no compile cache that several pods may write to.
+    NotShareable,
     /// The pod's annotation opts out.
     OptedOut,
     /// Something else is mounted where the cache would be.
@@ -63,6 +69,8 @@ pub enum Reason {
     SkippedByUser,
     /// A pod of Dynamo Snapshot.
     Snapshot,
+    /// Mode `staged` is for one engine, and the pod has several.
+    StagingOneEngine,
     /// The status annotation would make the pod's annotations too large.
     StatusTooLarge,
     /// Streaming needs the model cache in place and writable.
@@ -81,7 +89,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the codes.
-    pub const ALL: [Reason; 35] = [
+    pub const ALL: [Reason; 39] = [
         Reason::AnnotationIgnored,
         Reason::AnnotationInvalid,
         Reason::AnnotationUnknown,
@@ -93,23 +101,27 @@ impl Reason {
         Reason::ClaimSingleNode,
         Reason::ClaimSinglePod,
         Reason::ClaimTerminating,
+        Reason::ClaimUnproven,
         Reason::ContainerNotFound,
         Reason::ContainerUnknown,
         Reason::EngineUnknown,
         Reason::EnvNotLiteral,
         Reason::EnvSetByUser,
+        Reason::LabelIgnored,
         Reason::LoadFormatInvalid,
         Reason::LoadFormatRemoved,
         Reason::MirrorPod,
         Reason::ModelExpressServer,
         Reason::MultiNode,
         Reason::NotAComponent,
+        Reason::NotShareable,
         Reason::OptedOut,
         Reason::PathTaken,
         Reason::PathUnsafe,
         Reason::ShellWrapped,
         Reason::SkippedByUser,
         Reason::Snapshot,
+        Reason::StagingOneEngine,
         Reason::StatusTooLarge,
         Reason::StreamNeedsModelCache,
         Reason::StreamPathTaken,
@@ -151,6 +163,7 @@ impl Reason {
                 | Reason::ClaimSingleNode
                 | Reason::ClaimSinglePod
                 | Reason::ClaimTerminating
+                | Reason::ClaimUnproven
         )
     }
 
@@ -215,6 +228,11 @@ impl Reason {
                 "the claim is being deleted",
                 "Wait until it is gone, create it again, then restart the pods.",
             ),
+            Reason::ClaimUnproven => (
+                "claim-unproven",
+                "it is not known that the pod's user can write to the claim, and an engine dies of a cache that it cannot write to",
+                "Run dynamo-cache check --write-probe in the namespace, which shows why if it cannot, then restart the pods.",
+            ),
             Reason::ContainerNotFound => (
                 "container-not-found",
                 "the pod has no container of this name",
@@ -240,10 +258,15 @@ impl Reason {
                 "the container's own variables decide, and they stay",
                 "Remove the variables to get the shared cache, or mount the claim where they point.",
             ),
+            Reason::LabelIgnored => (
+                "label-ignored",
+                "a label of this name has no effect, only an annotation",
+                "Write it under annotations instead of labels.",
+            ),
             Reason::LoadFormatInvalid => (
                 "load-format-invalid",
-                "Model Express has no such load format",
-                "Use modelexpress or mx, or remove the setting for the engine's own loader.",
+                "there is no such load format",
+                "Use modelexpress, mx, runai_streamer or fastsafetensors, or remove the setting for the engine's own loader.",
             ),
             Reason::LoadFormatRemoved => (
                 "load-format-removed",
@@ -269,6 +292,11 @@ impl Reason {
                 "not-a-component",
                 "the pod is not a Dynamo component",
                 "Annotate it dynamo-cache.io/inject: \"true\" if it is one.",
+            ),
+            Reason::NotShareable => (
+                "not-shareable",
+                "the engine has no compile cache that several pods may write to at the same time",
+                "Set compileCache.mode: staged, in which the engine works on local disk; the model cache is not affected.",
             ),
             Reason::OptedOut => (
                 "opted-out",
@@ -300,6 +328,11 @@ impl Reason {
                 "Dynamo Snapshot captures and restores this pod, and its mounts must stay as they were captured",
                 "Nothing to do.",
             ),
+            Reason::StagingOneEngine => (
+                "staging-one-engine",
+                "mode staged is for pods with exactly one engine container, which names its image; this one stays in mode direct",
+                "Nothing to do, or set dynamo-cache.io/containers to the one container that is an engine.",
+            ),
             Reason::StatusTooLarge => (
                 "status-too-large",
                 "the pod's annotations have no room for the status",
@@ -327,8 +360,8 @@ impl Reason {
             ),
             Reason::VolumeNameTaken => (
                 "volume-name-taken",
-                "another volume of the pod has the name of the cache's volume",
-                "Rename the pod's own volume.",
+                "another volume or container of the pod has the name of one that the cache needs",
+                "Rename the pod's own volume or container.",
             ),
             Reason::Windows => ("windows", "Dynamo has no Windows containers", "Nothing to do."),
         }

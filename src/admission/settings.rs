@@ -1,21 +1,27 @@
 //! The settings that apply to a pod: built-in default, file, namespace annotation, pod annotation; the later wins.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::annotation::PREFIX;
 use super::path::Path;
-use super::pod::Strings;
+use super::pod::{Pod, Strings};
 use super::reason::Reason;
 use super::warning::Warning;
 
 mod origin;
+mod staging;
 mod table;
 mod value;
 
 pub use origin::{Level, Origin, origins};
+pub use staging::{Amounts, RELEASE_IMAGE, Resource, Staging};
 pub use table::{ALL, MAX_GROUP, Setting, ValueType};
 
 use table::POD_ONLY;
+
+/// The built-in path of the compile cache, the same in every pod: what is compiled has absolute paths in it.
+pub const COMPILE_PATH: &str = "/home/dynamo/.cache/dynamo-cache";
 
 /// All settings of one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +36,18 @@ pub struct Settings {
     pub missing_claim: Policy,
     /// Whether a `ReadWriteOnce` claim is used.
     pub single_node_claim: Policy,
+    /// Whether a claim is used that is not known to be writable for the pod's user.
+    pub unproven_claim: Policy,
     /// Whether claims are added to a pod with a user namespace of its own.
     pub user_namespace: Policy,
+    /// How engines load weights; none: their own way.
+    pub load_format: Option<LoadFormat>,
     /// The group to set on pods that have none.
     pub fs_group: Option<i64>,
     /// The caches that the user asks to skip.
     pub skip: Skip,
+    /// The containers of mode `staged`; shared, because an annotation copies all settings.
+    pub staging: Arc<Staging>,
 }
 
 /// Settings of the model cache.
@@ -51,6 +63,8 @@ pub struct ModelCache {
     pub read_only: bool,
     /// Whether Hugging Face clients stay off the network.
     pub offline: bool,
+    /// The address of a mirror of the hub.
+    pub endpoint: Option<String>,
 }
 
 /// Settings of the compile cache.
@@ -58,8 +72,10 @@ pub struct ModelCache {
 pub struct CompileCache {
     /// Name of the claim.
     pub claim: String,
-    /// Where its root is mounted; none: the engine's own place.
-    pub mount_path: Option<Path<'static>>,
+    /// Where the engine works.
+    pub mode: Mode,
+    /// Where the claim's root is mounted, or the local disk in mode `staged`.
+    pub mount_path: Path<'static>,
     /// What separates one cache from another.
     pub key: Key,
     /// Whether engines that span nodes get one too.
@@ -75,8 +91,6 @@ pub struct ModelExpress {
     pub shared_storage: bool,
     /// Home of the engine's user.
     pub home: Path<'static>,
-    /// Load weights through Model Express.
-    pub load_format: Option<LoadFormat>,
 }
 
 /// What the model claim's root is.
@@ -86,6 +100,15 @@ pub enum Layout {
     Home,
     /// The hub itself.
     Hub,
+}
+
+/// Where an engine works that has a compile cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// On the claim, which is mounted into its container.
+    Direct,
+    /// On local disk: a container of ours restores it from the claim, and publishes it there.
+    Staged,
 }
 
 /// The parts of the compile cache's key.
@@ -119,13 +142,17 @@ pub struct Skip {
     pub express: bool,
 }
 
-/// How an engine loads weights through Model Express.
+/// How an engine loads weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadFormat {
-    /// `modelexpress`
+    /// `fastsafetensors`: from the claim, in parallel.
+    Fastsafetensors,
+    /// `modelexpress`: through Model Express.
     Modelexpress,
     /// `mx`, its alias.
     Mx,
+    /// `runai_streamer`: from the claim, in parallel.
+    RunaiStreamer,
 }
 
 impl Default for Settings {
@@ -137,24 +164,24 @@ impl Default for Settings {
                 layout: Layout::Home,
                 read_only: false,
                 offline: false,
+                endpoint: None,
             },
             compile: CompileCache {
                 claim: "compilation-cache".to_owned(),
-                mount_path: None,
+                mode: Mode::Direct,
+                mount_path: Path::new(COMPILE_PATH),
                 key: Key { image: true, gpu: true, args: true },
                 multi_node: false,
             },
-            express: ModelExpress {
-                url: None,
-                shared_storage: true,
-                home: Path::new("/home/dynamo"),
-                load_format: None,
-            },
+            express: ModelExpress { url: None, shared_storage: true, home: Path::new("/home/dynamo") },
             missing_claim: Policy::Skip,
             single_node_claim: Policy::Skip,
+            unproven_claim: Policy::Skip,
             user_namespace: Policy::Skip,
+            load_format: None,
             fs_group: None,
             skip: Skip::default(),
+            staging: Arc::default(),
         }
     }
 }
@@ -163,9 +190,16 @@ impl LoadFormat {
     /// The word that the engine's flag takes.
     pub fn word(self) -> &'static str {
         match self {
+            LoadFormat::Fastsafetensors => "fastsafetensors",
             LoadFormat::Modelexpress => "modelexpress",
             LoadFormat::Mx => "mx",
+            LoadFormat::RunaiStreamer => "runai_streamer",
         }
+    }
+
+    /// Whether weights come through Model Express, rather than from the model cache.
+    pub fn asks_model_express(self) -> bool {
+        matches!(self, LoadFormat::Modelexpress | LoadFormat::Mx)
     }
 
     /// Reads a format.
@@ -174,8 +208,10 @@ impl LoadFormat {
     /// `load-format-removed` with the format that took its place, or `load-format-invalid` with none.
     pub fn read(text: &str) -> Result<LoadFormat, (Reason, Option<LoadFormat>)> {
         match text {
+            "fastsafetensors" => Ok(LoadFormat::Fastsafetensors),
             "modelexpress" => Ok(LoadFormat::Modelexpress),
             "mx" => Ok(LoadFormat::Mx),
+            "runai_streamer" => Ok(LoadFormat::RunaiStreamer),
             // Removed in Model Express 0.3, with the roles that they named.
             "mx-source" | "mx-target" => Err((Reason::LoadFormatRemoved, Some(LoadFormat::Modelexpress))),
             _ => Err((Reason::LoadFormatInvalid, None)),
@@ -211,6 +247,13 @@ pub fn resolve<'s>(
         }
     }
     (settings, warnings)
+}
+
+/// Warnings about labels of the pod that were meant as annotations.
+pub fn warn_of_labels(pod: &Pod<'_>) -> impl Iterator<Item = Warning> {
+    let labels = pod.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref());
+    let labels = labels.into_iter().flat_map(|labels| &labels.0);
+    labels.filter_map(|(name, _)| name.strip_prefix(PREFIX)).take(MOST_LOOKED_UP).map(Warning::label_ignored)
 }
 
 fn apply(settings: &mut Cow<'_, Settings>, short: &str, value: &str, warnings: &mut Vec<Warning>) {

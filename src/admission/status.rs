@@ -18,6 +18,9 @@ const MOST_ANNOTATION_BYTES: usize = 256 * 1024;
 /// What a status may take without our asking how large it is: a pod that has less room is not reported as unreviewed.
 const RESERVED_BYTES: usize = 4 * 1024;
 
+/// The word for a compile cache on local disk.
+const STAGED: &str = "staged";
+
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What was decided about a pod, as its annotation has it.
@@ -26,6 +29,9 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status<'a> {
+    /// Where the engine works, unless that is on the claim.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    compile_mode: Option<Text<'a>>,
     /// The caches in place, by container; none where the pod is untouched.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     containers: Option<BTreeMap<Text<'a>, Vec<Text<'a>>>>,
@@ -52,7 +58,7 @@ struct Entry<'a> {
 
 impl<'a> Status<'a> {
     /// The status of a component.
-    pub fn of_component(containers: &'a [(&'a str, Vec<Cache>)], skipped: &'a [Skipped<'a>]) -> Self {
+    pub fn of_component(containers: &'a [(&'a str, Vec<Cache>)], skipped: &'a [Skipped<'a>], is_staged: bool) -> Self {
         let words = |caches: &[Cache]| caches.iter().map(|cache| text(cache.word())).collect();
         let entry = |skipped: &Skipped<'a>| Entry {
             cache: text(skipped.cache.word()),
@@ -60,6 +66,7 @@ impl<'a> Status<'a> {
             reason: text(skipped.reason.code()),
         };
         Status {
+            compile_mode: is_staged.then(|| text(STAGED)),
             containers: Some(containers.iter().map(|(name, caches)| (text(name), words(caches))).collect()),
             untouched: None,
             skipped: Some(skipped.iter().map(entry).collect()),
@@ -121,6 +128,11 @@ impl<'a> Status<'a> {
         caches.is_some_and(|caches| caches.iter().any(|word| &**word == cache.word()))
     }
 
+    /// Whether the compile cache in place is on local disk.
+    pub fn is_staged(&self) -> bool {
+        self.compile_mode.as_deref() == Some(STAGED)
+    }
+
     /// Whether any cache is in place anywhere.
     pub fn has_any(&self) -> bool {
         self.containers.iter().flatten().any(|(_, caches)| !caches.is_empty())
@@ -178,15 +190,17 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let skipped = Skipped { container: "b", cache: Cache::Compile, reason: Reason::ClaimLost, claim: None };
+        let (cache, reason) = (Cache::Compile, Reason::ClaimLost);
+        let skipped = Skipped { container: "b", cache, reason, claim: None, own_fix: None };
         let (containers, skipped) = ([("a", vec![Cache::Model]), ("b", Vec::new())], [skipped]);
-        let status = Status::of_component(&containers, &skipped);
+        let status = Status::of_component(&containers, &skipped, true);
         let value = serde_json::to_string(&status).unwrap();
         let read = Status::read(&value).unwrap();
         assert_eq!(read, status);
         assert!(read.has("a", Cache::Model) && !read.has("a", Cache::Compile) && !read.has("b", Cache::Model));
         assert_eq!(read.reasons("b", Cache::Compile).collect::<Vec<_>>(), [Reason::ClaimLost]);
         assert_eq!(read.containers().collect::<Vec<_>>(), ["a", "b"]);
+        assert!(read.is_staged());
     }
 
     #[test]

@@ -10,11 +10,15 @@ use super::status;
 /// Metadata alone is enough for components with a label, as the guard sees them; a component that only its command line shows
 /// needs the whole pod. Whether the pod still runs does not matter.
 pub fn is_unreviewed(pod: &Pod<'_>) -> bool {
-    let leaves_a_status = match classification::classify(pod).0 {
+    pod.annotation(STATUS).is_none() && leaves_status(pod) && status::has_room(pod)
+}
+
+/// Whether the webhook records a status on such a pod.
+pub fn leaves_status(pod: &Pod<'_>) -> bool {
+    match classification::classify(pod).0 {
         Classification::Component(..) => true,
         Classification::Untouched(reason) => !reason.leaves_no_status(),
-    };
-    leaves_a_status && pod.annotation(STATUS).is_none() && status::has_room(pod)
+    }
 }
 
 #[cfg(test)]

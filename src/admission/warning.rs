@@ -42,6 +42,12 @@ impl Warning {
         Self::quoting(Reason::AnnotationUnknown, &said(&cut(short, 50)), &said(name_or(short, "…")))
     }
 
+    /// A label with a name of ours, by its name after the prefix.
+    pub fn label_ignored(short: &str) -> Self {
+        let said = |short: &str| format!("label {PREFIX}{short} has no effect; write it as an annotation");
+        Self::quoting(Reason::LabelIgnored, &said(&cut(short, 24)), &said(name_or(short, "…")))
+    }
+
     /// An annotation whose value is not what the setting takes; the name is the one after the prefix.
     pub fn setting(reason: Reason, short: &str, value: &str, takes: &str) -> Self {
         let value = cut(value, 24);
@@ -58,7 +64,7 @@ impl Warning {
         if reason == Reason::LoadFormatRemoved {
             return removed(name, &value);
         }
-        let said = |value: &str| format!("{name}: {value} is not modelexpress or mx; ignored");
+        let said = |value: &str| format!("{name}: {value} is no load format; ignored");
         Self::quoting(reason, &said(&format!("{value:?}")), &said("its value"))
     }
 
@@ -94,8 +100,12 @@ impl Warning {
             Reason::ClaimSingleNode => without("is ReadWriteOnce"),
             Reason::ClaimSinglePod => without("is ReadWriteOncePod"),
             Reason::ClaimTerminating => without("is being deleted"),
+            Reason::ClaimUnproven => without("is not proven writable"),
             Reason::PathUnsafe => return in_container("unsafe mount path"),
             Reason::UserNamespace => "hostUsers: false: no claim is added, and pods start without it".to_owned(),
+            Reason::VolumeNameTaken if skipped.own_fix.is_some() => {
+                return in_container("a container has the name of ours");
+            }
             Reason::VolumeNameTaken => return in_container("the volume's name is taken"),
             _ => return None,
         };
@@ -116,14 +126,15 @@ impl Warning {
     fn rank(&self) -> u8 {
         match self.reason {
             Reason::AnnotationIgnored | Reason::AnnotationInvalid | Reason::AnnotationUnknown => 0,
-            Reason::ContainerNotFound => 1,
-            Reason::ContainerUnknown => 2,
-            Reason::UserNamespace => 4,
-            Reason::VolumeNameTaken => 5,
-            Reason::PathUnsafe => 6,
-            Reason::LoadFormatInvalid | Reason::LoadFormatRemoved | Reason::ShellWrapped => 7,
-            Reason::StatusTooLarge => 8,
-            _ => 3,
+            Reason::LabelIgnored => 1,
+            Reason::ContainerNotFound => 2,
+            Reason::ContainerUnknown => 3,
+            Reason::UserNamespace => 5,
+            Reason::VolumeNameTaken => 6,
+            Reason::PathUnsafe => 7,
+            Reason::LoadFormatInvalid | Reason::LoadFormatRemoved | Reason::ShellWrapped => 8,
+            Reason::StatusTooLarge => 9,
+            _ => 4,
         }
     }
 }

@@ -93,14 +93,14 @@ fn worker() -> Value {
 /// What is added to a pod, but for the status, in text.
 fn added(pod: &Value, namespace: &[(String, String)]) -> Vec<String> {
     let claim = Claim { access: Access::ReadWriteMany, ..Claim::default() };
-    let claims: Claims = CLAIMS.iter().map(|name| ((*name).to_owned(), claim)).collect::<BTreeMap<_, _>>();
+    let claims: Claims = CLAIMS.iter().map(|name| ((*name).to_owned(), claim.clone())).collect::<BTreeMap<_, _>>();
     let text = pod.to_string();
     let view = serde_json::from_str(&text).unwrap();
     // As an administrator may have it: without an address there is no load format and no home to try anything by.
     let mut settings = Settings::default();
     settings.express.url = Some("http://model-express:8001".to_owned());
     settings.express.shared_storage = false;
-    settings.express.load_format = Some(LoadFormat::Mx);
+    settings.load_format = Some(LoadFormat::Mx);
     let outcome = Evaluation::new(&view, &settings, namespace).decide(&claims);
     let operations = serde_json::to_value(&outcome.operations).unwrap();
     let operations = operations

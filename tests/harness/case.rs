@@ -61,7 +61,9 @@ impl Case {
             let modes = claim["spec"]["accessModes"].as_array().unwrap();
             let deleted = !claim["metadata"]["deletionTimestamp"].is_null();
             let (phase, volume_mode) = (claim["status"]["phase"].as_str(), claim["spec"]["volumeMode"].as_str());
-            let facts = Claim::new(deleted, phase, volume_mode, modes.iter().map(|mode| mode.as_str().unwrap()));
+            let writable = claim["metadata"]["annotations"]["dynamo-cache.io/writable"].as_str();
+            let modes = modes.iter().map(|mode| mode.as_str().unwrap());
+            let facts = Claim::new(deleted, phase, volume_mode, modes, writable);
             // A case with a time of creation has one that is long ago.
             let is_old = claim["metadata"]["creationTimestamp"].is_string();
             let class = claim["spec"]["storageClassName"].as_str().filter(|_| phase == Some("Pending") && is_old);
@@ -153,10 +155,13 @@ impl Case {
             return;
         }
         // A status that the pod came with keeps its version: only what we wrote has ours.
-        let text = yaml::write(after);
-        let came_with_it = yaml::write(&self.object).contains(&version(env!("CARGO_PKG_VERSION")));
-        let text =
-            if came_with_it { text } else { text.replace(&version(env!("CARGO_PKG_VERSION")), &version("VERSION")) };
+        let (mut text, before) = (yaml::write(after), yaml::write(&self.object));
+        for versioned in [status_version, image_version] {
+            let own = versioned(env!("CARGO_PKG_VERSION"));
+            if !before.contains(&own) {
+                text = text.replace(&own, &versioned("VERSION"));
+            }
+        }
         if self.agrees_on_the_pod(after).is_err() {
             fs::write(self.folder.join("expected.yaml"), text).unwrap();
         }
@@ -164,8 +169,12 @@ impl Case {
     }
 }
 
-fn version(version: &str) -> String {
+fn status_version(version: &str) -> String {
     format!("\"version\":\"{version}\"")
+}
+
+fn image_version(version: &str) -> String {
+    format!("/dynamo-cache:{version}")
 }
 
 fn same(what: &str, expected: &Value, found: &Value) -> Result<(), String> {

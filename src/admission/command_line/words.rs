@@ -5,7 +5,7 @@ use super::{Form, VLLM_RS, last_name};
 /// One word of a command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Word<'a> {
-    pub(super) text: &'a str,
+    pub(in super::super) text: &'a str,
     pub(super) whole: Form,
     /// Whether this word names the program that a command runs.
     pub(super) program: bool,
@@ -26,7 +26,7 @@ impl<'a> Word<'a> {
 pub(super) fn each_word<'a>(elements: impl Iterator<Item = &'a str>, then: &mut impl FnMut(Word<'a>)) {
     let mut after_c = false;
     for (index, element) in elements.enumerate() {
-        if after_c || element.contains(char::is_whitespace) {
+        if is_script(element, after_c) {
             read_script(element, then);
         } else {
             then(Word::element(element, index == 0));
@@ -35,12 +35,26 @@ pub(super) fn each_word<'a>(elements: impl Iterator<Item = &'a str>, then: &mut 
     }
 }
 
-/// `-c`, `-lc`, `-euxc` and the like: the next element is a script.
-fn is_script_flag(element: &str) -> bool {
+/// Whether an element is read as a script.
+pub(in super::super) fn is_script(element: &str, after_c: bool) -> bool {
+    after_c || element.contains(char::is_whitespace)
+}
+
+/// Whether a program is a shell, by its last name.
+pub(super) fn is_shell(program: &str) -> bool {
+    matches!(program, "ash" | "bash" | "dash" | "ksh" | "sh" | "zsh")
+}
+
+/// `-c`, `-lc`, `-euxc`, `-ce` and the like, in letters that are options of a shell: the next element is a script.
+pub(in super::super) fn is_script_flag(element: &str) -> bool {
     element
         .strip_prefix('-')
-        .and_then(|flags| flags.strip_suffix('c'))
-        .is_some_and(|flags| flags.bytes().all(|flag| flag.is_ascii_alphabetic()))
+        .is_some_and(|flags| flags.contains('c') && flags.bytes().all(|flag| b"abcefhiklmnptuvxBCEHPT".contains(&flag)))
+}
+
+/// The words of a script, one after another.
+pub(in super::super) fn each_script_word<'a>(script: &'a str, then: &mut impl FnMut(&'a str)) {
+    read_script(script, &mut |word| then(word.text));
 }
 
 fn read_script<'a>(script: &'a str, then: &mut impl FnMut(Word<'a>)) {
@@ -54,6 +68,7 @@ fn read_script<'a>(script: &'a str, then: &mut impl FnMut(Word<'a>)) {
             state.expects_program = true;
             state.follows_vllm_rs = false;
         }
+        let line = without_comment(line);
         state.continued = line.ends_with('\\');
         state.read_line(line, then);
     }
@@ -139,6 +154,21 @@ impl Script {
             before = c;
         }
     }
+}
+
+/// A line without the comment at its end, as far as the quotes of the line show one.
+fn without_comment(line: &str) -> &str {
+    let (mut quote, mut before) = (None, ' ');
+    for (at, c) in line.char_indices() {
+        match (c, quote) {
+            ('#', None) if before.is_whitespace() => return &line[..at],
+            ('"' | '\'', None) if before != '\\' => quote = Some(c),
+            (_, Some(open)) if c == open => quote = None,
+            _ => {}
+        }
+        before = c;
+    }
+    line
 }
 
 fn ends_word(c: char) -> bool {

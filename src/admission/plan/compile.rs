@@ -1,126 +1,124 @@
-//! The compile cache of one container: the contract's section 5.
+//! The compile cache of one container: on its claim, or on local disk.
 
-use sha2::{Digest as _, Sha256};
-
-use super::super::annotation::GPU_PRODUCT;
-use super::super::classification::{self, DetectedEngine};
-use super::super::engine::{CacheVariable, Engine};
+use super::super::classification::DetectedEngine;
+use super::super::engine::Engine;
 use super::super::path::Path;
-use super::super::pod::{Container, MIG_PREFIX, Pod};
+use super::super::pod::Pod;
 use super::super::reason::Reason;
-use super::container::ContainerPlan;
-use super::mount::{self, MountRequest};
+use super::super::settings::Mode;
+use super::container::{ContainerPlan, Mounted};
+use super::refusal::Refusal;
 use super::volumes::Volumes;
-use super::{COMPILE_VOLUME, Cache, PlanContext};
+use super::{PlanContext, SCRATCH_PATH, SCRATCH_VOLUME};
 
-/// The GPU part of a key where the pod does not name a GPU.
-const ANY_GPU: &str = "any";
+mod arguments;
+mod direct;
+mod gpu;
+mod key;
+mod staged;
 
-/// Plans the compile cache.
-///
-/// # Errors
-/// Why it is not; nothing was added then.
+use staged::Staged;
+
+pub(super) use key::is_whole_name;
+pub(super) use staged::Stage;
+
+/// What came of the compile cache.
+pub(super) struct Compile<'p> {
+    /// Why it is not in place, if so; nothing was added then.
+    pub result: Result<(), Refusal>,
+    /// Why parts of it are not where the settings want them.
+    pub parts: Vec<Refusal>,
+    /// How the container works on local disk, if it does.
+    pub stage: Option<Stage<'p>>,
+}
+
+impl Compile<'_> {
+    fn without_stage(result: Result<(), Refusal>, parts: Vec<Refusal>) -> Self {
+        Compile { result, parts, stage: None }
+    }
+}
+
+/// Plans the compile cache. `engines` is the number of containers of the pod that want one.
 pub(super) fn plan<'p>(
     context: &PlanContext<'_>,
     volumes: &mut Volumes<'p>,
     planned: &mut ContainerPlan<'p, '_>,
+    engines: usize,
     model: Result<(), Reason>,
-) -> Result<(), Reason> {
-    let settings = &context.settings.compile;
-    let engine = match planned.selected.engine {
-        _ if context.settings.skip.compile => return Err(Reason::SkippedByUser),
-        DetectedEngine::None => return Err(Reason::SkippedByUser),
-        DetectedEngine::Unknown => return Err(Reason::EngineUnknown),
-        DetectedEngine::Engine(engine) => engine,
+) -> Compile<'p> {
+    let engine = match engine(context, planned) {
+        Ok(engine) => engine,
+        Err(reason) => return Compile::without_stage(Err(reason.into()), Vec::new()),
     };
-    if !settings.multi_node && spans_nodes(context.pod, planned, engine) {
-        return Err(Reason::MultiNode);
+    // What an earlier pass has staged stays so, whatever the settings are now.
+    if staged::is_in_place(context.pod, planned) {
+        let parts = staged::parts(volumes, planned, &staged::own(planned, engine));
+        return Compile { result: Ok(()), parts, stage: Some(Stage::InPlace) };
     }
-    let gpu = gpu_key(context.pod, planned.container());
-    let variables: Vec<_> = variables(context, planned.container(), engine, &gpu).collect();
-    let mounted = planned.whole_mount(volumes, &settings.claim).cloned();
-    if mounted.is_none() && variables.iter().all(|variable| planned.has(variable.name)) {
-        return Err(Reason::EnvSetByUser);
+    if !context.settings.compile.multi_node && spans_nodes(context.pod, planned) {
+        return Compile::without_stage(Err(Reason::MultiNode.into()), Vec::new());
     }
-    let shared = settings.claim == context.settings.model.claim;
-    if shared {
-        if mounted.is_none() {
-            context.check_user_namespace()?;
-        }
-        model?;
-    }
-    let root = match mounted {
-        Some(mount) => {
-            if mount.read_only || context.only_reads(&settings.claim) {
-                return Err(Reason::ClaimReadOnly);
+    let wants_stage = context.settings.compile.mode == Mode::Staged;
+    if wants_stage && engines == 1 && planned.container().image.is_some() {
+        return match staged::plan(context, volumes, planned, engine) {
+            Ok(Staged { containers, parts }) => {
+                Compile { result: Ok(()), parts, stage: Some(Stage::Added(containers)) }
             }
-            context.check_enterable(planned, &mount.path)?;
-            mount.path.into_owned()
-        }
-        None => add_mount(context, volumes, planned, engine)?,
-    };
-    let root = if shared { root.join("compile") } else { root };
-    let directory = key(context, planned.container(), &gpu).iter().fold(root, |above, part| above.join(part));
-    for variable in variables {
-        let path = match variable.below {
-            "" => directory.as_str().to_owned(),
-            below => directory.join(below).as_str().to_owned(),
+            Err(refusal) => Compile::without_stage(Err(refusal), Vec::new()),
         };
-        planned.set(Cache::Compile, variable.name, path);
     }
-    Ok(())
+    let direct = direct::plan(context, volumes, planned, engine, model);
+    match direct {
+        // The fix of this reason is the mode that the pod cannot have.
+        Err(Refusal { reason: Reason::NotShareable, .. }) if wants_stage => {
+            Compile::without_stage(Err(Reason::StagingOneEngine.into()), Vec::new())
+        }
+        direct => {
+            let parts = if wants_stage { vec![Reason::StagingOneEngine.into()] } else { Vec::new() };
+            Compile::without_stage(direct, parts)
+        }
+    }
+}
+
+/// The engine whose cache it is.
+///
+/// # Errors
+/// Why there is none, whatever the mode.
+fn engine(context: &PlanContext<'_>, planned: &ContainerPlan<'_, '_>) -> Result<Engine, Reason> {
+    match planned.selected.engine {
+        _ if context.settings.skip.compile => Err(Reason::SkippedByUser),
+        DetectedEngine::None => Err(Reason::SkippedByUser),
+        DetectedEngine::Unknown => Err(Reason::EngineUnknown),
+        DetectedEngine::Engine(engine) => Ok(engine),
+    }
+}
+
+impl PlanContext<'_> {
+    /// Whether both caches are on one claim, which is mounted once.
+    fn shares_one_claim(&self) -> bool {
+        self.settings.compile.claim == self.settings.model.claim
+    }
+
+    /// Without the model cache there is no compile cache on its claim.
+    fn check_shared(&self, model: Result<(), Reason>) -> Result<(), Reason> {
+        if self.shares_one_claim() { model } else { Ok(()) }
+    }
 }
 
 /// Whether ranks of the engine run on several nodes, as far as the pod shows.
-fn spans_nodes(pod: &Pod<'_>, planned: &ContainerPlan<'_, '_>, engine: Engine) -> bool {
-    planned.selected.command_line.spans_nodes
-        || pod.label("leaderworkerset.sigs.k8s.io/name").is_some()
-        || (engine == Engine::Trtllm && pod.label("grove.io/podcliquescalinggroup").is_some())
+fn spans_nodes(pod: &Pod<'_>, planned: &ContainerPlan<'_, '_>) -> bool {
+    let leads_workers = pod.label("leaderworkerset.sigs.k8s.io/name").is_some()
+        && pod.annotation("leaderworkerset.sigs.k8s.io/size").map(str::trim) != Some("1");
+    let scales_as_one = pod.label("grove.io/podcliquescalinggroup").is_some()
+        && pod.label("nvidia.com/dynamo-failover-engine-group-member").is_none();
+    planned.selected.command_line.flags.spans_nodes() || leads_workers || scales_as_one
 }
 
-/// The engine's variables that make sense here.
-///
-/// What nothing checks on load is cached only where the key has the image and the GPU.
-fn variables(
-    context: &PlanContext<'_>,
-    container: &Container<'_>,
-    engine: Engine,
-    gpu: &str,
-) -> impl Iterator<Item = CacheVariable> {
-    let key = context.settings.compile.key;
-    let is_distinct = key.image && key.gpu && gpu != ANY_GPU && image_is_fixed(container);
-    engine.compile_variables().iter().copied().filter(move |variable| is_distinct || !variable.unchecked)
-}
-
-fn add_mount<'p>(
-    context: &PlanContext<'_>,
-    volumes: &mut Volumes<'p>,
-    planned: &mut ContainerPlan<'p, '_>,
-    engine: Engine,
-) -> Result<Path<'static>, Reason> {
-    let settings = &context.settings.compile;
-    let of_engine = Path::new(engine.compile_mount_path());
-    let path = settings.mount_path.clone().unwrap_or_else(|| of_engine.clone());
-    if user_has_a_cache(planned, &path, of_engine.last()) {
-        return Err(Reason::UserCache);
-    }
-    let request = MountRequest {
-        cache: Cache::Compile,
-        volume: COMPILE_VOLUME,
-        claim: &settings.claim,
-        path: path.clone(),
-        read_only: false,
-        objection: overlaps_model_cache(context, volumes, planned, &path).then_some(Reason::PathTaken),
-    };
-    mount::add(context, volumes, planned, request)?;
-    Ok(path)
-}
-
-/// Whether a mount, none of which is the compile claim's, is where this engine looks for its cache.
-fn user_has_a_cache(planned: &ContainerPlan<'_, '_>, path: &Path<'_>, engine: &str) -> bool {
-    let of_engine = format!("/.cache/{engine}");
+/// A mount, none of which is the compile claim's, where this engine looks for its cache.
+fn cache_of_user<'c, 'p>(planned: &'c ContainerPlan<'p, '_>, path: &Path<'_>, folder: &str) -> Option<&'c Mounted<'p>> {
+    let of_engine = format!("/.cache/{folder}");
     let xdg = planned.literal_directory("XDG_CACHE_HOME");
-    planned.mounts.iter().any(|mount| {
+    planned.mounts.iter().filter(|mount| mount.volume != SCRATCH_VOLUME).find(|mount| {
         mount.path.ends_with("/.cache")
             || mount.path.ends_with(&of_engine)
             || mount.path.covers(path)
@@ -128,7 +126,20 @@ fn user_has_a_cache(planned: &ContainerPlan<'_, '_>, path: &Path<'_>, engine: &s
     })
 }
 
-/// Whether one cache would hide the other, or land in it.
+/// Why the cache must not be mounted at a path of the settings, whatever is mounted there.
+fn objection(
+    context: &PlanContext<'_>,
+    volumes: &Volumes<'_>,
+    planned: &ContainerPlan<'_, '_>,
+    path: &Path<'_>,
+) -> Option<Reason> {
+    if path.is_an_engines_own() {
+        return Some(Reason::PathUnsafe);
+    }
+    overlaps_model_cache(context, volumes, planned, path).then_some(Reason::PathTaken)
+}
+
+/// Whether one cache would hide the other, or land in it, or in what belongs to one container alone.
 fn overlaps_model_cache(
     context: &PlanContext<'_>,
     volumes: &Volumes<'_>,
@@ -141,102 +152,9 @@ fn overlaps_model_cache(
     let none_is_set = !variables.iter().any(|name| planned.has(name));
     let usual = mounted.or_else(|| none_is_set.then(|| model.mount_path.clone()));
     let literal = variables.iter().filter_map(|name| planned.literal_directory(name));
-    let mut models = usual.into_iter().chain(literal);
-    let caches = ["/.cache", "/.cache/huggingface", "/.cache/huggingface/hub"];
+    let mut models = usual.into_iter().chain(literal).chain([Path::new(SCRATCH_PATH)]);
+    let caches = ["/.cache/huggingface", "/.cache/huggingface/hub"];
     models.any(|model| model.covers(path) || path.covers(&model))
         || planned.literal_directory("XDG_CACHE_HOME").is_some_and(|xdg| path.covers(&xdg))
         || caches.iter().any(|end| path.ends_with(end))
-}
-
-/// What separates this container's cache from others, as the names of directories in each other.
-fn key(context: &PlanContext<'_>, container: &Container<'_>, gpu: &str) -> Vec<String> {
-    let key = context.settings.compile.key;
-    let image = key.image.then(|| image(container));
-    let gpu = key.gpu.then(|| gpu.to_owned());
-    let args = key.args.then(|| args(container));
-    let name = container.name();
-    let engine = classification::is_numbered_engine(name).then(|| name.to_owned());
-    [image, gpu, args, engine].into_iter().flatten().collect()
-}
-
-/// The digest of a pinned image reference, in hex.
-fn digest<'c>(container: &'c Container<'_>) -> Option<&'c str> {
-    let (_, digest) = container.image.as_deref()?.split_once('@')?;
-    let (_, hex) = digest.split_once(':')?;
-    (hex.len() >= 12 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(hex)
-}
-
-fn image(container: &Container<'_>) -> String {
-    let reference = container.image.as_deref().unwrap_or_default();
-    digest(container).map_or_else(|| short_hash([reference]), |hex| hex.chars().take(12).collect())
-}
-
-/// Whether the reference means one image for ever, as far as people keep to it: a digest, or a tag other than `latest`.
-fn image_is_fixed(container: &Container<'_>) -> bool {
-    let reference = container.image.as_deref().unwrap_or_default();
-    let name = reference.rsplit('/').next().unwrap_or_default();
-    let tag = name.split_once(':').map(|(_, tag)| tag);
-    digest(container).is_some() || tag.is_some_and(|tag| !tag.is_empty() && tag != "latest")
-}
-
-fn args(container: &Container<'_>) -> String {
-    short_hash(container.command_line())
-}
-
-/// The first 12 hex digits of SHA-256 over the parts, joined by one NUL.
-fn short_hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
-    let mut hash = Sha256::new();
-    for (index, part) in parts.into_iter().enumerate() {
-        if index > 0 {
-            hash.update([0]);
-        }
-        hash.update(part);
-    }
-    let first = hash.finalize().iter().take(6).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
-    format!("{first:012x}")
-}
-
-/// The GPU that the container will run on, as far as the pod shows.
-fn gpu_key(pod: &Pod<'_>, container: &Container<'_>) -> String {
-    let Some(product) = gpu_product(pod) else { return ANY_GPU.to_owned() };
-    let slice = mig_slice(container).map(|profile| format!("-MIG-{profile}")).unwrap_or_default();
-    let gpu = format!("{product}{slice}");
-    if is_label_value(&gpu) { gpu } else { ANY_GPU.to_owned() }
-}
-
-fn gpu_product<'p>(pod: &'p Pod<'_>) -> Option<&'p str> {
-    let spec = pod.spec.as_ref()?;
-    if let Some(product) = spec.node_selector.as_ref().and_then(|labels| labels.value(GPU_PRODUCT)) {
-        return Some(product);
-    }
-    let affinity = spec.affinity.as_ref()?.node_affinity.as_ref()?.required.as_ref()?;
-    let terms = affinity.node_selector_terms.as_deref().unwrap_or_default();
-    let mut products = terms.iter().map(|term| {
-        let mut expressions = term.match_expressions.iter().flatten();
-        expressions.find_map(|expression| {
-            let names = expression.key.as_deref() == Some(GPU_PRODUCT) && expression.operator.as_deref() == Some("In");
-            match expression.values.as_deref() {
-                Some([value]) if names => Some(&**value),
-                _ => None,
-            }
-        })
-    });
-    let first = products.next()??;
-    products.all(|product| product == Some(first)).then_some(first)
-}
-
-/// The alphabetically first MIG profile that the container asks for.
-fn mig_slice<'c>(container: &'c Container<'_>) -> Option<&'c str> {
-    let resources = container.resources.as_ref()?;
-    let names = resources.limits.iter().chain(&resources.requests).flat_map(|resources| &resources.0);
-    names.filter_map(|(name, _)| name.strip_prefix(MIG_PREFIX)).min()
-}
-
-/// What Kubernetes accepts as a label's value, which is also a safe name of a directory.
-fn is_label_value(text: &str) -> bool {
-    let ends = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
-    text.len() <= 63
-        && ends(text.bytes().next())
-        && ends(text.bytes().last())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }

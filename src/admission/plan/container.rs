@@ -26,6 +26,8 @@ pub(super) struct Mounted<'p> {
     /// Which part of the volume; none: the whole.
     pub sub_path: Option<Cow<'p, str>>,
     pub read_only: bool,
+    /// Whether it was added.
+    pub is_added: bool,
 }
 
 /// What a variable of the container says.
@@ -60,6 +62,7 @@ impl<'p, 'c> ContainerPlan<'p, 'c> {
                 path: Path::new(mount.mount_path.as_deref().unwrap_or_default()),
                 sub_path: part.or(expression).map(Cow::Borrowed),
                 read_only: mount.read_only.unwrap_or(false) || volumes.is_read_only(volume),
+                is_added: false,
             }
         });
         ContainerPlan { mounts: mounts.collect(), selected, added: Vec::new(), without_scratch: Vec::new() }
@@ -67,6 +70,11 @@ impl<'p, 'c> ContainerPlan<'p, 'c> {
 
     pub(super) fn container(&self) -> &'p Container<'p> {
         self.selected.container
+    }
+
+    /// The user id that the container's image has, as far as its name shows: that of Dynamo's own images, else root's.
+    pub(super) fn user_of_image(&self) -> i64 {
+        if self.container().image_name().contains("-runtime") { 1000 } else { 0 }
     }
 
     /// What a variable says; none where the container lacks it. A name that is there twice counts by its last.
@@ -84,6 +92,17 @@ impl<'p, 'c> ContainerPlan<'p, 'c> {
     /// Whether the container has a variable.
     pub(super) fn has(&self, name: &str) -> bool {
         self.variable(name).is_some()
+    }
+
+    /// Whether a variable is a literal that means yes, as the Hugging Face clients read it.
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        let words = ["1", "on", "true", "yes"];
+        matches!(self.variable(name), Some(Value::Literal(text)) if words.iter().any(|word| text.eq_ignore_ascii_case(word)))
+    }
+
+    /// Whether a script of the container assigns a variable.
+    pub(super) fn assigns(&self, name: &str) -> bool {
+        self.selected.command_line.assigned.has(name)
     }
 
     /// Where a variable points, read as a directory.
@@ -117,14 +136,19 @@ impl<'p, 'c> ContainerPlan<'p, 'c> {
     /// Adds a variable, unless the container has one of that name.
     pub(super) fn set(&mut self, cache: Cache, name: &'static str, value: impl Into<Cow<'p, str>>) {
         if !self.has(name) {
-            self.added.push((Added::Variable { name, value: value.into() }, cache));
+            self.set_new(cache, name, value);
         }
+    }
+
+    /// Adds a variable that the container lacks.
+    pub(super) fn set_new(&mut self, cache: Cache, name: &'static str, value: impl Into<Cow<'p, str>>) {
+        self.added.push((Added::Variable { name, value: value.into() }, cache));
     }
 
     /// Adds a mount.
     pub(super) fn mount(&mut self, cache: Cache, mounted: Mounted<'p>) {
-        let Mounted { volume, path, read_only, sub_path } = mounted.clone();
-        self.mounts.push(mounted);
+        let Mounted { volume, path, read_only, sub_path, .. } = mounted.clone();
+        self.mounts.push(Mounted { is_added: true, ..mounted });
         self.added.push((Added::Mount { volume, path, read_only, sub_path }, cache));
     }
 

@@ -4,7 +4,7 @@
 //! mount of a claim. So a forged status gains nothing.
 
 use super::super::classification::DetectedEngine;
-use super::super::engine::{CacheVariable, Engine};
+use super::super::engine::Engine;
 use super::super::path::Path;
 use super::super::pod::Pod;
 use super::super::status::Status;
@@ -38,23 +38,18 @@ impl<'p> Earlier<'p> {
                 hub.is_some_and(|hub| is_on_a_claim(context, volumes, planned, &hub, false))
             }
             Cache::Compile => {
-                let mut moved =
-                    variables(planned.selected.engine).filter_map(|variable| planned.literal_directory(variable.name));
+                let known = match planned.selected.engine {
+                    DetectedEngine::Engine(engine) => engine.compile_variable(),
+                    DetectedEngine::None | DetectedEngine::Unknown => None,
+                };
+                let any = Engine::compile_variables().filter(|_| known.is_none());
+                let mut moved = known.into_iter().chain(any).filter_map(|name| planned.literal_directory(name));
                 moved.any(|directory| is_on_a_claim(context, volumes, planned, &directory, true))
             }
             Cache::ModelExpress => express::is_in_place(planned),
             Cache::LoadFormat => false,
         }
     }
-}
-
-/// The variables that move an engine's compile cache; of an engine that is not known, those of all.
-fn variables(engine: DetectedEngine) -> impl Iterator<Item = &'static CacheVariable> {
-    let engines = match engine {
-        DetectedEngine::Engine(engine) => vec![engine],
-        DetectedEngine::None | DetectedEngine::Unknown => Engine::ALL.to_vec(),
-    };
-    engines.into_iter().flat_map(Engine::compile_variables)
 }
 
 /// Whether a directory lies on the whole mount of a claim that the container can use.

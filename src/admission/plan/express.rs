@@ -21,6 +21,9 @@ pub(super) fn plan(context: &PlanContext<'_>, planned: &mut ContainerPlan<'_, '_
     if context.settings.skip.express {
         return Err(Reason::SkippedByUser);
     }
+    if planned.assigns(URL) || planned.assigns(ADDRESS) {
+        return Err(Reason::EnvSetByUser);
+    }
     let address = match [planned.variable(URL), planned.variable(ADDRESS)] {
         [None, None] => url.to_owned(),
         [Some(Value::Literal(address)), None | Some(Value::Literal(_))] | [None, Some(Value::Literal(address))] => {
@@ -80,7 +83,7 @@ pub(super) fn plan_stream<'p>(
     if !there {
         check_streams_to(context, volumes, planned, &path)?;
         let sub = sub_path.map(Cow::Borrowed);
-        let mounted = Mounted { volume, path, sub_path: sub, read_only: false };
+        let mounted = Mounted { volume, path, sub_path: sub, read_only: false, is_added: true };
         planned.mount(Cache::ModelExpress, mounted);
     }
     planned.set(Cache::ModelExpress, NO_SHARED_STORAGE, "true");
@@ -96,5 +99,5 @@ fn check_streams_to(
     context.check_user_namespace()?;
     context.check_safe(planned, path)?;
     let on_a_claim = planned.cover(path).is_some_and(|mount| volumes.is_of_any_claim(&mount.volume));
-    if on_a_claim || super::mount::is_taken(planned, path) { Err(Reason::StreamPathTaken) } else { Ok(()) }
+    if on_a_claim || super::mount::taken_by(planned, path).is_some() { Err(Reason::StreamPathTaken) } else { Ok(()) }
 }

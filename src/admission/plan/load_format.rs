@@ -1,6 +1,6 @@
-//! Loading weights through Model Express, for those who ask for it: the contract's section 7.
+//! Loading weights through Model Express or by a faster loader, for those who ask for it: the contract's section 7.
 
-use super::super::classification::DetectedEngine;
+use super::super::classification::{ContainerRole, DetectedEngine};
 use super::super::command_line::Form;
 use super::super::engine::Engine;
 use super::super::reason::Reason;
@@ -23,27 +23,40 @@ impl Load {
     const DONE: Load = Load { result: Ok(()), warnings: Vec::new() };
 }
 
-/// Adds the engine's flag or variable where the format is asked for and an address is in place.
-pub(super) fn plan(context: &PlanContext<'_>, planned: &mut ContainerPlan<'_, '_>) -> Load {
+/// Adds the engine's flag or variable where the format is asked for, and what it loads from is in place: the address of Model
+/// Express, or the model cache.
+pub(super) fn plan(
+    context: &PlanContext<'_>,
+    planned: &mut ContainerPlan<'_, '_>,
+    has_address: bool,
+    has_model_cache: bool,
+) -> Load {
     let DetectedEngine::Engine(engine) = planned.selected.engine else { return Load::DONE };
-    if planned.selected.command_line.load_format {
+    if planned.selected.role != ContainerRole::Engine || planned.selected.command_line.flags.load_format {
         return Load::DONE;
     }
     let (format, warning) = match planned.variable(ASKS) {
-        None => (context.settings.express.load_format, None),
+        None => (context.settings.load_format, None),
         Some(value) => asked_by(&value),
     };
-    let mut warnings: Vec<_> = warning.into_iter().collect();
-    let Some(format) = format else { return Load { result: Ok(()), warnings } };
+    // Where no format could apply, the variable is a matter of the user's alone.
+    let is_asked = has_address || context.settings.load_format.is_some();
+    let mut warnings: Vec<_> = warning.into_iter().filter(|_| is_asked).collect();
+    let is_possible = |format: &LoadFormat| match (format.asks_model_express(), engine) {
+        (true, _) => has_address,
+        (false, Engine::Sglang | Engine::Vllm) => has_model_cache,
+        (false, Engine::Trtllm) => false,
+    };
+    let Some(format) = format.filter(is_possible) else { return Load { result: Ok(()), warnings } };
     let words = match engine {
-        Engine::Sglang => {
+        Engine::Sglang if format.asks_model_express() => {
             "--load-format remote_instance --remote-instance-weight-loader-backend modelexpress".to_owned()
         }
         Engine::Trtllm => {
             planned.set(Cache::LoadFormat, "DYN_TRTLLM_LOAD_FORMAT", format.word());
             return Load { result: Ok(()), warnings };
         }
-        Engine::Vllm => format!("--load-format {}", format.word()),
+        Engine::Sglang | Engine::Vllm => format!("--load-format {}", format.word()),
     };
     let command_line = planned.selected.command_line;
     if command_line.shell || command_line.engine != Some((engine, Form::Yes)) {

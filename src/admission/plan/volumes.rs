@@ -16,8 +16,8 @@ pub(super) struct Volumes<'p> {
     /// The first of the pod's own that is of a claim, by the claim: every container asks.
     of_claims: HashMap<&'p str, &'p pod::Volume<'p>>,
     added: Vec<Added>,
-    /// A volume on the node's disk that is added.
-    added_empty_dir: Option<&'static str>,
+    /// The volumes on the node's disk that are added.
+    added_empty_dirs: Vec<&'static str>,
 }
 
 /// A volume of ours.
@@ -48,7 +48,7 @@ impl<'p> Volumes<'p> {
                 of_claims.entry(&**claim).or_insert(volume);
             }
         }
-        Volumes { pod, named, of_claims, added: Vec::new(), added_empty_dir: None }
+        Volumes { pod, named, of_claims, added: Vec::new(), added_empty_dirs: Vec::new() }
     }
 
     /// The first volume of a claim.
@@ -76,6 +76,11 @@ impl<'p> Volumes<'p> {
         self.named.get(name)?.claim.as_deref()
     }
 
+    /// The ConfigMap of one of the pod's own volumes.
+    pub(super) fn config_map_of(&self, name: &str) -> Option<&str> {
+        self.named.get(name)?.config_map.as_deref()
+    }
+
     /// Whether a volume is one of any claim.
     pub(super) fn is_of_any_claim(&self, name: &str) -> bool {
         match self.named.get(name) {
@@ -90,11 +95,24 @@ impl<'p> Volumes<'p> {
     /// `volume-name-taken` where another kind of volume has the name.
     pub(super) fn add_empty_dir(&mut self, name: &'static str) -> Result<(), Reason> {
         let is_there = self.named.get(name).is_some_and(|volume| volume.is_empty_dir);
-        if !is_there && self.added_empty_dir != Some(name) {
+        if !is_there && !self.added_empty_dirs.contains(&name) {
             self.check_name_free(name)?;
-            self.added_empty_dir = Some(name);
+            self.added_empty_dirs.push(name);
         }
         Ok(())
+    }
+
+    /// Adds volumes on the node's disk whose names are free.
+    pub(super) fn add_new_empty_dirs(&mut self, names: &[&'static str]) {
+        self.added_empty_dirs.extend(names);
+    }
+
+    /// Whether what is written to a volume is there when the pod is gone.
+    pub(super) fn outlives_pod(&self, name: &str) -> bool {
+        match self.named.get(name) {
+            Some(volume) => !volume.ends_with_pod,
+            None => self.added.iter().any(|added| added.name == name),
+        }
     }
 
     /// Whether what a volume holds can only be read, whatever a mount says.
@@ -134,7 +152,7 @@ impl<'p> Volumes<'p> {
 
     pub(super) fn into_changes(self) -> Vec<Change<'p>> {
         let change = |Added { name, claim, read_only }| Change::Volume { name, claim, read_only };
-        let empty_dir = self.added_empty_dir.map(|name| Change::EmptyDir { name });
-        self.added.into_iter().map(change).chain(empty_dir).collect()
+        let empty_dirs = self.added_empty_dirs.into_iter().map(|name| Change::EmptyDir { name });
+        self.added.into_iter().map(change).chain(empty_dirs).collect()
     }
 }

@@ -1,6 +1,5 @@
 //! A volume of a pod, whatever its source.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -10,14 +9,18 @@ use super::Text;
 use super::text::keep_last;
 
 /// A volume of the pod.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Volume<'a> {
     /// The name.
     pub name: Text<'a>,
     /// Its source's claim, where it is one.
     pub claim: Option<Text<'a>>,
+    /// Its source's ConfigMap, where it is one.
+    pub config_map: Option<Text<'a>>,
     /// Whether it is a folder on the node's disk.
     pub is_empty_dir: bool,
+    /// Whether what is written to it is lost with the pod.
+    pub ends_with_pod: bool,
     /// Whether the source can only be read, whatever a mount says.
     pub read_only: bool,
 }
@@ -27,6 +30,7 @@ pub struct Volume<'a> {
 #[derive(Default)]
 struct Source<'a> {
     claim_name: Option<Text<'a>>,
+    name: Option<Text<'a>>,
     read_only: Option<bool>,
 }
 
@@ -45,6 +49,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Source<'a> {
                 while let Some(key) = map.next_key::<Text<'de>>()? {
                     match &*key {
                         "claimName" => source.claim_name = map.next_value()?,
+                        "name" => source.name = map.next_value()?,
                         "readOnly" => source.read_only = map.next_value()?,
                         _ => _ = map.next_value::<IgnoredAny>()?,
                     }
@@ -99,8 +104,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut volume =
-                    Volume { name: Text(Cow::Borrowed("")), claim: None, is_empty_dir: false, read_only: false };
+                let mut volume = Volume::default();
                 let mut sources: Vec<(Text<'de>, Source<'de>)> = Vec::new();
                 while let Some(key) = map.next_key::<Text<'de>>()? {
                     if &*key == "name" {
@@ -113,8 +117,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Volume<'a> {
                 for (key, source) in sources {
                     volume.read_only |= source.read_only.unwrap_or(false) || READ_ONLY_SOURCES.contains(&&*key);
                     volume.is_empty_dir |= &*key == "emptyDir";
-                    if &*key == "persistentVolumeClaim" {
-                        volume.claim = source.claim_name;
+                    volume.ends_with_pod |= matches!(&*key, "emptyDir" | "ephemeral");
+                    match &*key {
+                        "configMap" => volume.config_map = source.name,
+                        "persistentVolumeClaim" => volume.claim = source.claim_name,
+                        _ => {}
                     }
                 }
                 Ok(volume)

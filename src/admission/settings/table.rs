@@ -1,8 +1,11 @@
 //! The table of settings, one entry each: names, what it takes, where it goes.
 
+use std::sync::Arc;
+
 use super::super::reason::Reason;
-use super::value::{absolute, address, boolean, claim, key, mount_path, policy, skip};
-use super::{Layout, LoadFormat, Settings};
+use super::staging::Resource;
+use super::value::{absolute, address, amount, boolean, claim, endpoint, image, key, mount_path, policy, skip};
+use super::{Layout, LoadFormat, Mode, Settings};
 
 /// How one setting is named, what it takes and where it goes.
 #[derive(Debug)]
@@ -24,12 +27,18 @@ pub struct Setting {
 /// What a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueType {
+    /// An amount of a resource, as Kubernetes writes it.
+    Amount(Resource),
     /// `true` or `false`.
     Bool,
     /// The name of a claim.
     Claim,
+    /// `http://…` or `https://…`, or `none`.
+    Endpoint,
     /// `host:port` or `http://host:port`, or `none`.
     HostPort,
+    /// The reference of an image.
+    Image,
     /// Some of these words with commas between.
     List(&'static [&'static str]),
     /// A path that hides nothing.
@@ -46,9 +55,13 @@ impl ValueType {
     /// What a value has to be, after `<value> is not`.
     pub fn describe(self) -> String {
         match self {
+            ValueType::Amount(Resource::Cpu) => "an amount of processors of at least 10m, such as 100m or 1".to_owned(),
+            ValueType::Amount(Resource::Memory) => "an amount of memory of at least 32Mi, such as 64Mi".to_owned(),
             ValueType::Bool => "true or false".to_owned(),
             ValueType::Claim => "the name of a claim".to_owned(),
+            ValueType::Endpoint => "http://host, https://host, with a port and a path where needed, or none".to_owned(),
             ValueType::HostPort => "host:port, http://host:port or none".to_owned(),
+            ValueType::Image => "the reference of an image".to_owned(),
             ValueType::List(words) => format!("a list of {}", words.join(", ")),
             ValueType::MountPath => "an absolute path outside of system folders".to_owned(),
             ValueType::Number => "a group id".to_owned(),
@@ -108,6 +121,17 @@ pub const ALL: &[Setting] = &[
         apply: |settings, text| boolean(text).map(|value| settings.model.offline = value),
     },
     Setting {
+        annotation: Some("model-endpoint"),
+        key: Some("modelCache.endpoint"),
+        takes: ValueType::Endpoint,
+        default: "",
+        meaning: "HF_ENDPOINT: a mirror of the hub inside the cluster; unset or none: the hub itself",
+        apply: |settings, text| {
+            settings.model.endpoint = if text == "none" { None } else { Some(endpoint(text)?) };
+            Ok(())
+        },
+    },
+    Setting {
         annotation: Some("compile-claim"),
         key: Some("compileCache.claim"),
         takes: ValueType::Claim,
@@ -116,19 +140,34 @@ pub const ALL: &[Setting] = &[
         apply: |settings, text| claim(text).map(|claim| settings.compile.claim = claim),
     },
     Setting {
+        annotation: Some("compile-mode"),
+        key: Some("compileCache.mode"),
+        takes: ValueType::OneOf(&["direct", "staged"]),
+        default: "direct",
+        meaning: "direct: the claim is mounted into the engine's container; staged: the engine works on local disk, and a sidecar restores and publishes it",
+        apply: |settings, text| {
+            settings.compile.mode = match text {
+                "direct" => Mode::Direct,
+                "staged" => Mode::Staged,
+                _ => return Err(Reason::AnnotationInvalid),
+            };
+            Ok(())
+        },
+    },
+    Setting {
         annotation: Some("compile-mount-path"),
         key: Some("compileCache.mountPath"),
         takes: ValueType::MountPath,
-        default: "",
-        meaning: "where its root is mounted; unset: the engine's own, such as /home/dynamo/.cache/vllm",
-        apply: |settings, text| mount_path(text).map(|path| settings.compile.mount_path = Some(path)),
+        default: "/home/dynamo/.cache/dynamo-cache",
+        meaning: "where its root is mounted, or the local disk in mode staged; never where an engine looks by itself, such as ~/.cache/vllm",
+        apply: |settings, text| mount_path(text).map(|path| settings.compile.mount_path = path),
     },
     Setting {
         annotation: Some("compile-key"),
         key: Some("compileCache.key"),
         takes: ValueType::List(&["image", "gpu", "args", "none"]),
         default: "image,gpu,args",
-        meaning: "what separates one compile cache from another; none: one shared directory",
+        meaning: "what separates one compile cache from another; none: one directory for each user",
         apply: |settings, text| key(text).map(|key| settings.compile.key = key),
     },
     Setting {
@@ -138,6 +177,57 @@ pub const ALL: &[Setting] = &[
         default: "false",
         meaning: "a compile cache for engines that span nodes too",
         apply: |settings, text| boolean(text).map(|value| settings.compile.multi_node = value),
+    },
+    Setting {
+        annotation: None,
+        key: Some("staging.image"),
+        takes: ValueType::Image,
+        default: "",
+        meaning: "mode staged: the image that has the program dynamo-cache; unset: the one of this release",
+        apply: |settings, text| image(text).map(|image| Arc::make_mut(&mut settings.staging).image = Some(image)),
+    },
+    Setting {
+        annotation: None,
+        key: Some("staging.resources.requests.cpu"),
+        takes: ValueType::Amount(Resource::Cpu),
+        default: "100m",
+        meaning: "mode staged: the processors that the sidecar requests",
+        apply: |settings, text| {
+            amount(Resource::Cpu, text)
+                .map(|amount| Arc::make_mut(&mut settings.staging).resources.requests.cpu = amount)
+        },
+    },
+    Setting {
+        annotation: None,
+        key: Some("staging.resources.requests.memory"),
+        takes: ValueType::Amount(Resource::Memory),
+        default: "64Mi",
+        meaning: "mode staged: the memory that the sidecar requests",
+        apply: |settings, text| {
+            amount(Resource::Memory, text)
+                .map(|amount| Arc::make_mut(&mut settings.staging).resources.requests.memory = amount)
+        },
+    },
+    Setting {
+        annotation: None,
+        key: Some("staging.resources.limits.cpu"),
+        takes: ValueType::Amount(Resource::Cpu),
+        default: "1",
+        meaning: "mode staged: the most processors that the sidecar may use",
+        apply: |settings, text| {
+            amount(Resource::Cpu, text).map(|amount| Arc::make_mut(&mut settings.staging).resources.limits.cpu = amount)
+        },
+    },
+    Setting {
+        annotation: None,
+        key: Some("staging.resources.limits.memory"),
+        takes: ValueType::Amount(Resource::Memory),
+        default: "256Mi",
+        meaning: "mode staged: the most memory that the sidecar may use",
+        apply: |settings, text| {
+            amount(Resource::Memory, text)
+                .map(|amount| Arc::make_mut(&mut settings.staging).resources.limits.memory = amount)
+        },
     },
     Setting {
         annotation: Some("model-express-url"),
@@ -168,10 +258,10 @@ pub const ALL: &[Setting] = &[
     },
     Setting {
         annotation: Some("load-format"),
-        key: Some("modelExpress.loadFormat"),
-        takes: ValueType::OneOf(&["modelexpress", "mx", "none"]),
+        key: Some("loadFormat"),
+        takes: ValueType::OneOf(&["modelexpress", "mx", "runai_streamer", "fastsafetensors", "none"]),
         default: "",
-        meaning: "load weights through Model Express; unset or none: the engine's own way",
+        meaning: "load weights through Model Express, or by a faster loader from the claim; unset or none: the engine's own way",
         apply: |settings, text| {
             let (format, result) = match text {
                 "none" => (None, Ok(())),
@@ -181,7 +271,7 @@ pub const ALL: &[Setting] = &[
                     Err((reason, _)) => return Err(reason),
                 },
             };
-            settings.express.load_format = format;
+            settings.load_format = format;
             result
         },
     },
@@ -200,6 +290,14 @@ pub const ALL: &[Setting] = &[
         default: "skip",
         meaning: "what happens when the claim is ReadWriteOnce",
         apply: |settings, text| policy(text).map(|policy| settings.single_node_claim = policy),
+    },
+    Setting {
+        annotation: Some("unproven-claim"),
+        key: Some("unprovenClaim"),
+        takes: ValueType::OneOf(&["skip", "inject"]),
+        default: "skip",
+        meaning: "what happens when the claim is not known to be writable for the pod's user",
+        apply: |settings, text| policy(text).map(|policy| settings.unproven_claim = policy),
     },
     Setting {
         annotation: Some("user-namespace"),
@@ -228,7 +326,7 @@ pub const ALL: &[Setting] = &[
         key: None,
         takes: ValueType::List(&["model", "compile", "model-express"]),
         default: "",
-        meaning: "caches to leave out",
+        meaning: "caches to skip",
         apply: |settings, text| skip(text).map(|skip| settings.skip = skip),
     },
 ];
