@@ -2,19 +2,29 @@
 //! `0644` is octal, as kubectl does, or keep the position of every node for messages about mistakes, but not both. So its parser
 //! is used for the events, and this module builds nodes with positions and resolves their scalars by YAML 1.1.
 
+mod edit;
+mod encoding;
 mod json;
+mod located;
+mod merge;
 mod node;
 mod reader;
 mod scalar;
+mod source;
+mod tag;
 mod writer;
 
 use std::fmt;
 
 use serde_json::Value;
 
+pub use edit::Edited;
+pub use encoding::text;
 pub(crate) use node::kind;
 pub use node::{Content, Entry, Node};
 pub use reader::nodes;
+pub(crate) use scalar::plain;
+pub use source::{Source, sources};
 pub use writer::write;
 
 /// A position in a file. Lines and columns count from 1; a column is a character.
@@ -53,6 +63,13 @@ pub struct Error {
     pub message: String,
 }
 
+impl Error {
+    /// Whether the mistake is a key that is there twice.
+    pub fn is_duplicate(&self) -> bool {
+        self.message.starts_with(node::DUPLICATE)
+    }
+}
+
 /// One document of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
@@ -62,32 +79,12 @@ pub struct Document {
     pub value: Value,
 }
 
-/// Checks that bytes are UTF-8.
-///
-/// # Errors
-/// The position of the first byte that is not.
-pub fn text(bytes: &[u8]) -> Result<&str, Error> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        let at = Position::after(&String::from_utf8_lossy(before));
-        Error { at, message: "this is not UTF-8 text".to_owned() }
-    })
-}
-
 /// Parses a file of YAML documents, or of JSON documents one after another. Empty documents are skipped.
 ///
 /// # Errors
 /// The first mistake: a syntax error, a duplicate key, aliases that expand too far, or nesting that is too deep.
 pub fn documents(text: &str) -> Result<Vec<Document>, Error> {
-    // kubectl also tries JSON first if the text begins with a brace.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let as_json = if text.trim_start().starts_with('{') { json::documents(text) } else { Ok(Vec::new()) };
-    match as_json {
-        Ok(documents) if !documents.is_empty() => Ok(documents),
-        Ok(_) => in_yaml(text),
-        // A YAML file may begin with a brace too. The parser that got further has the better message.
-        Err(error) => in_yaml(text).map_err(|in_yaml| if in_yaml.at > error.at { in_yaml } else { error }),
-    }
+    sources(text).map(|source| source.map(Source::into_document)).collect()
 }
 
 /// The position that a JSON Pointer leads to in a document, or the last position on its way.
@@ -109,17 +106,14 @@ pub fn find(text: &str, document: usize, pointer: &str) -> Option<Position> {
     Some(node.at)
 }
 
-fn in_yaml(text: &str) -> Result<Vec<Document>, Error> {
-    let mut documents = Vec::new();
-    for node in nodes(text) {
-        let node = node?;
-        let at = node.at;
-        let value = node.into_value()?;
-        if !value.is_null() {
-            documents.push(Document { at, value });
-        }
-    }
-    Ok(documents)
+/// The plain scalar that begins at a position: what stands there up to the end of its line, or to what ends a scalar.
+pub(crate) fn scalar_at(text: &str, at: Position) -> Option<&str> {
+    let line = text.lines().nth(at.line - 1)?;
+    let (begin, _) = line.char_indices().nth(at.column - 1)?;
+    let rest = line.get(begin..)?;
+    let end = rest.find([',', ']', '}', '\'', '"']).unwrap_or(rest.len());
+    let scalar = rest.get(..end)?.split(" #").next()?.trim_end();
+    (!scalar.is_empty()).then_some(scalar)
 }
 
 #[cfg(test)]

@@ -7,10 +7,12 @@ use serde_json::Value;
 use crate::admission::settings::{ALL, Settings};
 use crate::cli::OfflineFacts;
 use crate::config::Config;
-use crate::manifest::facts::Facts;
+use crate::manifest::facts::declared::Declared;
+use crate::manifest::facts::{Facts, PodFacts};
 use crate::manifest::input::Input;
 
 /// The settings before any annotation, and the facts of the pods' namespace.
+#[derive(Clone)]
 pub(crate) struct DecisionContext {
     /// The settings before any annotation.
     pub(crate) settings: Settings,
@@ -18,6 +20,10 @@ pub(crate) struct DecisionContext {
     pub(crate) file: Vec<(&'static str, String)>,
     /// The namespace's annotations and claims.
     pub(crate) facts: Facts,
+    /// The Namespaces and claims of the same input.
+    pub(crate) declared: Declared,
+    /// The namespace of objects that name none.
+    pub(crate) namespace: Option<String>,
 }
 
 /// The settings before any annotation, and how they were obtained.
@@ -68,11 +74,27 @@ impl BaseSettings {
 
     /// Combines these settings with the facts of one namespace.
     pub(crate) fn with(&self, facts: Facts) -> DecisionContext {
-        DecisionContext { settings: self.settings.clone(), file: self.file.clone(), facts }
+        DecisionContext {
+            settings: self.settings.clone(),
+            file: self.file.clone(),
+            facts,
+            declared: Declared::default(),
+            namespace: None,
+        }
     }
 }
 
 impl DecisionContext {
+    /// What counts for the pods of an object in a namespace.
+    pub(crate) fn facts_of(&self, namespace: Option<&str>) -> PodFacts<'_> {
+        self.declared.facts_of(&self.facts, self.namespace_of(namespace))
+    }
+
+    /// The namespace of an object.
+    pub(crate) fn namespace_of<'n>(&'n self, namespace: Option<&'n str>) -> Option<&'n str> {
+        namespace.or(self.namespace.as_deref())
+    }
+
     /// Builds the context from files and options, and returns it with the notes about the settings, one line each.
     ///
     /// # Errors

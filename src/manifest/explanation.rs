@@ -1,6 +1,7 @@
 //! Explains the decision about a pod: its caches, and the rules that led to them.
 
 mod container;
+mod stage;
 mod words;
 
 use crate::admission::cache::Cache;
@@ -17,6 +18,7 @@ use crate::admission::unreviewed;
 use crate::admission::warning::Warning;
 use crate::admission::{Evaluation, Outcome};
 use crate::manifest::context::DecisionContext;
+use crate::manifest::facts::PodFacts;
 
 use container::ContainerState;
 
@@ -55,6 +57,8 @@ pub(crate) struct Explanation {
     pub(crate) changes: bool,
     /// Whether the pod should have a status annotation and has none.
     pub(crate) is_unreviewed: bool,
+    /// What the operator of a graph decides about the pod, one line each; `None` if the pod is no sketch.
+    pub(crate) unknown: Option<Vec<String>>,
 }
 
 /// The explanation of one container.
@@ -79,8 +83,31 @@ pub(crate) struct CacheExplanation {
     pub(crate) in_place: Option<InPlace>,
     /// The claim that its variables lead to, if any. A running pod may have one although the cache would be skipped now.
     pub(crate) claim: Option<String>,
-    /// Why the cache or a part of it was skipped, each reason with the claim that it concerns.
-    pub(crate) skipped: Vec<(Reason, Option<String>)>,
+    /// Where on claims the compile cache is, also if it would be skipped now.
+    pub(crate) folders: Vec<ClaimFolder>,
+    /// Whether it is the compile cache of an engine that works on local disk.
+    pub(crate) is_staged: bool,
+    /// Why the cache or a part of it was skipped.
+    pub(crate) skipped: Vec<SkippedPart>,
+}
+
+/// A folder of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClaimFolder {
+    /// The claim.
+    pub(crate) claim: String,
+    /// The path from the root of the claim, empty for the root; `None` if the pod does not show it.
+    pub(crate) path: Option<String>,
+}
+
+/// Why a cache or a part of it was skipped.
+pub(crate) struct SkippedPart {
+    /// The reason.
+    pub(crate) reason: Reason,
+    /// The claim that it concerns.
+    pub(crate) claim: Option<String>,
+    /// What helps this pod.
+    pub(crate) fix: String,
 }
 
 /// The mounts, variables and flags that put a cache in place, one line each.
@@ -114,6 +141,17 @@ impl SelectedAs {
 }
 
 impl Explanation {
+    /// Decides about a pod that no document is made of, and explains the outcome.
+    pub(crate) fn of_pod(pod: &Pod<'_>, context: &DecisionContext) -> Self {
+        let name = pod.metadata.as_ref().and_then(|metadata| metadata.name.as_deref()).unwrap_or_default();
+        let facts = context.facts_of(None);
+        let evaluation = Evaluation::new(pod, &context.settings, &facts.annotations);
+        let claims = facts.claims_for(evaluation.claims());
+        let selection = Selection::new(&evaluation);
+        let outcome = evaluation.decide(&claims);
+        Explanation::new(&format!("Pod/{name}"), pod, &selection, &outcome, context, &facts)
+    }
+
     /// Explains the outcome of a pod.
     pub(crate) fn new(
         name: &str,
@@ -121,6 +159,7 @@ impl Explanation {
         selection: &Selection<'_>,
         outcome: &Outcome<'_>,
         context: &DecisionContext,
+        facts: &PodFacts<'_>,
     ) -> Self {
         let all = pod.init_containers().iter().chain(pod.containers());
         let containers = all.filter_map(|container| {
@@ -155,10 +194,11 @@ impl Explanation {
             evidence: selection.evidence.map(words::evidence),
             untouched: outcome.untouched,
             containers: containers.collect(),
-            origins: settings::origins(&context.file, &context.facts.namespace, pod.annotations()).collect(),
+            origins: settings::origins(&context.file, &facts.annotations, pod.annotations()).collect(),
             warnings: warnings.map(|warning| (warning.text.clone(), warning.reason.fix())).collect(),
             changes: outcome.changes.iter().any(is_more),
             is_unreviewed: unreviewed::is_unreviewed(pod),
+            unknown: None,
         }
     }
 
@@ -176,7 +216,8 @@ impl Explanation {
     /// Every reason for which a cache was skipped, with the claim that it concerns, each pair once and sorted.
     pub(crate) fn skipped(&self) -> Vec<(Reason, Option<String>)> {
         let caches = self.containers.iter().flat_map(|container| &container.caches);
-        let mut all: Vec<_> = caches.flat_map(|cache| cache.skipped.iter().cloned()).collect();
+        let mut all: Vec<_> =
+            caches.flat_map(|cache| &cache.skipped).map(|part| (part.reason, part.claim.clone())).collect();
         all.sort();
         all.dedup();
         all
@@ -217,8 +258,14 @@ fn explain_caches(
             cache,
             in_place: in_place.contains(&cache).then(|| state.in_place(cache)),
             claim: state.claim(cache).map(str::to_owned),
+            folders: if cache == Cache::Compile { state.compile_folders() } else { Vec::new() },
+            is_staged: cache == Cache::Compile && state.is_staged(),
             skipped: about
-                .map(|skipped| (skipped.reason, skipped.claim.clone().filter(|_| skipped.reason.concerns_claim())))
+                .map(|skipped| SkippedPart {
+                    reason: skipped.reason,
+                    claim: skipped.claim.clone().filter(|_| skipped.reason.concerns_claim()),
+                    fix: skipped.fix().to_owned(),
+                })
                 .collect(),
         }
     };

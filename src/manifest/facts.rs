@@ -1,5 +1,8 @@
 //! What the cluster knows of the pods' namespace, or files in its place: annotations and claims.
 
+pub(crate) mod declared;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +10,7 @@ use std::time::Duration;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 
-use crate::admission::claim::{BINDING_TIMEOUT, BindingMode, Claim, Claims, Wait};
+use crate::admission::claim::{BINDING_TIMEOUT, BindingMode, Claim, Claims, WRITABLE, Wait, Writable};
 use crate::cli::OfflineFacts;
 use crate::manifest::input::Input;
 
@@ -18,6 +21,27 @@ pub(crate) struct Facts {
     pub(crate) namespace: Vec<(String, String)>,
     /// The claims that exist; `None` if every claim counts as existing.
     pub(crate) claims: Option<Claims>,
+}
+
+/// What counts for the pods of one object: facts, and what the input itself declares in their namespace.
+pub(crate) struct PodFacts<'f> {
+    /// The namespace's annotations.
+    pub(crate) annotations: Cow<'f, [(String, String)]>,
+    /// The claims that exist; `None` if every claim counts as existing.
+    claims: Option<&'f Claims>,
+    /// Claims of the same input as the pods. They count if every claim counts as existing.
+    declared: Option<&'f Claims>,
+}
+
+impl<'f> PodFacts<'f> {
+    /// What is known of the claims that a pod asks for.
+    pub(crate) fn claims_for<'n>(&self, names: impl Iterator<Item = &'n str>) -> Cow<'f, Claims> {
+        if let Some(claims) = self.claims {
+            return Cow::Borrowed(claims);
+        }
+        let fact = |name: &str| self.declared.and_then(|declared| declared.get(name)).cloned().unwrap_or_default();
+        Cow::Owned(names.map(|name| (name.to_owned(), fact(name))).collect())
+    }
 }
 
 impl Facts {
@@ -37,6 +61,14 @@ impl Facts {
             found.get_or_insert_with(Claims::new).insert(name.clone(), claim);
         }
         Ok(Facts { namespace, claims: found })
+    }
+
+    /// The same with every claim proven to be writable.
+    pub(crate) fn with_proven_claims(mut self) -> Facts {
+        for claim in self.claims.iter_mut().flat_map(Claims::values_mut) {
+            claim.writable = Writable::Everybody;
+        }
+        self
     }
 
     /// Reads the facts from the Namespace object, if it could be read, and the objects of its claims. Without the
@@ -130,7 +162,9 @@ fn claim(object: &Value, classes: Option<&StorageClasses>) -> Claim {
     let modes = object.pointer("/spec/accessModes").and_then(Value::as_array);
     let modes = modes.into_iter().flatten().filter_map(Value::as_str);
     let deleted = text("/metadata/deletionTimestamp").is_some();
-    let mut claim = Claim::new(deleted, text("/status/phase"), text("/spec/volumeMode"), modes);
+    let annotations = object.pointer("/metadata/annotations");
+    let writable = annotations.and_then(|annotations| annotations.get(WRITABLE)?.as_str());
+    let mut claim = Claim::new(deleted, text("/status/phase"), text("/spec/volumeMode"), modes, writable);
     let waited = text("/metadata/creationTimestamp").filter(|_| text("/status/phase") == Some("Pending")).and_then(age);
     if let (Some(classes), Some(class), Some(waited)) = (classes, text("/spec/storageClassName"), waited) {
         claim.binding = Wait { class, waited }.binding(BINDING_TIMEOUT, |class| classes.0.get(class).copied());

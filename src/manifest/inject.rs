@@ -1,21 +1,22 @@
 //! Injects the caches into the pods and pod templates of one document.
 
-use std::borrow::Cow;
+mod patched;
+mod read;
+
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use serde_path_to_error::Segment;
 
 use crate::admission::Evaluation;
-use crate::admission::claim::Claim;
-use crate::admission::pod::{Metadata, Pod, Strings, Text};
 use crate::manifest::context::DecisionContext;
 use crate::manifest::explanation::{Explanation, Selection};
 use crate::manifest::pod_templates;
-use crate::manifest::pod_templates::Template;
+use crate::manifest::pod_templates::{Pod, Template, WrongPointer};
 use crate::manifest::report;
 use crate::yaml;
+
+use patched::Patched;
 
 /// A document before and after injection.
 pub(crate) struct Injected {
@@ -29,14 +30,24 @@ pub(crate) struct Injected {
     pub(crate) operations: Vec<Value>,
     /// Warnings and skipped caches of its pods and templates, one line each.
     pub(crate) notes: Vec<String>,
+    /// Annotations of dynamo-cache that have no effect where they are, one line each.
+    pub(crate) ignored: Vec<String>,
     /// Its objects of unknown kinds, which may have pods somewhere.
     pub(crate) unknown: Vec<String>,
     /// Notes about objects whose pods only their operator knows, one line each.
     pub(crate) operator_notes: Vec<String>,
+    /// Notes about graphs whose pods are explained, and not changed, one line each.
+    pub(crate) graph_notes: Vec<String>,
     /// The explanation of each of its pods and templates.
     pub(crate) explanations: Vec<Explanation>,
+    /// The mistakes in components of graphs, which cannot be explained.
+    pub(crate) mistakes: Vec<Error>,
+    /// The namespaces of the objects that have pods.
+    pub(crate) namespaces: BTreeSet<Option<String>>,
     /// The given pointers that led to a pod template.
     pub(crate) used_pointers: BTreeSet<String>,
+    /// The given pointers that led to something else.
+    pub(crate) wrong_pointers: Vec<WrongPointer>,
 }
 
 /// Why caches cannot be injected into a document.
@@ -61,9 +72,12 @@ pub(crate) enum Error {
     /// The patch cannot be serialized: a bug.
     #[error("our own patch cannot be written: {0}")]
     Serialize(#[from] serde_json::Error),
+    /// The patch changes something else than the lists and fields of a pod: a bug.
+    #[error("our own patch does not fit the patch of a shared template: {0}")]
+    Patched(String),
 }
 
-/// Injects the caches into the pods and pod templates of a document. `pointers` lead to pod templates in objects of unknown
+/// Injects the caches into the pods and pod templates of a document. `pointers` lead to more of them, in objects of unknown
 /// kinds.
 ///
 /// # Errors
@@ -78,21 +92,28 @@ pub(crate) fn inject(document: Value, context: &DecisionContext, pointers: &[Str
         after: document.clone(),
         before: document,
         operations: Vec::new(),
-        notes: templates.ignored.iter().map(report::ignored).collect(),
+        notes: Vec::new(),
+        ignored: templates.ignored.iter().map(report::ignored).collect(),
         unknown: templates.unknown,
         operator_notes: Vec::new(),
+        graph_notes: Vec::new(),
         explanations: Vec::new(),
+        mistakes: Vec::new(),
+        namespaces: templates.found.iter().map(|template| template.namespace.clone()).collect(),
         used_pointers: templates.used_pointers,
+        wrong_pointers: templates.wrong_pointers,
     };
-    for (name, namespace) in &templates.operator_managed {
-        let namespace = namespace.as_deref().unwrap_or("NAMESPACE");
-        injected.operator_notes.push(format!(
-            "{name}: its operator creates the pods, and the webhook changes them when they are created; nothing to do \
-             here: `dynamo-cache preview -n {namespace}` shows the running pods"
-        ));
+    injected.operator_notes.extend(templates.hidden.iter().map(report::hidden));
+    for object in &templates.operator_managed {
+        let notes = if object.is_sketched { &mut injected.graph_notes } else { &mut injected.operator_notes };
+        notes.push(report::operator_managed(object));
     }
     for template in &templates.found {
-        inject_into(template, context, &mut injected)?;
+        match (inject_into(template, context, &mut injected), &template.pod) {
+            // Nothing of a graph changes, so that a mistake in it is its operator's to find.
+            (Err(mistake), Pod::Sketch { .. }) => injected.mistakes.push(mistake),
+            (result, _) => result?,
+        }
     }
     if !injected.operations.is_empty() {
         let patch: json_patch::Patch = serde_json::from_value(Value::Array(injected.operations.clone()))?;
@@ -110,64 +131,68 @@ fn inject_into(template: &Template, context: &DecisionContext, injected: &mut In
         spec: Option<&'d Value>,
     }
     let part = |pointer: &str| injected.before.pointer(pointer);
-    if let Some(other) = part(&template.pointer).filter(|value| !value.is_object()) {
+    if let Some(other) = part(&template.pointer).filter(|value| !value.is_object() && !value.is_null()) {
         let (name, pointer) = (template.name.clone(), template.pointer.clone());
-        let message = format!("expected a pod template, not {}", yaml::kind(other));
+        let expected = if matches!(template.pod, Pod::Sketch { .. }) { "component" } else { "pod template" };
+        let message = format!("expected a {expected}, not {}", yaml::kind(other));
         return Err(Error::NotAPod { name, pointer, message });
     }
-    let text = serde_json::to_string(&Parts { metadata: part(&template.metadata), spec: part(&template.spec) })?;
-    let mut pod = read(&text, template)?;
-    pod.templates.clone_from(&template.volumes);
-    let begins_without_metadata = pod.metadata.is_none();
-    if !template.labels.is_empty() {
-        // The controller's own labels are on the pods when the webhook sees them, but never in the output.
-        let labels = pod.metadata.get_or_insert_with(Metadata::default).labels.get_or_insert_with(Strings::default);
-        for (key, value) in &template.labels {
-            labels.0.push((Text(Cow::Borrowed(key)), Text(Cow::Borrowed(value))));
-        }
-    }
-    let evaluation = Evaluation::new(&pod, &context.settings, &context.facts.namespace);
-    let claims = match &context.facts.claims {
-        Some(claims) => Cow::Borrowed(claims),
-        None => Cow::Owned(evaluation.claims().map(|name| (name.to_owned(), Claim::default())).collect()),
-    };
+    let (metadata, spec) = template.parts(&injected.before);
+    let text = serde_json::to_string(&Parts { metadata, spec })?;
+    let mut pod = read::pod(&text, template, &injected.before)?;
+    let has_metadata = pod.metadata.is_some();
+    let has_annotations = pod.metadata.as_ref().is_some_and(|metadata| metadata.annotations.is_some());
+    read::add_what_the_controller_adds(&mut pod, template);
+    let facts = context.facts_of(template.namespace.as_deref());
+    let evaluation = Evaluation::new(&pod, &context.settings, &facts.annotations);
+    let claims = facts.claims_for(evaluation.claims());
     let selection = Selection::new(&evaluation);
     let outcome = evaluation.decide(&claims);
-    injected.explanations.push(Explanation::new(&template.name, &pod, &selection, &outcome, context));
+    let explanation = Explanation::new(&template.name, &pod, &selection, &outcome, context, &facts);
+    if let Pod::Sketch { unknown, .. } = &template.pod {
+        injected.explanations.push(Explanation { unknown: Some(unknown.clone()), ..explanation });
+        return Ok(());
+    }
+    injected.explanations.push(explanation);
     injected.notes.extend(report::outcome(&template.name, &outcome));
-    if begins_without_metadata && pod.metadata.is_some() && !outcome.operations.is_empty() {
-        injected.operations.push(json!({ "op": "add", "path": template.metadata, "value": {} }));
+    let mut operations = Vec::new();
+    if !outcome.operations.is_empty() {
+        // The view of the pod has these by what the controller adds, and the document has not.
+        let lacks =
+            |had: bool, has: bool, path: &str| (!had && has).then(|| json!({"op": "add", "path": path, "value": {}}));
+        let metadata = pod.metadata.as_ref();
+        operations.extend(lacks(has_metadata, metadata.is_some(), "/metadata"));
+        let annotations = metadata.is_some_and(|metadata| metadata.annotations.is_some());
+        operations.extend(lacks(has_annotations, annotations, "/metadata/annotations"));
     }
     for operation in &outcome.operations {
-        let path = match (operation.path.strip_prefix("/metadata"), operation.path.strip_prefix("/spec")) {
-            (Some(rest), _) => format!("{}{rest}", template.metadata),
-            (_, Some(rest)) => format!("{}{rest}", template.spec),
-            _ => operation.path.clone(),
-        };
-        let mut operation = serde_json::to_value(operation)?;
-        if let Some(old) = operation.get_mut("path") {
-            *old = path.into();
+        operations.push(serde_json::to_value(operation)?);
+    }
+    match &template.pod {
+        Pod::Parts { metadata, spec } => {
+            let moved = |operation: Value| moved(operation, metadata.as_deref(), spec);
+            injected.operations.extend(operations.into_iter().filter_map(moved));
         }
-        injected.operations.push(operation);
+        Pod::Patched { pod, patch: pointer, template: shared, .. } => {
+            let patch = injected.before.pointer(pointer);
+            match patched::additions(&Patched { template: shared, pointer, patch, pod }, &operations)? {
+                Some(operations) => injected.operations.extend(operations),
+                None => injected.operator_notes.push(report::hidden(&template.name)),
+            }
+        }
+        Pod::Sketch { .. } => {}
     }
     Ok(())
 }
 
-/// Parses the pod that a template describes.
-fn read<'t>(text: &'t str, template: &Template) -> Result<Pod<'t>, Error> {
-    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(|error| {
-        let mut keys = error.path().iter().map(Segment::to_string);
-        let begin = match keys.next().as_deref() {
-            Some("metadata") => &template.metadata,
-            Some("spec") => &template.spec,
-            _ => &template.pointer,
-        };
-        let keys: Vec<_> = keys.map(|key| key.trim_matches(['[', ']']).replace('~', "~0").replace('/', "~1")).collect();
-        let pointer = [begin.as_str()].into_iter().chain(keys.iter().map(String::as_str)).collect::<Vec<_>>().join("/");
-        let message = error.inner().to_string();
-        // The line and column are those of our serialized text, not of the user's file.
-        let message = message.split(" at line ").next().unwrap_or_default();
-        let message = format!("{}: {message}", pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/"));
-        Error::NotAPod { name: template.name.clone(), pointer, message }
-    })
+/// Moves an operation on a pod to the parts of the document; `None` if the document has no such part.
+fn moved(mut operation: Value, metadata: Option<&str>, spec: &str) -> Option<Value> {
+    let path = operation.get("path")?.as_str()?;
+    let path = match (path.strip_prefix("/metadata"), path.strip_prefix("/spec")) {
+        (Some(rest), _) => format!("{}{rest}", metadata?),
+        (_, Some(rest)) => format!("{spec}{rest}"),
+        _ => path.to_owned(),
+    };
+    operation["path"] = path.into();
+    Some(operation)
 }

@@ -1,5 +1,9 @@
 //! Input files, standard input, and the JSON objects that are embedded in the program.
 
+mod folder;
+mod helm;
+
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,10 +12,11 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::Value;
 
+use crate::cli::Files;
 use crate::config;
 use crate::config::Config;
 use crate::yaml;
-use crate::yaml::Document;
+use crate::yaml::{Document, Source};
 
 /// Largest file, in bytes. Parsing takes several times the size, and an endless file (`/dev/zero`) must not exhaust memory.
 const LARGEST: u64 = 256 * 1024 * 1024;
@@ -25,17 +30,40 @@ pub(crate) struct Input {
 }
 
 impl Input {
+    /// Reads the files that options name, and those of the folders among them.
+    ///
+    /// # Errors
+    /// A file or folder cannot be read, or standard input is named twice.
+    pub(crate) fn read_all(files: &Files) -> anyhow::Result<Vec<Input>> {
+        let standard_inputs = files.filename.iter().filter(|file| *file == Path::new("-")).count();
+        anyhow::ensure!(standard_inputs < 2, "-f - is there twice, and standard input can be read once");
+        let mut inputs = Vec::new();
+        for file in &files.filename {
+            if file.is_dir() {
+                for file in folder::files(file, files.recursive)? {
+                    inputs.push(Input::read(&file)?);
+                }
+            } else {
+                inputs.push(Input::read(file)?);
+            }
+        }
+        Ok(inputs)
+    }
+
     /// Reads a file; `-` is standard input.
     ///
     /// # Errors
-    /// The file cannot be read, is larger than 256 MiB, or is not UTF-8.
+    /// The file cannot be read, is larger than 256 MiB, or is no text.
     pub(crate) fn read(file: &Path) -> anyhow::Result<Input> {
         let is_standard_input = file == Path::new("-");
         let name = if is_standard_input { "<stdin>".to_owned() } else { file.display().to_string() };
         let read = if is_standard_input { whole(io::stdin().lock()) } else { File::open(file).and_then(whole) };
         let bytes = read.with_context(|| format!("failed to read {name}"))?;
         match yaml::text(&bytes) {
-            Ok(_) => Ok(Input { name, text: String::from_utf8(bytes)? }),
+            Ok(Cow::Owned(text)) => Ok(Input { name, text }),
+            // Nothing had to be decoded, so that large files are not copied.
+            Ok(Cow::Borrowed(text)) if text.len() == bytes.len() => Ok(Input { name, text: String::from_utf8(bytes)? }),
+            Ok(Cow::Borrowed(text)) => Ok(Input { name, text: text.to_owned() }),
             Err(error) => anyhow::bail!("{name}:{error}"),
         }
     }
@@ -43,9 +71,14 @@ impl Input {
     /// Parses the YAML or JSON documents.
     ///
     /// # Errors
-    /// Where the first syntax error is.
+    /// Where the first syntax error is, or the first action of a Helm template.
     pub(crate) fn documents(&self) -> anyhow::Result<Vec<Document>> {
-        yaml::documents(&self.text).map_err(|error| self.error([error]))
+        self.sources().map(|source| source.map(Source::into_document)).collect()
+    }
+
+    /// Parses the documents one by one; ends after the first error, which is that of [`Input::documents`].
+    pub(crate) fn sources(&self) -> impl Iterator<Item = anyhow::Result<Source>> {
+        yaml::sources(&self.text).map(|source| source.map_err(|error| self.error([helm::explain(&self.text, &error)])))
     }
 
     /// Parses a settings file.

@@ -79,7 +79,10 @@ pub(crate) fn kind(value: &Value) -> &'static str {
     }
 }
 
+/// The beginning of the message about a duplicate key.
+pub(super) const DUPLICATE: &str = "duplicate key ";
+
 /// The message about a duplicate key.
 pub(crate) fn duplicate(key: &str) -> String {
-    format!("duplicate key {key:?}")
+    format!("{DUPLICATE}{key:?}")
 }

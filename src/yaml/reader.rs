@@ -1,13 +1,15 @@
 //! Builds nodes from YAML events, one document at a time, with limits on nesting and expansion.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::mem;
 
 use serde_json::Value;
-use serde_saphyr::granit_parser::{Event, Marker, Options, Parser, ScalarStyle, StrInput, Tag};
+use serde_saphyr::granit_parser::{Event, Marker, Options, Parser, ScalarStyle, StrInput};
 
-use super::node::{Content, Entry, Node};
-use super::{Error, Position, scalar};
+use super::located::{Located, Part, Parts, Span};
+use super::merge::{Written, merge};
+use super::node::Node;
+use super::{Error, Position, tag};
 
 /// The deepest nesting. `serde_json` parses 127 levels and must be able to parse the output.
 const MOST_LEVELS: usize = 120;
@@ -17,13 +19,31 @@ const MOST_COPIED: usize = 64 << 20;
 
 /// Iterates over the documents of a file; ends after the first error.
 pub fn nodes(text: &str) -> impl Iterator<Item = Result<Node, Error>> {
+    located(text).map(|document| document.map(|document| document.node.into_node()))
+}
+
+/// A document and its place in the file.
+pub(super) struct Read {
+    /// Its content.
+    pub(super) node: Located,
+    /// The byte behind it.
+    pub(super) end: usize,
+    /// Whether it has neither anchors, tags nor block scalars.
+    pub(super) is_plain: bool,
+}
+
+/// Iterates over the documents of a file, with the place of each; ends after the first error.
+pub(super) fn located(text: &str) -> impl Iterator<Item = Result<Read, Error>> {
     let mut options = Options::default();
     options.set_emit_comments(false);
     let mut reader = Reader {
+        text,
         parser: Parser::new_from_str_with_options(text, options),
         open: Vec::new(),
         anchors: HashMap::new(),
         copied: 0,
+        end: 0,
+        is_plain: true,
         failed: false,
     };
     std::iter::from_fn(move || {
@@ -34,30 +54,36 @@ pub fn nodes(text: &str) -> impl Iterator<Item = Result<Node, Error>> {
 }
 
 struct Reader<'t> {
+    text: &'t str,
     parser: Parser<'t, StrInput<'t>>,
     /// The lists and mappings that have not ended yet.
     open: Vec<Open>,
     anchors: HashMap<usize, Anchored>,
     /// How many bytes anchors and aliases have expanded to so far.
     copied: usize,
+    /// The byte behind the last scalar, alias or bracket.
+    end: usize,
+    /// Whether the document has neither anchors, tags nor block scalars so far.
+    is_plain: bool,
     failed: bool,
 }
 
 struct Anchored {
-    node: Node,
+    node: Located,
     levels: usize,
     bytes: usize,
 }
 
 struct Open {
     at: Position,
+    start: usize,
     anchor: usize,
     content: Collection,
 }
 
 enum Collection {
-    List(Vec<Node>),
-    Map { entries: Vec<Entry>, merged: Vec<(usize, Node)>, key: Option<Key> },
+    List(Vec<Located>),
+    Map { entries: Vec<Written>, key: Option<Key> },
 }
 
 enum Key {
@@ -67,54 +93,106 @@ enum Key {
 }
 
 impl Reader<'_> {
-    fn document(&mut self) -> Result<Option<Node>, Error> {
+    /// Reads the next document.
+    fn document(&mut self) -> Result<Option<Read>, Error> {
         self.anchors.clear();
+        self.is_plain = true;
+        let mut document = None;
         loop {
             let Some(next) = self.parser.next_event() else { return Ok(None) };
             let (event, span) = next.map_err(|error| Error { at: position(error.marker()), message: error.info() })?;
             let at = position(&span.start);
+            let bytes = span.byte_range().unwrap_or_default();
+            self.is_plain &= event.anchor_id().is_none() && event.tag().is_none();
             let complete = match event {
                 Event::Scalar(text, style, anchor, tag) => {
+                    let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                    self.is_plain &= !is_block;
+                    let is_written = is_block || !bytes.is_empty();
+                    self.end = match (is_block, is_written) {
+                        (true, _) => self.end_of_block(bytes.end, span.indent, &text),
+                        (false, false) => self.end_of_nothing(bytes.end),
+                        (false, true) => bytes.end,
+                    };
                     let is_merge = style == ScalarStyle::Plain && tag.is_none() && text == "<<";
                     if is_merge && self.expects_key() {
                         self.key(Key::Merge);
                         continue;
                     }
-                    let value = value(&text, style, tag.as_deref()).map_err(|message| Error { at, message })?;
-                    Some((Node { at, content: Content::Scalar(value) }, anchor))
+                    let value = tag::value(&text, style, tag.as_deref()).map_err(|message| Error { at, message })?;
+                    let start = if is_written { bytes.start } else { self.end };
+                    let span = Span { start, end: self.end, flow: None, anchor, alias: 0 };
+                    Some(Located { at, span, content: Parts::Scalar(value) })
                 }
-                Event::Alias(anchor) => Some((self.alias(at, anchor)?, 0)),
+                Event::Alias(anchor) => {
+                    self.end = bytes.end;
+                    let span = Span { start: bytes.start, end: bytes.end, flow: None, anchor: 0, alias: anchor };
+                    Some(Located { span, ..self.alias(at, anchor)? })
+                }
                 Event::SequenceStart(_, anchor, _) => {
-                    self.begin(at, anchor, Collection::List(Vec::new()))?;
+                    self.end = bytes.end;
+                    self.begin(at, bytes.start, anchor, Collection::List(Vec::new()))?;
                     None
                 }
                 Event::MappingStart(_, anchor, _) => {
-                    let content = Collection::Map { entries: Vec::new(), merged: Vec::new(), key: None };
-                    self.begin(at, anchor, content)?;
+                    self.end = bytes.end;
+                    self.begin(at, bytes.start, anchor, Collection::Map { entries: Vec::new(), key: None })?;
                     None
                 }
-                Event::SequenceEnd | Event::MappingEnd => self.open.pop().map(end).transpose()?,
+                Event::SequenceEnd | Event::MappingEnd => {
+                    // The end of a block has no text of its own.
+                    let flow = (!bytes.is_empty()).then_some(self.end);
+                    self.end = if flow.is_some() { bytes.end } else { self.end };
+                    let end = self.end;
+                    self.open.pop().map(|open| open.close(end, flow)).transpose()?
+                }
+                Event::DocumentEnd => match document.take() {
+                    Some(node) => return Ok(Some(Read { node, end: bytes.end, is_plain: self.is_plain })),
+                    None => None,
+                },
                 _ => None,
             };
-            if let Some((node, anchor)) = complete {
-                if anchor != 0 {
+            if let Some(node) = complete {
+                if node.span.anchor != 0 {
                     let (levels, bytes) = measure(&node);
                     // Anchors may nest, and each of them keeps a copy.
                     self.count(at, bytes)?;
-                    self.anchors.insert(anchor, Anchored { node: node.clone(), levels, bytes });
+                    self.anchors.insert(node.span.anchor, Anchored { node: node.clone(), levels, bytes });
                 }
-                if let Some(node) = self.attach(node)? {
-                    return Ok(Some(node));
-                }
+                document = self.attach(node)?;
             }
         }
     }
 
-    fn begin(&mut self, at: Position, anchor: usize, content: Collection) -> Result<(), Error> {
+    /// The byte behind the text of a block scalar, whose lines begin at an indent. The parser counts the empty lines behind it as
+    /// a part of it; comments not.
+    fn end_of_block(&self, end: usize, indent: Option<usize>, value: &str) -> usize {
+        let mut text = self.text.get(..end).unwrap_or_default();
+        let keeps_lines = value.ends_with("\n\n") || value == "\n";
+        let Some(indent) = indent.filter(|_| !keeps_lines) else { return text.trim_end_matches(' ').len() };
+        while let Some((before, line)) = text.rsplit_once('\n') {
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            // A line of more spaces has those behind the indent as text.
+            if line.len() > indent || !line.bytes().all(|byte| byte == b' ') {
+                break;
+            }
+            text = before.strip_suffix('\r').unwrap_or(before);
+        }
+        text.len()
+    }
+
+    /// The byte behind a value that is not written. The parser has it before the colon of its key.
+    fn end_of_nothing(&self, end: usize) -> usize {
+        let behind = self.text.get(end..).unwrap_or_default();
+        let colon = behind.trim_start_matches([' ', '\t']).strip_prefix(':');
+        colon.map_or(end, |rest| end + behind.len() - rest.len())
+    }
+
+    fn begin(&mut self, at: Position, start: usize, anchor: usize, content: Collection) -> Result<(), Error> {
         if self.expects_key() {
             return Err(Error { at, message: "a key must be text, not a list or a mapping".to_owned() });
         }
-        self.open.push(Open { at, anchor, content });
+        self.open.push(Open { at, start, anchor, content });
         self.check_levels(at, 0)
     }
 
@@ -125,14 +203,14 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn alias(&mut self, at: Position, anchor: usize) -> Result<Node, Error> {
+    fn alias(&mut self, at: Position, anchor: usize) -> Result<Located, Error> {
         let Some(anchored) = self.anchors.get(&anchor) else {
             return Err(Error { at, message: "this alias is inside the node that it refers to".to_owned() });
         };
         self.check_levels(at, anchored.levels)?;
         let (content, bytes) = (anchored.node.content.clone(), anchored.bytes);
         self.count(at, bytes)?;
-        Ok(Node { at, content })
+        Ok(Located { at, span: Span::default(), content })
     }
 
     /// Counts a copy.
@@ -159,13 +237,16 @@ impl Reader<'_> {
     }
 
     /// Attaches a node to the open list or mapping; returns it if it is the whole document.
-    fn attach(&mut self, node: Node) -> Result<Option<Node>, Error> {
+    fn attach(&mut self, node: Located) -> Result<Option<Located>, Error> {
         let Some(open) = self.open.last_mut() else { return Ok(Some(node)) };
         match &mut open.content {
             Collection::List(nodes) => nodes.push(node),
-            Collection::Map { entries, merged, key } => match mem::take(key) {
-                Some(Key::Merge) => merged.push((entries.len(), node)),
-                Some(Key::Name(at, key)) => entries.push(Entry { at, key, value: node }),
+            Collection::Map { entries, key } => match mem::take(key) {
+                Some(Key::Merge) => entries.push(Written::Merge(node)),
+                Some(Key::Name(at, key)) => {
+                    let entry = Part { at, key, value: node, is_merged: false, hides_own: false };
+                    entries.push(Written::Entry(entry));
+                }
                 None => *key = Some(Key::Name(node.at, name(node)?)),
             },
         }
@@ -177,80 +258,35 @@ fn position(marker: &Marker) -> Position {
     Position { line: marker.line().max(1), column: marker.col() + 1 }
 }
 
-fn value(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
-    let plain = || scalar::plain(text).ok_or_else(|| format!("Kubernetes does not support the number {text}"));
-    let Some(tag) = tag else {
-        return if style == ScalarStyle::Plain { plain() } else { Ok(Value::String(text.to_owned())) };
-    };
-    let core = tag.core_suffix();
-    let value = match core {
-        Some("bool" | "float" | "int" | "null") => plain()?,
-        Some("binary") => return Err("expected text, not !!binary".to_owned()),
-        _ => return Ok(Value::String(text.to_owned())),
-    };
-    let fits = match core {
-        Some("bool") => value.is_boolean(),
-        Some("float") => value.is_number(),
-        Some("int") => value.is_i64() || value.is_u64(),
-        _ => value.is_null(),
-    };
-    if fits { Ok(value) } else { Err(format!("{text:?} does not match its tag")) }
-}
-
 /// The text of a key. Like Kubernetes, it accepts numbers and booleans as text.
-fn name(node: Node) -> Result<String, Error> {
+fn name(node: Located) -> Result<String, Error> {
+    let at = node.at;
     match node.content {
-        Content::Scalar(Value::String(text)) => Ok(text),
-        Content::Scalar(value @ (Value::Bool(_) | Value::Number(_))) => Ok(value.to_string()),
-        _ => Err(Error { at: node.at, message: format!("a key must be text, not {}", node.kind()) }),
+        Parts::Scalar(Value::String(text)) => Ok(text),
+        Parts::Scalar(value @ (Value::Bool(_) | Value::Number(_))) => Ok(value.to_string()),
+        _ => Err(Error { at, message: format!("a key must be text, not {}", node.into_node().kind()) }),
     }
 }
 
-fn end(open: Open) -> Result<(Node, usize), Error> {
-    let content = match open.content {
-        Collection::List(nodes) => Content::List(nodes),
-        Collection::Map { entries, merged, .. } if merged.is_empty() => Content::Map(entries),
-        Collection::Map { entries, merged, .. } => Content::Map(merge(entries, merged)?),
-    };
-    Ok((Node { at: open.at, content }, open.anchor))
-}
-
-/// Merges the entries of other mappings where `<<` is. A mapping's own entries win, then those merged earlier.
-fn merge(own: Vec<Entry>, merged: Vec<(usize, Node)>) -> Result<Vec<Entry>, Error> {
-    let mut known: HashSet<_> = own.iter().map(|entry| entry.key.clone()).collect();
-    let mut merged = merged.into_iter().peekable();
-    let mut all = Vec::with_capacity(own.len());
-    let mut own = own.into_iter().enumerate().peekable();
-    loop {
-        let next = own.peek().map(|(index, _)| *index);
-        while let Some((_, node)) = merged.next_if(|(before, _)| next.is_none_or(|next| *before <= next)) {
-            let at = node.at;
-            let maps = match node.content {
-                Content::List(nodes) => nodes,
-                content => vec![Node { at, content }],
-            };
-            for map in maps {
-                let Content::Map(entries) = map.content else {
-                    return Err(Error { at: map.at, message: "<< merges mappings only".to_owned() });
-                };
-                all.extend(entries.into_iter().filter(|entry| known.insert(entry.key.clone())));
-            }
-        }
-        match own.next() {
-            Some((_, entry)) => all.push(entry),
-            None => return Ok(all),
-        }
+impl Open {
+    fn close(self, end: usize, flow: Option<usize>) -> Result<Located, Error> {
+        let content = match self.content {
+            Collection::List(nodes) => Parts::List(nodes),
+            Collection::Map { entries, .. } => Parts::Map(merge(entries)?),
+        };
+        let span = Span { start: self.start, end, flow, anchor: self.anchor, alias: 0 };
+        Ok(Located { at: self.at, span, content })
     }
 }
 
 /// The depth of a node, and roughly its size in bytes.
-fn measure(node: &Node) -> (usize, usize) {
-    let own = mem::size_of::<Entry>();
+fn measure(node: &Located) -> (usize, usize) {
+    let own = mem::size_of::<Part>();
     let inside: Vec<_> = match &node.content {
-        Content::Scalar(Value::String(text)) => return (0, own + text.len()),
-        Content::Scalar(_) => return (0, own),
-        Content::List(nodes) => nodes.iter().map(|node| (measure(node), 0)).collect(),
-        Content::Map(entries) => entries.iter().map(|entry| (measure(&entry.value), entry.key.len())).collect(),
+        Parts::Scalar(Value::String(text)) => return (0, own + text.len()),
+        Parts::Scalar(_) => return (0, own),
+        Parts::List(nodes) => nodes.iter().map(|node| (measure(node), 0)).collect(),
+        Parts::Map(entries) => entries.iter().map(|entry| (measure(&entry.value), entry.key.len())).collect(),
     };
     let levels = inside.iter().map(|((levels, _), _)| *levels).max().unwrap_or_default();
     (levels + 1, own + inside.iter().map(|((_, bytes), key)| bytes + key).sum::<usize>())

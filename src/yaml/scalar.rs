@@ -3,7 +3,7 @@
 use serde_json::{Number, Value};
 
 /// Resolves plain text to a boolean, a number, null or text. Infinity and NaN are `None`: JSON cannot represent them.
-pub(super) fn plain(text: &str) -> Option<Value> {
+pub(crate) fn plain(text: &str) -> Option<Value> {
     Some(match text {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Value::Bool(true),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{documents, write};
+use super::{documents, text, write};
 
 fn one(text: &str) -> Value {
     let mut documents = documents(text).unwrap_or_else(|error| panic!("{error}: {text}"));
@@ -37,8 +37,63 @@ fn json_documents_follow_one_another() {
 #[test]
 fn anchors_and_merges_are_expanded() {
     let text = "base: &b {a: 1, b: 2}\none:\n  b: 3\n  <<: *b\nmany: {<<: [{x: 1}, {x: 2, w: 3}], z: *b}\n";
-    let expected = r#"{"base":{"a":1,"b":2},"one":{"b":3,"a":1},"many":{"x":1,"w":3,"z":{"a":1,"b":2}}}"#;
+    // What stands later wins, as in kubectl.
+    let expected = r#"{"base":{"a":1,"b":2},"one":{"b":2,"a":1},"many":{"x":1,"w":3,"z":{"a":1,"b":2}}}"#;
     assert_eq!(one(text).to_string(), expected);
+}
+
+#[test]
+fn a_merge_and_a_key_of_its_own_follow_their_order() {
+    for (text, expected) in [
+        ("b: &b {a: 1}\ns: {<<: *b, a: 2}\n", 2),
+        ("b: &b {a: 1}\ns: {a: 2, <<: *b}\n", 1),
+        ("s: {<<: {a: 1}, c: 1, <<: {a: 3}}\n", 3),
+        ("s: {<<: [{a: 4}, {a: 1}]}\n", 4),
+    ] {
+        assert_eq!(one(text)["s"]["a"], expected, "{text}");
+    }
+    assert!(refused("s: {a: 1, <<: {a: 2}, a: 3}\n").ends_with("duplicate key \"a\""));
+}
+
+#[test]
+fn binary_text_is_decoded() {
+    let text =
+        "{a: !!binary aGk=, b: !!binary '/w==', c: !!binary '/////kE=', d: !<tag:yaml.org,2002:binary> 'aG\n  k='}";
+    assert_eq!(
+        one(&text.replace("aG\n  k=", "aGk=")),
+        json!({"a": "hi", "b": "\u{fffd}", "c": "\u{fffd}\u{fffd}\u{fffd}\u{fffd}A", "d": "hi"})
+    );
+    assert_eq!(one("a: !!binary |\n  aG\n  k=\n"), json!({"a": "hi"}));
+    assert_eq!(refused("a: !!binary x\n"), "1:13: this is not base64, as !!binary promises");
+}
+
+#[test]
+fn utf_16_and_byte_order_marks_are_read() {
+    let expected = json!({"a": "ä😀"});
+    let units: Vec<u16> = "\u{feff}a: ä😀\n".encode_utf16().collect();
+    let little: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+    let big: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+    for bytes in [little.as_slice(), &big, "\u{feff}a: ä😀\n".as_bytes()] {
+        assert_eq!(one(&text(bytes).unwrap()), expected);
+    }
+    let joined = text("\u{feff}a: 1\n---\n\u{feff}b: 2\n\u{feff}---\nc: \u{feff}\n".as_bytes()).unwrap();
+    assert_eq!(joined, "a: 1\n---\nb: 2\n---\nc: \u{feff}\n");
+    for (bytes, message) in [
+        (b"a\n\xff".as_slice(), "2:1: this is not UTF-8 text"),
+        (b"\xff\xfea\0\n\0\0\xd8", "2:1: this is not UTF-16 text"),
+        (b"\xff\xfea\0b", "1:2: this is not UTF-16 text"),
+    ] {
+        assert_eq!(text(bytes).unwrap_err().to_string(), message);
+    }
+}
+
+#[test]
+fn floats_are_exact_in_json_and_in_yaml() {
+    for number in ["0.9999999999999999", "0.9363545079064731", "1.5e300", "5e-324"] {
+        let value: f64 = number.parse().unwrap();
+        assert_eq!(one(&format!("{{\"a\":{number}}}"))["a"], value);
+        assert_eq!(one(&format!("a: {number}\n"))["a"], value);
+    }
 }
 
 #[test]

@@ -41,10 +41,10 @@ fn every_kind_with_pods_gets_its_caches() {
         (3, format!("{shared}7/spec/leaderWorkerTemplate/workerTemplate/spec")),
         (3, format!("{shared}8/spec/roles/0/template/spec")),
         (3, format!("{shared}8/spec/roles/1/template/spec")),
-        (3, format!("{shared}9/spec/roleTemplates/0/template/spec")),
         (3, format!("{shared}9/spec/roles/0/standalonePattern/template/spec")),
         (3, format!("{shared}9/spec/roles/1/leaderWorkerPattern/template/spec")),
         (3, format!("{shared}9/spec/roles/2/customComponentsPattern/components/0/template/spec")),
+        (3, format!("{shared}9/spec/roles/3/standalonePattern/templateRef/patch/spec")),
         (3, format!("{shared}10/spec/podSpec")),
         (3, format!("{shared}11/spec/template/cliques/0/spec/podSpec")),
         (3, format!("{shared}12/spec/tasks/0/template/spec")),
@@ -77,6 +77,7 @@ fn every_kind_with_pods_gets_its_caches() {
     let ignored =
         "Deployment/deployment: dynamo-cache.io/skip has no effect here, only on a pod [annotation-ignored]. ";
     assert!(run.errors.contains(ignored), "{}", run.errors);
+    assert!(run.errors.contains(" It belongs into /spec/template/metadata/annotations.\n"), "{}", run.errors);
     // Order and unknown fields survive.
     assert_eq!(documents[1]["spec"]["unknownField"].to_string(), r#"{"stays":[1,"0644",true]}"#);
     let keys: Vec<_> = documents[1]["spec"].as_object().unwrap().keys().collect();
@@ -91,6 +92,39 @@ fn a_second_pass_changes_nothing() {
     assert_eq!(inject(&["-o", "diff"], &first.output).output, "");
     let patches = inject(&["-o", "patch"], &first.output).output;
     assert!(patches.lines().all(|patch| patch == "[]"), "{patches}");
+}
+
+#[test]
+fn documents_of_several_files_stay_apart_whether_their_text_is_kept_or_not() {
+    let named = |name: &str, text: &str| text.replace("name: worker", &format!("name: {name}"));
+    // The alias of a merge keeps additions out of the text.
+    let rewritten =
+        |name: &str| named(name, POD).replace("  containers:", "  x: &x {a: [b]}\n  y: {<<: *x}\n  containers: &c");
+    let plain = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: plain}\n".to_owned();
+    let files = [
+        ("kept", named("kept", POD)),
+        ("rewritten", rewritten("rewritten")),
+        ("plain", plain),
+        ("kept-2", format!("# note\n{}...\n", named("kept-2", POD))),
+        ("rewritten-2", rewritten("rewritten-2").trim_end().to_owned()),
+    ];
+    let before = ["", "---\n", "# first\n---\n", "--- # first\n"];
+    for (one, other) in (0..files.len()).flat_map(|one| (0..files.len()).map(move |other| (one, other))) {
+        for (begin, first) in before.iter().enumerate() {
+            let paths = [one, other].map(|index| {
+                let (name, text) = &files[index];
+                file(&format!("stream-{one}-{other}-{begin}-{name}.yaml"), &format!("{first}{text}"))
+            });
+            let said = run(&["inject", "-f", &paths[0], "-f", &paths[1]], "");
+            assert_eq!(said.code, Some(0), "{}", said.errors);
+            let alone = paths.each_ref().map(|path| documents(&run(&["inject", "-f", path], "").output)).concat();
+            assert_eq!(alone.len(), 2);
+            assert_eq!(documents(&said.output), alone, "{}", said.output);
+            if files[one].0.starts_with("rewritten") {
+                assert!(!said.output.contains("*x"), "it is rewritten: {}", said.output);
+            }
+        }
+    }
 }
 
 #[test]
@@ -197,7 +231,9 @@ fn claims_are_those_that_are_given() {
         ("spec: {accessModes: [ReadWriteMany]}, status: {phase: Lost}", "[claim-lost]"),
         ("spec: {accessModes: [ReadWriteOnce]}", "[claim-single-node]"),
     ] {
-        let file = file("claims.yaml", &list(&[one("model-cache", more), one("compilation-cache", "spec: {}")]));
+        let proven = "kind: PersistentVolumeClaim, metadata: {annotations: {dynamo-cache.io/writable: '1000,0'}, ";
+        let compile = one("compilation-cache", "spec: {}").replace("kind: PersistentVolumeClaim, metadata: {", proven);
+        let file = file("claims.yaml", &list(&[one("model-cache", more), compile]));
         let (names, errors) = claims(&["--claims", &file]);
         assert_eq!(names, "compilation-cache", "{more}");
         assert!(errors.contains(code), "{more}: {errors}");
@@ -240,15 +276,15 @@ fn objects_without_components_are_untouched_and_reported() {
     assert_eq!(run.output, text);
     assert!(run.errors.contains("untouched: the pod is not a Dynamo component [not-a-component]"), "{}", run.errors);
     let run = inject(&["--pod-template", "/spec/nowhere"], "kind: Other\n");
-    assert_eq!((run.code, run.output.as_str()), (Some(0), "kind: Other\n"));
-    assert!(run.errors.contains("--pod-template /spec/nowhere: no document"), "{}", run.errors);
+    assert_eq!((run.code, run.output.as_str()), (Some(1), ""));
+    assert_eq!(run.errors, "--pod-template /spec/nowhere: no document has a pod template there\n");
 }
 
 #[test]
 fn a_kind_without_a_known_pod_template_is_reported_with_how_to_name_one() {
     let job = |name: &str| {
         format!(
-            "apiVersion: batch.volcano.sh/v1alpha1\nkind: Job\nmetadata: {{name: {name}}}\nspec: {{tasks: [{{template: {{}}}}]}}\n"
+            "apiVersion: example.com/v1\nkind: Job\nmetadata: {{name: {name}}}\nspec: {{tasks: [{{template: {{spec: {{}}}}}}]}}\n"
         )
     };
     let jobs = format!("{}---\n{}", job("one"), job("two"));

@@ -5,11 +5,21 @@ use crate::admission::engine::Engine;
 use crate::admission::path::Path;
 use crate::admission::plan::{Added, Change};
 use crate::admission::pod::{Container, Pod};
-use crate::manifest::explanation::InPlace;
+use crate::manifest::explanation::stage::Stage;
+use crate::manifest::explanation::{ClaimFolder, InPlace};
 
 /// The variables of the model cache.
-const MODEL: [&str; 6] =
-    ["HF_HOME", "HF_HUB_CACHE", "HF_XET_CACHE", "HF_MODULES_CACHE", "HF_HUB_OFFLINE", "DYN_LORA_PATH"];
+const MODEL: [&str; 9] = [
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HF_XET_CACHE",
+    "HF_MODULES_CACHE",
+    "HF_TOKEN_PATH",
+    "HF_HUB_OFFLINE",
+    "HF_ENDPOINT",
+    "MODELSCOPE_CACHE",
+    "DYN_LORA_PATH",
+];
 
 /// The variables of Model Express.
 const EXPRESS: [&str; 4] =
@@ -22,6 +32,8 @@ pub(super) struct ContainerState {
     variables: Vec<(String, Option<String>)>,
     /// What the patch adds: the cache, and a line about the addition.
     added: Vec<(Cache, String)>,
+    /// The containers that restore and publish its local disk, if it works on one.
+    stage: Option<Stage>,
 }
 
 /// A mount of a claim.
@@ -47,15 +59,27 @@ impl ContainerState {
             .iter()
             .filter_map(|volume| Some((volume.name.to_string(), volume.claim.as_deref()?.to_owned())));
         let volumes: Vec<(String, String)> = own.chain(changes.iter().filter_map(volume_of)).collect();
-        let mut state = ContainerState { mounts: Vec::new(), variables: Vec::new(), added: Vec::new() };
+        let mut state = ContainerState { mounts: Vec::new(), variables: Vec::new(), added: Vec::new(), stage: None };
         if let Some(container) = container {
             state.read(container, &volumes);
+            state.stage = Stage::of_pod(pod, container, &volumes);
         }
         for change in changes {
-            let Change::Container { index: at, added, cache } = change else { continue };
+            let (Change::Container { index: at, .. } | Change::InitContainers { of: at, .. }) = change else {
+                continue;
+            };
             let list = if at.init { pod.init_containers() } else { pod.containers() };
-            if list.get(at.position).is_some_and(|changed| changed.name() == name) {
-                state.add(added, *cache, &volumes);
+            if list.get(at.position).is_none_or(|changed| changed.name() != name) {
+                continue;
+            }
+            match change {
+                Change::Container { added, cache, .. } => state.add(added, *cache, &volumes),
+                Change::InitContainers { containers, .. } => {
+                    let added = Stage::added(containers, &volumes);
+                    state.added.extend(added.lines.iter().map(|line| (Cache::Compile, line.clone())));
+                    state.stage = Some(added);
+                }
+                _ => {}
             }
         }
         state
@@ -112,7 +136,13 @@ impl ContainerState {
             Some(value) => format!("{name}={value}"),
             None => format!("{name} from elsewhere"),
         });
-        InPlace::Present(mounts.chain(variables).collect())
+        let stage = self.stage.iter().filter(|_| cache == Cache::Compile).flat_map(|stage| stage.lines.iter().cloned());
+        InPlace::Present(mounts.chain(variables).chain(stage).collect())
+    }
+
+    /// Whether the container works on local disk.
+    pub(super) fn is_staged(&self) -> bool {
+        self.stage.is_some()
     }
 
     /// The claim below which a cache's variables point; the innermost mount wins.
@@ -120,14 +150,44 @@ impl ContainerState {
         if !matches!(cache, Cache::Compile | Cache::Model) {
             return None;
         }
+        if let Some(stage) = self.stage.as_ref().filter(|_| cache == Cache::Compile) {
+            return stage.claim.as_deref();
+        }
         let own = self.variables_of(cache);
         self.mounts_of(&own).max_by_key(|mount| mount.path.len()).map(|mount| mount.claim.as_str())
     }
 
+    /// Where on claims the compile cache is, as far as the container shows: a variable whose value comes from elsewhere can lead
+    /// to any of its claims.
+    pub(super) fn compile_folders(&self) -> Vec<ClaimFolder> {
+        if let Some(stage) = &self.stage {
+            let claim = stage.claim.clone();
+            return claim.map(|claim| ClaimFolder { claim, path: stage.folder.clone() }).into_iter().collect();
+        }
+        let any = |mount: &Mount| ClaimFolder { claim: mount.claim.clone(), path: None };
+        let folders = self.variables_of(Cache::Compile).into_iter().flat_map(|(_, value)| match value {
+            Some(value) => self.folder(&Path::new(value)).into_iter().collect::<Vec<_>>(),
+            None => self.mounts.iter().map(any).collect(),
+        });
+        folders.collect()
+    }
+
+    /// Where on a claim a directory is; `None` if it is on none.
+    fn folder(&self, directory: &Path<'_>) -> Option<ClaimFolder> {
+        let covers = self.mounts.iter().filter(|mount| Path::new(&mount.path).covers(directory));
+        let mount = covers.max_by_key(|mount| mount.path.len())?;
+        let part = mount.part.as_deref().unwrap_or_default();
+        let below = directory.as_str().strip_prefix(Path::new(&mount.path).as_str()).unwrap_or_default();
+        let path = format!("{}/{}", part.trim_matches('/'), below.trim_matches('/'));
+        // The kubelet replaces variables in the part.
+        let path = (!part.contains("$(")).then(|| path.trim_matches('/').to_owned());
+        Some(ClaimFolder { claim: mount.claim.clone(), path })
+    }
+
     fn variables_of(&self, cache: Cache) -> Vec<&(String, Option<String>)> {
-        let compile = Engine::ALL.map(Engine::compile_variables);
         let is_its_own = |name: &str| match cache {
-            Cache::Compile => compile.iter().any(|list| list.iter().any(|variable| variable.name == name)),
+            Cache::Compile if self.stage.is_some() => Engine::is_staged_variable(name),
+            Cache::Compile => Engine::compile_variables().any(|variable| variable == name),
             Cache::LoadFormat => false,
             Cache::Model => MODEL.contains(&name),
             Cache::ModelExpress => EXPRESS.contains(&name),

@@ -38,6 +38,7 @@ pub(super) fn not_selected(why: NotSelected) -> &'static str {
         NotSelected::NeverGetsCaches => {
             "not selected: GPU Memory Service and containers that wait for a leader never get caches"
         }
+        NotSelected::OfModeStaged => "not selected: it is dynamo-cache's own, for the engine's compile cache",
         NotSelected::RunsBefore => {
             "not selected: it ends before the main containers start; dynamo-cache.io/containers can still name it"
         }
