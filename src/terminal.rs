@@ -1,5 +1,6 @@
 //! Output for people: lines on standard output and standard error, colours, tables, diffs, progress.
 
+pub(crate) mod amount;
 pub(crate) mod colour;
 pub(crate) mod progress_line;
 pub(crate) mod table;

@@ -7,6 +7,11 @@ const RESET: &str = "\u{1b}[0m";
 /// Erases from the cursor to the end of the line.
 pub(super) const ERASE_LINE: &str = "\u{1b}[K";
 
+/// Moves the cursor up by some lines, to the beginning of the line.
+pub(super) fn up(lines: usize) -> String {
+    if lines == 0 { String::new() } else { format!("\u{1b}[{lines}F") }
+}
+
 /// The colour of a piece of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Colour {

@@ -9,24 +9,67 @@ use crate::terminal::visible::visible_line;
 /// Two spaces between columns, none after the last.
 const GAP: &str = "  ";
 
+/// What ends a cell of [`Rows`]: no cell has it, because it would be escaped there.
+const END_OF_CELL: char = '\u{1f}';
+
+/// The rows of a table, kept as their text.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rows {
+    text: String,
+    widths: Vec<usize>,
+}
+
+impl Rows {
+    /// Adds a row.
+    pub(crate) fn push<C: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = C>) {
+        for (column, cell) in cells.into_iter().enumerate() {
+            let cell = visible_line(cell.as_ref());
+            self.widen(column, width(&cell));
+            self.text += &cell;
+            self.text.push(END_OF_CELL);
+        }
+        self.text.push('\n');
+    }
+
+    /// Adds the rows of another table.
+    pub(crate) fn append(&mut self, other: &Rows) {
+        for (column, wide) in other.widths.iter().enumerate() {
+            self.widen(column, *wide);
+        }
+        self.text += &other.text;
+    }
+
+    fn widen(&mut self, column: usize, width: usize) {
+        match self.widths.get_mut(column) {
+            Some(widest) => *widest = width.max(*widest),
+            None => self.widths.push(width),
+        }
+    }
+
+    /// Formats the rows with each column as wide as its widest cell; each line starts with `indent`.
+    pub(crate) fn aligned(&self, indent: &str) -> String {
+        let mut text = String::new();
+        for row in self.text.lines() {
+            let mut line = indent.to_owned();
+            for (cell, wide) in row.split_terminator(END_OF_CELL).zip(&self.widths) {
+                line += cell;
+                line.extend(std::iter::repeat_n(' ', wide.saturating_sub(width(cell))));
+                line += GAP;
+            }
+            text += line.trim_end();
+            text.push('\n');
+        }
+        text
+    }
+}
+
 /// Formats rows with each column as wide as its widest cell; each line starts with `indent`.
 pub(crate) fn aligned(indent: &str, rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|cell| visible_line(cell)).collect()).collect();
-    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let widest = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell)).max();
-    let widths: Vec<_> = (0..columns).map(|column| widest(column).unwrap_or_default()).collect();
-    let mut text = String::new();
-    for row in &rows {
-        let mut line = indent.to_owned();
-        for (cell, wide) in row.iter().zip(&widths) {
-            line += cell;
-            line.extend(std::iter::repeat_n(' ', wide.saturating_sub(width(cell))));
-            line += GAP;
-        }
-        text += line.trim_end();
-        text.push('\n');
+    let mut table = Rows::default();
+    for row in rows {
+        table.push(row);
     }
-    text
+    table.aligned(indent)
 }
 
 fn width(cell: &str) -> usize {
@@ -45,12 +88,21 @@ pub(crate) fn why_not(reasons: &BTreeSet<(Reason, Option<String>)>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::aligned;
+    use super::{Rows, aligned};
 
     #[test]
     fn columns_are_aligned_and_no_line_ends_in_spaces() {
         let rows = [["POD", "MODEL"], ["worker-1", "✓"], ["ü", ""]].map(|row| row.map(str::to_owned).to_vec());
         assert_eq!(aligned(" ", &rows), " POD       MODEL\n worker-1  ✓\n ü\n");
         assert_eq!(aligned("", &[]), "");
+    }
+
+    #[test]
+    fn rows_of_several_tables_are_aligned_together() {
+        let (mut first, mut second) = (Rows::default(), Rows::default());
+        first.push(["a", "b\u{1f}\n", "", ""]);
+        second.push(["wider", "c", "d"]);
+        first.append(&second);
+        assert_eq!(first.aligned(""), "a      b\\x1f\\n\nwider  c        d\n");
     }
 }
