@@ -56,6 +56,23 @@ fn every_option_shows_in_what_is_printed() {
     let patterns = json!(["--include", "*.json", "--include", "*.safetensors", "--exclude", "original/*"]);
     assert_eq!(json!(container(job)["args"].as_array().unwrap()[2..]), patterns);
 
+    let resources = |arguments: &[&str]| container(&printed(arguments)[0])["resources"].clone();
+    let amounts = |cpu: &str, memory: &str| {
+        let amounts = json!({"cpu": cpu, "memory": memory});
+        json!({"requests": amounts, "limits": amounts})
+    };
+    assert_eq!(resources(&[]), amounts("2", "8Gi"));
+    assert_eq!(resources(&["--fast"]), amounts("8", "64Gi"));
+    assert_eq!(resources(&["--fast", "--cpu", "500m", "--memory", "16Gi"]), amounts("500m", "16Gi"));
+    let value = |arguments: &[&str], name: &str| variable(&printed(arguments)[0], name)["value"].clone();
+    assert_eq!(value(&[], "HF_XET_HIGH_PERFORMANCE"), Value::Null);
+    assert_eq!(value(&["--fast"], "HF_XET_HIGH_PERFORMANCE"), "1");
+    assert_eq!(
+        (value(&[], "HF_HUB_DISABLE_XET"), value(&["--no-xet"], "HF_HUB_DISABLE_XET")),
+        (Value::Null, json!("1"))
+    );
+    assert_eq!((value(&[], "RETRY_FOR"), value(&["--retry-for", "90s"], "RETRY_FOR")), (json!("1800"), json!("90")));
+
     let job = &printed(&["--fs-group", "none", "--user", "none"])[0];
     let security = json!({"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}});
     assert_eq!(job["spec"]["template"]["spec"]["securityContext"], security);
@@ -96,6 +113,7 @@ fn the_token_is_with_the_download_alone_and_what_is_installed_is_known_by_its_ha
 
     let pod = &job["spec"]["template"]["metadata"];
     assert_eq!(pod["labels"]["sidecar.istio.io/inject"], "false", "a proxy never ends, and so would the Job not");
+    assert_eq!(pod["annotations"]["sidecar.istio.io/inject"], "false", "the name of the label in older meshes");
     assert_eq!(pod["annotations"]["linkerd.io/inject"], "disabled");
 }
 
@@ -132,13 +150,14 @@ fn a_link_that_leads_out_of_the_claim_is_followed_by_no_job() {
     fs::create_dir(&elsewhere).unwrap();
     let (mount, hub) = (claim.display().to_string(), claim.join("hub"));
     let write = fs::read_to_string(format!("{ROOT}/src/command/check/write_probe/write.sh")).unwrap();
+    let user = user();
     let probe = || script(&write, &[("DIRECTORY", format!("{mount}/hub/models")), ("MOUNT", mount.clone())]);
     let fill = printed(&[])[0]["spec"]["template"]["spec"]["containers"][0]["args"][0].as_str().unwrap().to_owned();
     let fill = fill.replace("/model-cache", &mount);
 
     symlink(&elsewhere, &hub).unwrap();
     let leads = format!("{} is a link that leads out of the claim, to {}\n", hub.display(), elsewhere.display());
-    assert_eq!(probe(), (false, leads.clone()));
+    assert_eq!(probe(), (false, format!("{user}{leads}")));
     let variables = [("HF_HUB_CACHE", hub.display().to_string()), ("MODEL", MODEL.to_owned())];
     let (succeeds, said) = script(&fill, &variables);
     assert!(!succeeds && said.ends_with(&format!("Error: {leads}")), "{said}");
@@ -148,7 +167,98 @@ fn a_link_that_leads_out_of_the_claim_is_followed_by_no_job() {
     fs::remove_file(&hub).unwrap();
     fs::create_dir(claim.join("other")).unwrap();
     symlink("other", &hub).unwrap();
-    assert_eq!(probe(), (true, String::new()));
+    assert_eq!(probe(), (true, user));
+}
+
+/// The line in which a script reports its user.
+fn user() -> String {
+    let (_, uid) = script("id -u", &[]);
+    format!("uid {uid}")
+}
+
+#[test]
+fn a_script_that_succeeds_leaves_the_result_of_its_write_as_its_message() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("proofs");
+    let _ = fs::remove_dir_all(&folder);
+    let path = |name: &str| folder.join(name).display().to_string();
+    fs::create_dir_all(folder.join("claim")).unwrap();
+    fs::create_dir(folder.join("client")).unwrap();
+    let (message, user) = (path("message"), user());
+    let read = || fs::read_to_string(&message).unwrap();
+    let empty = || fs::write(&message, "").unwrap();
+    // No user may create files there.
+    let refused = "/sys/kernel";
+
+    let write = fs::read_to_string(format!("{ROOT}/src/command/check/write_probe/write.sh")).unwrap();
+    let write = write.replace("/dev/termination-log", &message);
+    let probe = |mount: &str| script(&write, &[("DIRECTORY", format!("{mount}/a/b")), ("MOUNT", mount.to_owned())]);
+    empty();
+    assert_eq!(probe(&path("claim")), (true, user.clone()));
+    assert_eq!(read(), format!("{user}wrote\n"));
+    empty();
+    let (succeeds, said) = probe(refused);
+    assert!(!succeeds && said.starts_with(&user) && said.contains("mktemp: "), "{said}");
+    assert_eq!(read(), "", "the kubelet then takes the end of the log");
+
+    // An image that has the client installs none.
+    fs::write(folder.join("hf"), "").unwrap();
+    script(&format!("chmod +x '{}'", path("hf")), &[]);
+    let install = installer(&printed(&[])[0])["args"][0].as_str().unwrap().to_owned();
+    let install = install.replace("/dev/termination-log", &message).replace("/client", &path("client"));
+    let client = |claim: &str| {
+        empty();
+        let install = install.replace("/compilation-cache", claim).replace("command -v hf", &path("hf"));
+        script(&install, &[])
+    };
+    assert_eq!(client(&path("claim")), (true, String::new()));
+    assert_eq!(read(), format!("{user}wrote\n"));
+    let (succeeds, said) = client(refused);
+    assert!(succeeds && said.starts_with(&format!("warning: the workers cannot write to {refused}: d")), "{said}");
+    assert!(read().starts_with(&format!("{user}mktemp: ")) && read().lines().count() == 2, "{}", read());
+    assert_eq!(fs::read_to_string(folder.join("client/warnings")).unwrap(), said, "the download repeats it");
+    assert_eq!(fs::read_dir(folder.join("claim")).unwrap().count(), 0, "nothing stays on the claim");
+}
+
+#[test]
+fn the_folder_that_workers_stream_into_exists_even_if_the_download_fails() {
+    let claim = Path::new(env!("CARGO_TARGET_TMPDIR")).join("folder/model-cache");
+    let _ = fs::remove_dir_all(&claim);
+    fs::create_dir_all(&claim).unwrap();
+    let mount = claim.display().to_string();
+    let fill = container(&printed(&[])[0])["args"][0].as_str().unwrap().replace("/model-cache", &mount);
+    // The client is not there, so nothing is downloaded, and another pod would not have it either.
+    for (hub, folders) in [(mount.clone(), 0), (format!("{mount}/hub"), 1)] {
+        let variables = [("HF_HUB_CACHE", hub), ("MODEL", MODEL.to_owned()), ("REVISION", COMMIT.to_owned())];
+        let (succeeds, said) = script(&fill, &variables);
+        assert!(!succeeds && said.contains("\nError: the image has no Hugging Face client: "), "{said}");
+        assert_eq!(fs::read_dir(&claim).unwrap().count(), folders, "{said}");
+    }
+    assert!(claim.join("hub").is_dir());
+}
+
+#[test]
+fn the_hub_is_proven_and_the_root_only_where_the_compile_cache_shares_the_claim() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shared");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(folder.join("model-cache")).unwrap();
+    let (mount, config) = (folder.join("model-cache").display().to_string(), folder.join("config.yaml"));
+    let settings = "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\ncompileCache:\n  claim: model-cache\n";
+    fs::write(&config, settings).unwrap();
+    let (own, shared) = (&printed(&[])[0], &printed(&["--config", &config.display().to_string()])[0]);
+    let variables = container(own)["env"].as_array().unwrap();
+    assert!(variables.iter().all(|variable| variable["name"] != "COMPILE_CACHE"), "{variables:#?}");
+    assert_eq!(variable(shared, "COMPILE_CACHE")["value"], "/model-cache");
+
+    // No user may create files there, not even root.
+    let refused = "/sys/kernel";
+    let fill = container(own)["args"][0].as_str().unwrap().replace("/model-cache", &mount);
+    let variables =
+        [("HF_HUB_CACHE", format!("{mount}/hub")), ("MODEL", MODEL.to_owned()), ("REVISION", COMMIT.to_owned())];
+    let (_, said) = script(&fill, &variables);
+    assert!(!said.contains("warning: "), "{said}");
+    let root = [variables.as_slice(), &[("COMPILE_CACHE", refused.to_owned())]].concat();
+    let (_, said) = script(&fill, &root);
+    assert!(said.starts_with(&format!("warning: the workers cannot write to {refused}: d")), "{said}");
 }
 
 #[test]
@@ -165,7 +275,64 @@ fn a_branch_is_allowed_with_a_warning_and_wrong_usage_is_two() {
         &[MODEL, "--storage-class", "x"],
         &[MODEL, "--fs-group", "root"],
         &[MODEL, "--apply", "--offline"],
+        &[MODEL, "--from"],
+        &["--from", "--offline"],
+        &["--from", "--revision", "x"],
+        &["--for", "worker"],
+        &["--for", "deployment/a", "--name", "x"],
+        &[MODEL, "--fast", "--no-xet"],
+        &[MODEL, "--cpu", "many"],
     ] {
         assert_eq!(run(&[&["download"], arguments].concat(), "").code, Some(2), "{arguments:?}");
     }
+}
+
+#[test]
+fn files_name_models_and_each_revision_of_one_is_a_job() {
+    let worker = |name: &str, args: &Value| {
+        let main = json!({"name": "main", "image": "i", "command": ["python3", "-m", "dynamo.vllm"], "args": args,
+            "env": [{"name": "SPEC", "valueFrom": {"configMapKeyRef": {"name": "llm-config", "key": "spec"}}}]});
+        let template = json!({"metadata": {"labels": {"app": name}}, "spec": {"containers": [main]}});
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {
+            "selector": {"matchLabels": {"app": name}}, "template": template}})
+    };
+    let speculator = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "llm-config"},
+        "data": {"spec": "{\"model\": \"team/draft\", \"num_speculative_tokens\": 3}"}});
+    let objects = [
+        worker("a", &json!(["--model", MODEL, "--revision", COMMIT, "--speculative-config=$(SPEC)"])),
+        worker("b", &json!(["--model", MODEL, "--tokenizer", "team/tokenizer"])),
+        worker("c", &json!(["--model", MODEL, "--revision", COMMIT])),
+        worker("d", &json!(["--model", "/models/flat"])),
+        speculator,
+    ];
+    let input = objects.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n");
+    let said = run(&["download", "-f", "-", "--offline"], &input);
+    assert_eq!(said.code, Some(0), "{}", said.errors);
+    let jobs = documents(&said.output);
+    let found: Vec<_> = jobs
+        .iter()
+        .map(|job| {
+            let value = |name: &str| variable(job, name)["value"].as_str().unwrap().to_owned();
+            (value("MODEL"), value("REVISION"), container(job)["args"].as_array().unwrap().len() > 1)
+        })
+        .collect();
+    let expected = [
+        (MODEL, COMMIT, false),
+        ("team/draft", "main", false),
+        (MODEL, "main", false),
+        ("team/tokenizer", "main", true),
+    ];
+    assert_eq!(found, expected.map(|(model, revision, part)| (model.to_owned(), revision.to_owned(), part)));
+    let names: std::collections::BTreeSet<_> =
+        jobs.iter().map(|job| job["metadata"]["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), jobs.len(), "{names:?}");
+    assert_eq!(run(&["download", "-f", "-", "--offline"], &input).output, said.output, "the same names again");
+
+    let said = run(&["download", "-f", "-", "--offline"], &objects[3].to_string());
+    assert_eq!((said.code, said.errors.as_str()), (Some(1), "nothing in it names a model\n"));
+    let unclear = worker("e", &json!(["--model", "$(SPEC)"])).to_string();
+    let said = run(&["download", "-f", "-", "--offline"], &unclear);
+    assert_eq!(said.code, Some(1));
+    let note = "Deployment/e, main: --model names a model that is not known from here: ${SPEC}\n";
+    assert!(said.errors.contains(note), "{}", said.errors);
 }

@@ -4,55 +4,72 @@ umask 0002  # other users of group 0 may change the files
 # The init container installs the client here if the image has none.
 PATH=/client/bin:$PATH
 
-if [[ ! -w /model-cache ]]; then
-  echo "warning: the workers cannot write to /model-cache: $(ls -ld /model-cache)"
-fi
+@PROVE@
+
 if [[ -f /client/warnings ]]; then cat /client/warnings; fi
+
+# The status by which the Job knows that another pod would end the same.
+give_up() { # REASON
+  echo "Error: $1"
+  exit 3
+}
 
 # A user who may write to the claim could have left a link there, but the model must be written to the claim.
 within() { # PATH…
   local path to
   for path; do
     to=$(realpath --canonicalize-missing -- "$path")
-    [[ $to == /model-cache || $to == /model-cache/* ]] || {
-      echo "Error: $path is a link that leads out of the claim, to $to"
-      exit 1
-    }
+    [[ $to == /model-cache || $to == /model-cache/* ]] || give_up "$path is a link that leads out of the claim, to $to"
   done
 }
 within "$HF_HUB_CACHE"
 
-# The size of the download in bytes, for the progress line; 0 if unknown.
-total=$(python3 - "$@" 2>/dev/null <<'PYTHON' || echo 0
-import os, sys
-from huggingface_hub import snapshot_download
-options = list(zip(sys.argv[1::2], sys.argv[2::2]))
-files = snapshot_download(
-    os.environ["MODEL"], revision=os.environ["REVISION"], dry_run=True,
-    allow_patterns=[value for option, value in options if option == "--include"] or None,
-    ignore_patterns=[value for option, value in options if option == "--exclude"] or None)
-print(sum(file.file_size or 0 for file in files if file.will_download))
+# The folder of the layout `home`. Workers into which Model Express streams mount it: were it missing, the kubelet would make
+# it, as root. So it is made before anything can fail.
+mkdir -p "$HF_HUB_CACHE" || {
+  prove /model-cache
+  exit 1
+}
+# The hub's folder is where workers write. Where the compile cache shares the claim, its folders lie beside the hub.
+prove "$HF_HUB_CACHE" ${COMPILE_CACHE:+"$COMPILE_CACHE"}
+
+# The Python that has the client: the one that runs `hf`.
+python=python3
+client=$(command -v hf) || true
+if [[ $client ]]; then
+  IFS= read -r line <"$client" || true
+  if [[ -x ${line#'#!'} ]]; then python=${line#'#!'}; fi
+fi
+
+echo "phase asking the hub"
+exec {log}>&1
+result=$("$python" - "$@" 3>&1 >&"$log" 2>&1 <<'PYTHON'
+@FILL@
 PYTHON
 )
-mkdir -p "$HF_HUB_CACHE"
-used() { du -s --block-size=1 "$HF_HUB_CACHE" 2>/dev/null | cut -f1 || true; }
-begun=$(used)
-while sleep 2; do echo "progress $(($(used) - begun)) of $total bytes"; done &
-trap "kill $!" EXIT
-
-echo "phase downloading"
-snapshot=$(hf download "$MODEL" --revision "$REVISION" --quiet "$@")
+{ read -r snapshot; read -r total; } <<<"$result"
+commit=${snapshot##*/} model=${snapshot%/snapshots/*}
 
 mapfile -d '' -t files < <(find "$snapshot" ! -type d -print0)
-refs=${snapshot%/snapshots/*}/refs
-within "$snapshot" "${files[@]}" "$refs"
+within "$snapshot" "${files[@]}" "$model/refs"
 
-# A download by commit creates no ref. Dynamo looks for the ref `main` on the claim before it
-# contacts the hub, so without it Dynamo would download the model again.
-mkdir -p "$refs"
-# mktemp creates the file, so it cannot be a link to another file.
-main=$(mktemp "$refs/.main-XXXXXX")
-echo -n "${snapshot##*/}" >"$main"
-chmod 664 "$main"
-mv --no-target-directory "$main" "$refs/main"
-du -shL "$snapshot"
+# A ref names a commit. mktemp creates the file, so it cannot be a link to another file; and outside of the refs, where the
+# client would read it as one while it is empty.
+ref() { # NAME
+  local file
+  mkdir -p "$(dirname -- "$model/refs/$1")"
+  within "$(dirname -- "$model/refs/$1")"
+  file=$(mktemp "$model/.ref-XXXXXX")
+  echo -n "$commit" >"$file"
+  chmod 664 "$file"
+  mv --no-target-directory "$file" "$model/refs/$1"
+}
+# Dynamo looks for the ref `main` on the claim before it contacts the hub, so without it Dynamo would download the model again.
+ref main
+# `hf cache prune` removes what no ref names: each commit has one that does not move.
+ref "dynamo-cache-${commit::12}"
+# Workers that name a branch or a tag find it offline.
+if [[ $REVISION =~ ^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9_-])?$ && $REVISION != *..* && $REVISION != "$commit" ]]; then ref "$REVISION"; fi
+echo "commit $commit, $total bytes"
+proof+=$'\n'"commit $commit"$'\n'"bytes $total"
+report_proof

@@ -5,6 +5,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::admission::settings::Layout;
 use crate::cli::Download;
+use crate::command::download::wanted::Wanted;
+use crate::inspect::download_job::{COMPILE_VOLUME, MODEL_VOLUME};
 use crate::manifest::input::embedded_json;
 
 /// The script that installs the client, in an init container.
@@ -13,8 +15,24 @@ const INSTALL: &str = include_str!("client.sh");
 /// The client's packages with their hashes, for the Python of the default image. `.ci/client` generates the file.
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 
+/// The functions with which both scripts prove that a claim is writable.
+const PROVE: &str = include_str!("prove.sh");
+
 /// The script that downloads, in the container that has the token and the model claim.
 const SCRIPT: &str = include_str!("fill.sh");
+
+/// The program that downloads, which the script runs.
+const FILL: &str = include_str!("fill.py");
+
+/// The digits of a commit in the name of its Job, as in the ref that keeps it from `hf cache prune`.
+const SHORT_COMMIT: usize = 12;
+
+/// Memory and processors of a download. The client keeps some hundred MiB of parts in memory for each file that it fetches, and fetches
+/// eight at once.
+const USUAL: (&str, &str) = ("8Gi", "2");
+
+/// The same with `HF_XET_HIGH_PERFORMANCE`, for which the client wants 64 GB.
+const FAST: (&str, &str) = ("64Gi", "8");
 
 /// The longest name of a Job, in characters: the name becomes a label value on its pods.
 const LONGEST_NAME: usize = 63;
@@ -30,53 +48,59 @@ pub(super) struct JobTarget {
     pub(super) model_claim: String,
     /// The compile claim, if it is mounted too.
     pub(super) compile_claim: Option<String>,
+    /// Whether the compile cache is on the model claim too.
+    pub(super) shares_claim: bool,
     /// The layout of the model claim.
     pub(super) layout: Layout,
 }
 
-/// The Job's name: the one from `--name`, else `download-` and the last part of the model's name in valid characters.
-pub(super) fn name(options: &Download) -> String {
-    options.name.clone().unwrap_or_else(|| default_name(&options.model))
+/// The Job's name: the one from `--name`, else one of the model, the revision, and a digest of what the Job does. The same download
+/// has the same name, so that it is not repeated when it is applied again, and another has another.
+pub(super) fn name(options: &Download, wanted: &Wanted, target: &JobTarget) -> String {
+    options.name.clone().unwrap_or_else(|| default_name(wanted, &target.model_claim))
 }
 
-fn default_name(model: &str) -> String {
-    let own = model.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
-    let own: String = own.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let name = format!("download-{}", own.trim_matches('-'));
-    if name.len() <= LONGEST_NAME {
-        return name;
-    }
-    let digest = Sha256::digest(model.as_bytes());
-    let [a, b, c, d, ..] = digest.0;
+fn default_name(wanted: &Wanted, claim: &str) -> String {
+    let own = wanted.model.rsplit('/').next().unwrap_or_default();
+    let revision = if wanted.is_commit() { &wanted.revision[..SHORT_COMMIT] } else { wanted.revision.as_str() };
+    let whole = [&[wanted.model.as_str(), &wanted.revision, claim], wanted.patterns().as_slice()].concat().join("\n");
+    let [a, b, c, d, ..] = Sha256::digest(whole.as_bytes()).0;
     let digest = format!("{:08x}", u32::from_be_bytes([a, b, c, d]));
-    let begin: String = name.chars().take(LONGEST_NAME - digest.len() - 1).collect();
+    let begin = format!("download-{}-{}", label_of(own), label_of(revision));
+    let begin: String = begin.chars().take(LONGEST_NAME - digest.len() - 1).collect();
     format!("{}-{digest}", begin.trim_end_matches('-'))
+}
+
+/// Text in the characters of a name.
+fn label_of(text: &str) -> String {
+    let text = text.to_ascii_lowercase();
+    let text: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    text.trim_matches('-').to_owned()
 }
 
 /// Builds the Job. Its init container installs the client without the token; its main container downloads. The Job mounts the
 /// claims itself and is not a Dynamo component. If it fails, the end of its log is the error.
-pub(super) fn job(options: &Download, target: &JobTarget) -> Value {
+pub(super) fn job(options: &Download, wanted: &Wanted, target: &JobTarget) -> Value {
     let volume = |name: &str, claim: &str| json!({"name": name, "persistentVolumeClaim": {"claimName": claim}});
     let mount = |name: &str| json!({"name": name, "mountPath": format!("/{name}")});
-    let mut volumes = vec![volume("model-cache", &target.model_claim)];
+    let mut volumes = vec![volume(MODEL_VOLUME, &target.model_claim)];
     let mut to_install = vec![mount("client"), mount("tmp")];
     let to_download =
-        [mount("model-cache"), json!({"name": "client", "mountPath": "/client", "readOnly": true}), mount("tmp")];
+        [mount(MODEL_VOLUME), json!({"name": "client", "mountPath": "/client", "readOnly": true}), mount("tmp")];
     if let Some(claim) = &target.compile_claim {
-        // Nothing is written to the compile claim. It is mounted so that its root is opened to the group too, and only in
-        // the init container: in the main container, a link on the model claim could lead the download there.
-        volumes.push(volume("compilation-cache", claim));
-        to_install.insert(0, mount("compilation-cache"));
+        // Nothing stays on the compile claim. It is mounted so that its root is opened to the group too, and is proven to be
+        // writable, and only in the init container: in the main container, a link on the model claim could lead the download
+        // there.
+        volumes.push(volume(COMPILE_VOLUME, claim));
+        to_install.insert(0, mount(COMPILE_VOLUME));
     }
     volumes.extend(["client", "tmp"].map(|name| json!({"name": name, "emptyDir": {}})));
-    let mut args = vec![json!(SCRIPT)];
-    let patterns = [("--include", &options.include), ("--exclude", &options.exclude)];
-    let patterns = patterns.into_iter().flat_map(|(option, globs)| globs.iter().flat_map(move |glob| [option, glob]));
-    let patterns: Vec<_> = patterns.map(Value::from).collect();
+    let mut args = vec![json!(SCRIPT.replace("@PROVE@\n", PROVE).replace("@FILL@\n", FILL))];
+    let patterns = wanted.patterns();
     if !patterns.is_empty() {
         // bash takes the first argument as its own name.
         args.push(json!("download"));
-        args.extend(patterns);
+        args.extend(patterns.into_iter().map(Value::from));
     }
     let mut security = json!({"runAsNonRoot": true});
     if let Some(user) = options.user.0 {
@@ -89,38 +113,57 @@ pub(super) fn job(options: &Download, target: &JobTarget) -> Value {
     }
     security["seccompProfile"] = json!({"type": "RuntimeDefault"});
     let mut job = embedded_json(include_str!("job.json"));
-    job["metadata"] = metadata(&name(options), target);
+    job["metadata"] = metadata(&name(options, wanted, target), target);
     let pod = &mut job["spec"]["template"]["spec"];
     pod["securityContext"] = security;
     pod["volumes"] = volumes.into();
     let container = &mut pod["initContainers"][0];
     container["image"] = options.image.as_str().into();
-    container["args"] = json!([INSTALL.replace("@REQUIREMENTS@\n", REQUIREMENTS)]);
+    container["args"] = json!([INSTALL.replace("@PROVE@\n", PROVE).replace("@REQUIREMENTS@\n", REQUIREMENTS)]);
     container["volumeMounts"] = to_install.into();
     let container = &mut pod["containers"][0];
     container["image"] = options.image.as_str().into();
-    container["env"] = environment(options, target.layout).into();
+    container["env"] = environment(options, wanted, target).into();
     container["args"] = args.into();
+    container["resources"] = resources(options);
     container["volumeMounts"] = Value::from(to_download.as_slice());
     job
 }
 
-fn environment(options: &Download, layout: Layout) -> Vec<Value> {
-    let hub = match layout {
+/// What the container that downloads asks for. The limits are for quotas that demand them, and so that no other pod of the node is
+/// evicted for it.
+fn resources(options: &Download) -> Value {
+    let (usual_memory, usual_cpu) = if options.fast { FAST } else { USUAL };
+    let memory = options.memory.as_deref().unwrap_or(usual_memory);
+    let cpu = options.cpu.as_deref().unwrap_or(usual_cpu);
+    json!({"requests": {"cpu": cpu, "memory": memory}, "limits": {"cpu": cpu, "memory": memory}})
+}
+
+fn environment(options: &Download, wanted: &Wanted, target: &JobTarget) -> Vec<Value> {
+    let hub = match target.layout {
         Layout::Home => "/model-cache/hub",
         Layout::Hub => "/model-cache",
     };
     let secret = options.token_secret.as_deref();
     let token = json!({"name": secret.unwrap_or(TOKEN_SECRET), "key": "HF_TOKEN", "optional": secret.is_none()});
     let mut variables = vec![
-        json!({"name": "MODEL", "value": options.model}),
-        json!({"name": "REVISION", "value": options.revision}),
+        json!({"name": "MODEL", "value": wanted.model}),
+        json!({"name": "REVISION", "value": wanted.revision}),
         json!({"name": "HF_HUB_CACHE", "value": hub}),
-        json!({"name": "HF_XET_HIGH_PERFORMANCE", "value": "1"}),
+        json!({"name": "RETRY_FOR", "value": options.retry_for.as_secs().to_string()}),
         // The client would contact another server to check for updates, which no one could install here.
         json!({"name": "HF_HUB_DISABLE_UPDATE_CHECK", "value": "1"}),
         json!({"name": "HOME", "value": "/tmp"}),
     ];
+    if options.fast {
+        variables.push(json!({"name": "HF_XET_HIGH_PERFORMANCE", "value": "1"}));
+    }
+    if options.no_xet {
+        variables.push(json!({"name": "HF_HUB_DISABLE_XET", "value": "1"}));
+    }
+    if target.shares_claim {
+        variables.push(json!({"name": "COMPILE_CACHE", "value": "/model-cache"}));
+    }
     variables.extend(options.endpoint.iter().map(|endpoint| json!({"name": "HF_ENDPOINT", "value": endpoint})));
     variables.push(json!({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": token}}));
     variables
@@ -147,13 +190,38 @@ fn metadata(name: &str, target: &JobTarget) -> Value {
 #[cfg(test)]
 mod tests {
     use super::default_name;
+    use crate::command::download::wanted::Wanted;
 
     #[test]
-    fn a_job_is_named_after_its_model_and_the_name_fits_a_label() {
-        assert_eq!(default_name("Qwen/Qwen3-0.6B"), "download-qwen3-0-6b");
-        assert_eq!(default_name("model_"), "download-model");
-        let (long, other) =
-            (default_name(&format!("a/{}", "x".repeat(90))), default_name(&format!("a/{}", "x".repeat(91))));
-        assert!(long.len() <= 63 && long != other, "{long} {other}");
+    fn a_job_is_named_after_its_model_and_revision_and_the_name_fits_a_label() {
+        let wanted = |model: &str, revision: &str, include: &[&str]| Wanted {
+            model: model.to_owned(),
+            revision: revision.to_owned(),
+            include: include.iter().map(|&glob| glob.to_owned()).collect(),
+            exclude: Vec::new(),
+            by: Vec::new(),
+        };
+        let name = |wanted: &Wanted| default_name(wanted, "model-cache");
+        let commit = "c1899de289a04d12100db370d81485cdf75e47ca";
+        let of_commit = name(&wanted("Qwen/Qwen3-0.6B", commit, &[]));
+        assert!(of_commit.starts_with("download-qwen3-0-6b-c1899de289a0-"), "{of_commit}");
+        let long = "x".repeat(90);
+        let different = [
+            wanted("Qwen/Qwen3-0.6B", commit, &[]),
+            wanted("Qwen/Qwen3-0.6B", "main", &[]),
+            wanted("other/Qwen3-0.6B", "main", &[]),
+            wanted("Qwen/Qwen3-0.6B", "main", &["*.json"]),
+            wanted("Qwen/Qwen3-0.6B", "refs/pr/1", &[]),
+            wanted(&format!("a/{long}"), "main", &[]),
+            wanted(&format!("a/{long}y"), "main", &[]),
+        ];
+        let mut names: Vec<_> = different.iter().map(name).collect();
+        assert_eq!(names, different.iter().map(name).collect::<Vec<_>>());
+        names.push(default_name(&different[0], "models"));
+        for name in &names {
+            let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            assert!(name.len() <= 63 && name.chars().all(is_allowed), "{name}");
+            assert_eq!(names.iter().filter(|other| *other == name).count(), 1, "{names:?}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::admission::quantity::Quantity;
 use crate::inspect::job_status::{condition, plain, waiting};
 
 /// The progress of a download.
@@ -11,6 +12,8 @@ pub(super) enum Progress {
     Done,
     /// The Job has failed, with its error.
     Failed(String),
+    /// The Job can get no pod, whatever ends in the namespace.
+    Impossible(String),
     /// Bytes downloaded, and bytes in total; 0 if the total is unknown.
     Downloading(u64, u64),
     /// Any other phase, in words.
@@ -29,7 +32,8 @@ pub(super) fn read(job: &Value, pod: Option<&Value>, log: &str, warning: Option<
     }
     let phase = |words: String| Progress::Phase(words);
     let Some(pod) = pod else {
-        return phase(waiting(None, warning));
+        let refused = warning.filter(|warning| is_final(warning));
+        return refused.map_or_else(|| phase(waiting(None, warning)), |why| Progress::Impossible(why.to_owned()));
     };
     let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     match text("/status/phase") {
@@ -39,6 +43,40 @@ pub(super) fn read(job: &Value, pod: Option<&Value>, log: &str, warning: Option<
         _ if is_installing(pod) => phase("installing the client".to_owned()),
         _ => phase(waiting(Some(pod), warning)),
     }
+}
+
+/// Whether the API server would refuse the pod tomorrow, too: a policy, a limit, or a quota that is smaller than what the pod asks for.
+fn is_final(warning: &str) -> bool {
+    let never = [
+        "violates PodSecurity",
+        "usage per Container is",
+        "usage per Pod is",
+        "must specify",
+        "ratio per Container is",
+    ];
+    never.iter().any(|words| warning.contains(words)) || exceeds_alone(warning)
+}
+
+/// Whether a pod would exceed a quota even if nothing else counted against it:
+/// `exceeded quota: NAME, requested: requests.memory=8Gi, used: requests.memory=0, limited: requests.memory=4Gi`.
+fn exceeds_alone(warning: &str) -> bool {
+    let amounts = |from: &str, to: &str| -> Vec<(String, Quantity)> {
+        let list = warning.split_once(from).map_or("", |(_, rest)| rest.split(to).next().unwrap_or_default());
+        let each = list.split(',').filter_map(|part| part.trim().split_once('='));
+        each.filter_map(|(name, amount)| Some((name.to_owned(), Quantity::read(amount)?))).collect()
+    };
+    let limited = amounts(", limited: ", "\n");
+    let asked = amounts(", requested: ", ", used: ");
+    asked.iter().any(|(name, asked)| limited.iter().any(|(of, limit)| of == name && asked > limit))
+}
+
+/// A size in words.
+pub(super) fn size(bytes: u64) -> String {
+    let (units, mut rest, mut unit) = (["B", "KiB", "MiB", "GiB", "TiB"], bytes, 0);
+    while rest >= 10 * 1024 && unit + 1 < units.len() {
+        (rest, unit) = (rest / 1024, unit + 1);
+    }
+    format!("{rest} {}", units.get(unit).copied().unwrap_or_default())
 }
 
 /// Whether the init container, which installs the client, is running.
@@ -92,16 +130,10 @@ impl Progress {
     /// One line; a bar if the total is known.
     pub(super) fn line(&self) -> String {
         const WIDTH: u64 = 30;
-        let size = |bytes: u64| {
-            let (units, mut rest, mut unit) = (["B", "KiB", "MiB", "GiB", "TiB"], bytes, 0);
-            while rest >= 10 * 1024 && unit + 1 < units.len() {
-                (rest, unit) = (rest / 1024, unit + 1);
-            }
-            format!("{rest} {}", units.get(unit).copied().unwrap_or_default())
-        };
         match self {
             Progress::Done => "done".to_owned(),
             Progress::Failed(why) => format!("failed: {why}"),
+            Progress::Impossible(why) => format!("no pod: {why}"),
             Progress::Downloading(done, 0) => format!("downloading, {} so far", size(*done)),
             Progress::Downloading(done, total) => {
                 let done = done.min(total);
@@ -134,6 +166,27 @@ mod tests {
         assert_eq!(line("progress 20480 of 0 bytes\n"), "downloading, 20 KiB so far");
         assert_eq!(line("progress -5 of 10 bytes\n"), format!("{}   0 %  0 B of 10 B", "░".repeat(30)));
         assert_eq!(read(&job, None, "", Some("forbidden: quota")).line(), "no pod: forbidden: quota");
+    }
+
+    #[test]
+    fn a_pod_that_is_refused_for_good_is_not_waited_for() {
+        let line = |warning: &str| read(&json!({}), None, "", Some(warning));
+        let quota = |used: &str, limit: &str| {
+            format!(
+                "pods \"x\" is forbidden: exceeded quota: q, requested: limits.cpu=2,requests.memory=8Gi, used: \
+                 limits.cpu=0,requests.memory={used}, limited: limits.cpu=4,requests.memory={limit}"
+            )
+        };
+        for never in [
+            "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\"",
+            "pods \"x\" is forbidden: maximum memory usage per Container is 4Gi, but limit is 8Gi",
+            "pods \"x\" is forbidden: failed quota: q: must specify limits.cpu",
+            &quota("0", "4Gi"),
+        ] {
+            assert_eq!(line(never), Progress::Impossible(never.to_owned()));
+        }
+        let later = quota("6Gi", "12Gi");
+        assert_eq!(line(&later), Progress::Phase(format!("no pod: {later}")));
     }
 
     #[test]
