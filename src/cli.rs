@@ -11,28 +11,47 @@ mod check;
 mod cluster;
 mod completion;
 mod config;
+mod copy_program;
 mod download;
 mod explain;
+mod files;
+mod gate;
 mod inject;
+mod measure;
 mod offline_facts;
 mod parse;
 mod preview;
+mod prune;
+mod remove;
+mod report;
+mod stage;
 mod status;
 mod try_it;
 mod uninstall;
+mod usage;
 
 pub use check::{Check, CheckOutput, Probe};
 pub use cluster::Cluster;
 pub use completion::{Completion, CompletionShell};
 pub use config::Config;
+pub use copy_program::CopyProgram;
 pub use download::Download;
 pub use explain::Explain;
+pub use files::Files;
+pub use gate::Gate;
 pub use inject::{Inject, InjectOutput};
+pub use measure::Measure;
 pub use offline_facts::OfflineFacts;
+pub use parse::Id;
 pub use preview::{Preview, PreviewOutput};
+pub use prune::Prune;
+pub use remove::Remove;
+pub use report::{Report, ReportOutput};
+pub use stage::{Patience, PodIdentity, Stage, StageTiming};
 pub use status::Status;
 pub use try_it::Try;
 pub use uninstall::Uninstall;
+pub use usage::{ClaimJobs, Usage, UsageOutput};
 
 /// The default image of the Jobs that commands create: bash, and Python with pip. It is pinned by the digest of an index for
 /// amd64 and arm64, because a tag can be moved. `skopeo inspect --format "{{.Digest}}" docker://IMAGE` prints the digest of a
@@ -94,8 +113,14 @@ pub enum Command {
     Preview(Preview),
     /// List the Dynamo components and the caches of each.
     Status(Status),
+    /// Report how long the engines took to start, with a compile cache and without.
+    Report(Report),
     /// Print or create the Job that fills the model cache.
-    Download(Download),
+    Download(Box<Download>),
+    /// Measure what the caches on a namespace's claims take, and who uses them.
+    Usage(Usage),
+    /// Remove compile caches that no workload would get, or a model by name.
+    Prune(Prune),
     /// Print, check or describe the settings file.
     #[command(subcommand)]
     Config(Config),
@@ -103,6 +128,21 @@ pub enum Command {
     Completion(Completion),
     /// Remove the webhook from the API server, and print how to remove the rest.
     Uninstall(Uninstall),
+    /// Copy this program into a folder, as an init container.
+    #[command(hide = true)]
+    CopyProgram(CopyProgram),
+    /// Restore and publish the compile cache of a pod, as its sidecar.
+    #[command(hide = true)]
+    Stage(Box<Stage>),
+    /// Wait until the compile cache of a pod is restored, as an init container.
+    #[command(hide = true)]
+    Gate(Gate),
+    /// Measure what the caches on a mounted claim take, in a Job of usage.
+    #[command(hide = true)]
+    Measure(Measure),
+    /// Remove compile caches from a mounted claim, in a Job of prune.
+    #[command(hide = true)]
+    Remove(Remove),
 }
 
 /// Options of `serve`.

@@ -31,6 +31,10 @@ pub mod yaml;
 pub mod cli;
 /// The running webhook: starts, owns and stops its tasks.
 pub mod serve;
+/// The staged compile cache, inside of the pod: restores it before the engine starts, and publishes it.
+pub mod stage;
+/// What the caches on a claim take, inside of a Job: measured, and removed.
+pub mod usage;
 /// Objects in files, without a cluster: parsed, decided, changed and explained.
 mod manifest;
 /// The tool's view of the cluster: untyped, and read once.

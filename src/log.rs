@@ -48,6 +48,22 @@ pub enum Error {
 /// Another subscriber is installed already, or the thread cannot be started.
 pub fn start(format: LogFormat) -> Result<(), Error> {
     let (filter, invalid) = read_filter();
+    start_filtered(format, filter)?;
+    if let Some(error) = invalid {
+        warn!(%error, "RUST_LOG is invalid and ignored; an example is info,dynamo_cache=debug");
+    }
+    Ok(())
+}
+
+/// Starts the log of a program in another image, as JSON: that image's `RUST_LOG` is not for it.
+///
+/// # Errors
+/// As of [`start`].
+pub fn start_in_other_image() -> Result<(), Error> {
+    start_filtered(LogFormat::Json, default_filter())
+}
+
+fn start_filtered(format: LogFormat, filter: Targets) -> Result<(), Error> {
     let lines = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(|| Line(&QUEUE));
     // A closed standard error must not end the process: tracing-subscriber would report the error on the same standard
     // error, and panic.
@@ -61,9 +77,6 @@ pub fn start(format: LogFormat) -> Result<(), Error> {
     // Standard error is locked for each write only, so the lock of a write that blocks is held by no other thread.
     thread::Builder::new().name("log".to_owned()).spawn(|| QUEUE.write_to(io::stderr(), report_dropped))?;
     STARTED.store(true, Ordering::Release);
-    if let Some(error) = invalid {
-        warn!(%error, "RUST_LOG is invalid and ignored; an example is info,dynamo_cache=debug");
-    }
     // A panic is logged like any other line.
     panic::set_hook(Box::new(|panic| error!("{panic}")));
     Ok(())
@@ -101,16 +114,18 @@ fn report_dropped(lines: u64) {
     warn!(lines, "log lines were dropped: standard error was not read fast enough");
 }
 
-/// The filter of `RUST_LOG`, else `info`, with the parse error if `RUST_LOG` is invalid.
-///
-/// By default kube's own lines about failed calls are off: `cluster` logs each failure once, and counts it.
+/// `info`, without kube's own lines about failed calls: `cluster` logs each failure once, and counts it.
+fn default_filter() -> Targets {
+    Targets::new().with_default(LevelFilter::INFO).with_target("kube_client", LevelFilter::OFF)
+}
+
+/// The filter of `RUST_LOG`, else the default one, with the parse error if `RUST_LOG` is invalid.
 #[expect(clippy::disallowed_methods, reason = "the conventional variable of tracing programs")]
 fn read_filter() -> (Targets, Option<ParseError>) {
     let value = std::env::var("RUST_LOG").ok().filter(|value| !value.is_empty()).map(|value| value.parse());
-    let default = || Targets::new().with_default(LevelFilter::INFO).with_target("kube_client", LevelFilter::OFF);
     match value {
-        None => (default(), None),
+        None => (default_filter(), None),
         Some(Ok(targets)) => (targets, None),
-        Some(Err(error)) => (default(), Some(error)),
+        Some(Err(error)) => (default_filter(), Some(error)),
     }
 }

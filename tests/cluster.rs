@@ -1,6 +1,7 @@
 //! Promises about a Kubernetes cluster: they need the control plane.
 
 mod any_pod;
+mod any_yaml;
 mod attack;
 mod cases;
 mod cert_manager;
@@ -17,15 +18,19 @@ mod guard;
 mod install;
 mod kubeconfig;
 mod kubectl_plugin;
+mod lists;
 mod malformed_objects;
 mod network_policy;
 mod pods;
 mod preview;
 mod prometheus;
+mod report;
 mod rights;
+mod shared_templates;
 mod status;
 mod tenant;
 mod try_script;
 mod uninstall;
 mod unreviewed_pods;
+mod usage;
 mod watches;

@@ -2,19 +2,22 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 
-use crate::cli::{OfflineFacts, parse};
+use crate::cli::{Files, OfflineFacts, parse};
 
 /// Options of `inject`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(group(ArgGroup::new("input").args(["filename"]).required(true)), after_help = "\
 Examples:
   # Apply a worker with its caches to a cluster without the webhook
   dynamo-cache inject -f worker.yaml | kubectl apply -f -
 
   # See what the webhook would change
   dynamo-cache inject -f worker.yaml -o diff
+
+  # Read a folder and what kustomize renders
+  kubectl kustomize overlay | dynamo-cache inject -R -f manifests -f -
 
   # Decide with the annotations and claims of a namespace
   kubectl get namespace inference -o yaml > namespace.yaml
@@ -25,12 +28,15 @@ Examples:
   # Decide as if the only claim were one that a single node can mount
   dynamo-cache inject -f worker.yaml --claim model-cache=ReadWriteOnce
 
+With -o yaml, comments and the text of everything that does not change stay. Where the additions do not fit into the text of \
+a document, it is written again without its comments, and a line on standard error says so.
+Namespaces and claims in the files count as facts, unless options say otherwise.
 Skipped caches are reported on standard error, each with its reason code.
 Exit codes: 0 success, 1 a file cannot be read or parsed (FILE:LINE:COLUMN: message), 2 wrong usage.")]
 pub struct Inject {
-    /// The file to read, YAML or JSON with any number of documents; - for standard input.
-    #[arg(short, long, value_name = "FILE")]
-    pub filename: PathBuf,
+    /// The files to read.
+    #[command(flatten)]
+    pub files: Files,
     /// The output format.
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
     pub output: InjectOutput,
@@ -40,7 +46,9 @@ pub struct Inject {
     /// The facts that a cluster would provide.
     #[command(flatten)]
     pub known: OfflineFacts,
-    /// The JSON Pointer of the pod template in objects of unknown kinds, such as /spec/template; may be repeated.
+    /// The JSON Pointer of a pod template, or of the spec of a pod, in objects of kinds that are not known; may be repeated.
+    ///
+    /// In /spec/tasks/*/template, the * stands for each part of a list or mapping.
     #[arg(long, value_name = "POINTER", value_parser = parse::pointer)]
     pub pod_template: Vec<String>,
 }

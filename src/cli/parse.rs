@@ -6,6 +6,7 @@ use crate::admission::annotation::PREFIX;
 use crate::admission::claim::Access;
 use crate::admission::dns_name;
 use crate::admission::settings::MAX_GROUP;
+use crate::manifest::models::is_model_name;
 
 /// A claim: `NAME` or `NAME=MODE`.
 pub(super) fn claim(text: &str) -> Result<(String, Access), String> {
@@ -64,6 +65,26 @@ pub(super) fn pod(text: &str) -> Result<String, String> {
     object_name(name)
 }
 
+/// A workload, as kubectl names it: `deployment/worker`. The kind is returned in lower case.
+pub(super) fn workload(text: &str) -> Result<(String, String), String> {
+    let (kind, name) = text.split_once('/').ok_or("a workload is named KIND/NAME, such as deployment/worker")?;
+    // kubectl also takes the group, as in deployments.apps/worker.
+    let kind = kind.split('.').next().unwrap_or_default().to_ascii_lowercase();
+    if kind.is_empty() {
+        return Err("a workload is named KIND/NAME, such as deployment/worker".to_owned());
+    }
+    Ok((kind, object_name(name)?))
+}
+
+/// An amount of processors, as Kubernetes writes it.
+pub(super) fn processors(text: &str) -> Result<String, String> {
+    let (number, unit) = text.strip_suffix('m').map_or((text, ""), |number| (number, "m"));
+    match number.parse::<u64>() {
+        Ok(1..) => Ok(format!("{number}{unit}")),
+        _ => Err("an amount of processors looks like 2 or 500m".to_owned()),
+    }
+}
+
 /// `KEY=VALUE`, where the key is an annotation of dynamo-cache with its prefix.
 pub(super) fn annotation(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE")?;
@@ -80,6 +101,24 @@ pub(super) fn pointer(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(format!("a JSON Pointer begins with a slash, and each slash is followed by a key: /{}", text.trim_matches('/')))
+}
+
+/// A name that is one folder of a path.
+pub(super) fn file_name(text: &str) -> Result<String, String> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !text.is_empty() && text.len() <= 255 && !text.starts_with('.') && text.chars().all(is_allowed) {
+        return Ok(text.to_owned());
+    }
+    Err("a name has up to 255 letters, digits, hyphens, underscores and dots, and does not begin with a dot".to_owned())
+}
+
+/// The UID of an object: letters, digits and hyphens.
+pub(super) fn uid(text: &str) -> Result<String, String> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if (1..=64).contains(&text.len()) && text.chars().all(is_allowed) {
+        return Ok(text.to_owned());
+    }
+    Err("a UID has up to 64 letters, digits and hyphens".to_owned())
 }
 
 /// A duration such as `15s`, `500ms` or `7d`.
@@ -105,6 +144,21 @@ pub(super) fn long_time(text: &str) -> Result<Duration, String> {
     parsed.ok_or_else(|| "a time looks like 30s, 90m or 4h".to_owned())
 }
 
+/// An age such as `30d`, `12h` or `90m`.
+pub(super) fn age(text: &str) -> Result<Duration, String> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u64>().ok()?.checked_mul(24 * 60 * 60));
+    let age = days.map_or_else(|| long_time(text), |seconds| Ok(Duration::from_secs(seconds)));
+    age.map_err(|_| "an age looks like 30d, 12h or 90m".to_owned())
+}
+
+/// A commit, in full: what is removed is not to be guessed.
+pub(super) fn commit(text: &str) -> Result<String, String> {
+    if text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err("a commit has 40 hexadecimal digits; dynamo-cache usage lists those that are there".to_owned())
+}
+
 /// The ID of a user or group; `None` leaves the choice to the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Id(pub Option<i64>);
@@ -120,14 +174,7 @@ pub(super) fn id(text: &str) -> Result<Id, String> {
 
 /// A model as the hub names it: `owner/name`, or a name alone.
 pub(super) fn model(text: &str) -> Result<String, String> {
-    let is_name = |part: &str| {
-        !part.is_empty()
-            && part.len() <= 96
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
-            && part.bytes().any(|byte| byte.is_ascii_alphanumeric())
-    };
-    let parts = text.matches('/').count() + 1;
-    if parts <= 2 && text.split('/').all(is_name) {
+    if is_model_name(text) {
         return Ok(text.to_owned());
     }
     Err("a model is named as on the hub: owner/name, or the name alone if it has no owner, such as gpt2".to_owned())
@@ -137,7 +184,10 @@ pub(super) fn model(text: &str) -> Result<String, String> {
 mod tests {
     use std::time::Duration;
 
-    use super::{Id, annotation, claim, dns_name, id, label, long_time, model, object_name, pod, pointer, time};
+    use super::{
+        Id, annotation, claim, dns_name, id, label, long_time, model, object_name, pod, pointer, processors, time,
+        workload,
+    };
     use crate::admission::claim::Access;
     use crate::cli::Cli;
 
@@ -204,6 +254,16 @@ mod tests {
     }
 
     #[test]
+    fn a_workload_is_named_as_kubectl_names_it() {
+        let worker = |kind: &str| Ok((kind.to_owned(), "worker".to_owned()));
+        assert_eq!(workload("deployment/worker"), worker("deployment"));
+        assert_eq!(workload("Deployments.apps/worker"), worker("deployments"));
+        assert!(workload("worker").is_err() && workload("/worker").is_err() && workload("pod/").is_err());
+        assert_eq!((processors("2"), processors("500m")), (Ok("2".to_owned()), Ok("500m".to_owned())));
+        assert!(processors("0").is_err() && processors("2k").is_err() && processors("").is_err());
+    }
+
+    #[test]
     fn a_time_has_a_unit() {
         let seconds = |seconds| Ok(std::time::Duration::from_secs(seconds));
         assert_eq!((time("15s"), time("7d"), time("2000ms")), (seconds(15), seconds(604_800), seconds(2)));
@@ -226,5 +286,6 @@ mod tests {
         assert!(model("Qwen/Qwen3-0.6B").is_ok() && model("gpt2").is_ok());
         assert!(model("a/b/c").is_err_and(|error| error.contains("owner/name, or the name alone")));
         assert!(model("/b").is_err() && model("https://x").is_err() && model("").is_err() && model("a b").is_err());
+        assert!(model("../b").is_err() && model("./b").is_err());
     }
 }

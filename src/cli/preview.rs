@@ -15,7 +15,7 @@ Examples:
   dynamo-cache preview -n inference --config config.yaml
 
 The command shows what pods would get if they were created in the labelled namespace now: those of each live workload, \
-and each pod without one. It changes nothing.")]
+and each pod without one. Of a graph without workloads, it shows what the graph describes. It changes nothing.")]
 pub struct Preview {
     /// The output format.
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]

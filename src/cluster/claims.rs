@@ -14,7 +14,7 @@ use super::collection::{self, Collection};
 use super::projection::Fields;
 use super::storage_classes::StorageClasses;
 use super::store::{Limits, Store};
-use crate::admission::claim::{Claim, Wait};
+use crate::admission::claim::{Claim, WRITABLE, Wait, Writable};
 use crate::cluster::read_through::{Budget, ReadThrough};
 use crate::cluster::skipped_objects::Skipped;
 use crate::metrics::{Kind, Metrics};
@@ -25,6 +25,9 @@ const MAX_STORED: usize = 32 << 20;
 
 /// The most bytes of a single value: a phase, a mode, a time.
 const MAX_VALUE: usize = 256;
+
+/// The most bytes of the annotation that says who can write to a claim.
+const MAX_WRITABLE: usize = 1024;
 
 /// The claims of all namespaces.
 pub struct Claims {
@@ -71,6 +74,15 @@ struct Metadata<'a> {
     /// Only its presence matters.
     #[serde(borrow)]
     deletion_timestamp: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    annotations: Annotations<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Annotations<'a> {
+    #[serde(borrow, rename = "dynamo-cache.io/writable")]
+    writable: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -100,7 +112,11 @@ fn fields() -> Fields {
     ];
     let status = vec![("phase", Fields::Text(MAX_VALUE))];
     collection::object_fields(
-        vec![("creationTimestamp", Fields::Text(MAX_VALUE)), ("deletionTimestamp", Fields::Text(MAX_VALUE))],
+        vec![
+            ("annotations", Fields::Object(vec![(WRITABLE, Fields::Text(MAX_WRITABLE))])),
+            ("creationTimestamp", Fields::Text(MAX_VALUE)),
+            ("deletionTimestamp", Fields::Text(MAX_VALUE)),
+        ],
         vec![("spec", Fields::Object(spec)), ("status", Fields::Object(status))],
     )
 }
@@ -110,7 +126,8 @@ fn read(text: &[u8]) -> Result<StoredClaim, serde_json::Error> {
     let RawClaim { metadata, spec, status } = serde_json::from_slice(text)?;
     let modes = spec.access_modes.iter().map(|mode| &**mode);
     let deleted = metadata.deletion_timestamp.is_some();
-    let claim = Claim::new(deleted, status.phase.as_deref(), spec.volume_mode.as_deref(), modes);
+    let writable = metadata.annotations.writable.as_deref();
+    let claim = Claim::new(deleted, status.phase.as_deref(), spec.volume_mode.as_deref(), modes, writable);
     let since = metadata.creation_timestamp.filter(|_| status.phase.as_deref() == Some("Pending"));
     let since = since.and_then(|since| since.parse().ok());
     let pending = spec.storage_class_name.zip(since).map(|(class, since)| Pending { class: class.into(), since });
@@ -124,7 +141,10 @@ impl Claims {
         budget: &Arc<Budget>,
         metrics: &Arc<Metrics>,
     ) -> Self {
-        let weigh = |stored: &StoredClaim| stored.pending.as_ref().map_or(0, |pending| pending.class.len());
+        let weigh = |stored: &StoredClaim| {
+            let users = if let Writable::Users(users) = &stored.claim.writable { size_of_val(&**users) } else { 0 };
+            users + stored.pending.as_ref().map_or(0, |pending| pending.class.len())
+        };
         let limits = Limits { bytes: MAX_STORED, weigh, unknown: None };
         let path = PersistentVolumeClaim::url_path(&(), None);
         Claims {
@@ -183,7 +203,7 @@ mod tests {
     use serde_json::json;
 
     use super::{Claims, StoredClaim, fields, read};
-    use crate::admission::claim::{Access, BINDING_TIMEOUT, Binding, Claim};
+    use crate::admission::claim::{Access, BINDING_TIMEOUT, Binding, Claim, Writable};
     use crate::cluster::projection::{Part, Projection};
     use crate::cluster::read_through::Budget;
     use crate::metrics::Metrics;
@@ -196,7 +216,8 @@ mod tests {
             move || std::future::ready(([(DATE, date.clone())], json!({"metadata": {"name": "a"}}).to_string()));
         let client = Client::new(Router::new().fallback(answer), "default");
         let claims = Claims::new(&client, BINDING_TIMEOUT, &Budget::new(), &Arc::new(Metrics::default()));
-        assert_eq!(claims.get("team", "a").await, Some(Claim::default()));
+        let unproven = Claim { writable: Writable::Unproven, ..Claim::default() };
+        assert_eq!(claims.get("team", "a").await, Some(unproven));
         let elapsed = claims.collection.now().duration_since(theirs);
         assert!(elapsed.abs() < SignedDuration::from_mins(5), "{elapsed}");
     }
@@ -233,20 +254,28 @@ mod tests {
 
     #[test]
     fn a_claim_is_reduced_to_the_fields_that_decide() {
-        let found = claim(&json!({"metadata": {"name": "a", "deletionTimestamp": "9999-12-31T23:59:59Z"},
+        let found = claim(&json!({"metadata": {"name": "a", "deletionTimestamp": "9999-12-31T23:59:59Z",
+                "annotations": {"dynamo-cache.io/writable": "1000", "dynamo-cache.io/other": "x"}},
             "spec": {"accessModes": ["ReadWriteOnce"], "volumeMode": "Block", "resources": {"requests": {}}},
             "status": {"phase": "Lost", "accessModes": ["ReadWriteMany"]}}));
         assert_eq!(
             found,
-            Claim { terminating: true, block: true, access: Access::ReadWriteOnce, binding: Binding::Lost }
+            Claim {
+                terminating: true,
+                block: true,
+                access: Access::ReadWriteOnce,
+                binding: Binding::Lost,
+                writable: Writable::Users([1000].into())
+            }
         );
     }
 
     #[test]
     fn a_claim_with_fields_of_other_types_is_a_claim() {
-        let found = claim(&json!({"metadata": {"name": "a", "deletionTimestamp": null},
+        let unproven = Claim { writable: Writable::Unproven, ..Claim::default() };
+        let found = claim(&json!({"metadata": {"name": "a", "deletionTimestamp": null, "annotations": []},
             "spec": {"accessModes": [7, "ReadWriteOnce"], "volumeMode": {}}, "status": []}));
-        assert_eq!(found, Claim { access: Access::ReadWriteOnce, ..Claim::default() });
-        assert_eq!(claim(&json!({})), Claim::default());
+        assert_eq!(found, Claim { access: Access::ReadWriteOnce, ..unproven.clone() });
+        assert_eq!(claim(&json!({})), unproven);
     }
 }

@@ -3,15 +3,21 @@
 mod canary;
 mod catalog;
 mod certificate;
+mod claims;
 mod configuration;
 mod endpoints;
 mod guard;
 mod model_express;
+mod models;
 mod namespace;
+mod offline;
 mod other_webhooks;
 mod pods;
 mod report;
 mod settings;
+mod space;
+mod staging;
+mod volumes;
 mod webhook;
 mod write_probe;
 
@@ -22,6 +28,7 @@ use crate::cli::{Check, CheckOutput};
 use crate::inspect::api;
 use crate::inspect::api::Api;
 use crate::inspect::namespace::NotFound;
+use crate::inspect::volume_reader::VolumeReader;
 use crate::inspect::{installation, opt_in};
 use crate::signal::Stopped;
 use crate::terminal::colour;
@@ -83,9 +90,9 @@ async fn check(api: &Api, options: &Check, report: &mut Report) -> anyhow::Resul
         Some(name) => vec![name.clone()],
         None => selected_namespaces(api, &webhook, report).await?,
     };
-    let mut namespaces = Vec::new();
+    let (mut namespaces, reader) = (Vec::new(), VolumeReader::new(api));
     for name in names {
-        match namespace::check(api, &name, &webhook, &base, report).await {
+        match namespace::check(api, &name, &webhook, &base, &options.probe, &reader, report).await {
             Ok(uses) => namespaces.push((name, uses)),
             // The next namespace would not be reached either.
             Err(error) if matches!(error.downcast_ref(), Some(api::Error::Unreachable { .. })) => return Err(error),
@@ -113,21 +120,27 @@ async fn selected_namespaces(
     webhook: &installation::Webhook,
     report: &mut Report,
 ) -> anyhow::Result<Vec<String>> {
-    let mut found = match api.list("/api/v1/namespaces").await {
-        Err(error) if error.is_forbidden() => {
-            report.not_checked(CheckId::Namespaces, format!("{error}; name one with -n"));
-            return Ok(Vec::new());
-        }
-        found => found?,
+    let (mut found, mut pages) = (Vec::new(), api.pages("/api/v1/namespaces"));
+    let is_selected = |name: &str, object: &Value| {
+        opt_in::is_labelled(object) || opt_in::exclusion_reason(webhook, name, Some(object)).is_none()
     };
-    let name = |object: &Value| object.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
-    found.retain(|object| {
-        opt_in::is_labelled(object)
-            || name(object).is_some_and(|name| opt_in::exclusion_reason(webhook, &name, Some(object)).is_none())
-    });
+    loop {
+        let page = match pages.next().await {
+            Err(error) if error.is_forbidden() => {
+                report.not_checked(CheckId::Namespaces, format!("{error}; name one with -n"));
+                return Ok(Vec::new());
+            }
+            page => page?,
+        };
+        let Some(page) = page else { break };
+        for object in page.objects() {
+            let name = object.pointer("/metadata/name").and_then(Value::as_str);
+            found.extend(name.filter(|name| is_selected(name, &object)).map(str::to_owned));
+        }
+    }
     if found.is_empty() {
         let (what, hint) = opt_in::no_webhook_hint(webhook);
         report.warning(CheckId::Namespaces, format!("no namespace is {what}, so no pod gets caches"), hint);
     }
-    Ok(found.iter().filter_map(name).collect())
+    Ok(found)
 }

@@ -1,6 +1,8 @@
 //! Explain which caches a pod got, and why.
 
 mod report;
+mod tool_image;
+mod volumes;
 mod why_not_reviewed;
 
 use std::path::Path;
@@ -13,11 +15,15 @@ use crate::inspect::installation;
 use crate::inspect::installation::{Publisher, Webhook};
 use crate::inspect::namespace::NamespaceSnapshot;
 use crate::inspect::owner;
+use crate::inspect::owner::Workloads;
 use crate::inspect::pod;
+use crate::manifest::batch;
+use crate::manifest::batch::Decided;
 use crate::manifest::context::DecisionContext;
+use crate::manifest::inject::Injected;
 use crate::manifest::input::Input;
 use crate::manifest::{inject, uninject};
-use crate::terminal::{note, note_all, print};
+use crate::terminal::{note_all, print};
 
 use report::LivePod;
 
@@ -26,40 +32,47 @@ use report::LivePod;
 /// # Errors
 /// The pod does not exist, a file cannot be read, or the cluster does not answer.
 pub(super) fn run(options: &Explain) -> anyhow::Result<()> {
-    match (&options.filename, &options.pod) {
-        (Some(file), _) => explain_file(file, options),
-        (None, Some(pod)) => {
+    match &options.pod {
+        None => explain_files(options),
+        Some(pod) => {
             let report = api::with_cluster(&options.cluster, async |api| {
                 explain_pod(&api, pod, options.config.as_deref()).await
             })?;
             print(&report)
         }
-        (None, None) => anyhow::bail!("name a pod, or a file with -f"),
     }
 }
 
-fn explain_file(file: &Path, options: &Explain) -> anyhow::Result<()> {
-    let (context, notes) = DecisionContext::from_options(options.config.as_deref(), &options.known)?;
-    let input = Input::read(file)?;
-    let mut reports = Vec::new();
-    for document in input.documents()? {
-        let at = document.at;
-        let injected =
-            inject::inject(document.value, &context, &[]).map_err(|error| input.error([format!("{at}: {error}")]))?;
-        if injected.explanations.is_empty() {
-            let lines = if injected.operator_notes.is_empty() {
-                vec![format!("{} has no pods", injected.name)]
-            } else {
-                injected.operator_notes
-            };
-            for line in lines {
-                note(&input.at(format!("{at}: {line}")));
-            }
-        }
-        reports.extend(injected.explanations.iter().map(|explanation| report::report(explanation, None)));
+fn explain_files(options: &Explain) -> anyhow::Result<()> {
+    let (mut context, notes) = DecisionContext::from_options(options.config.as_deref(), &options.known)?;
+    context.namespace.clone_from(&options.cluster.namespace);
+    let inputs = Input::read_all(&options.files)?;
+    let (mut reports, mut about_documents, mut mistakes) = (Vec::new(), Vec::new(), Vec::new());
+    let about_input = batch::decide(&inputs, context, &options.pod_template, |decided| {
+        let Decided { input, index, source, injected } = &decided;
+        about_documents.extend(about(injected).iter().map(|line| input.at(format!("{}: {line}", source.at))));
+        let mistake = |mistake| batch::at_its_place(input, *index, source.at, mistake);
+        mistakes.extend(injected.mistakes.iter().map(mistake));
+        reports.extend(injected.explanations.iter().map(|explanation| {
+            let unknown = explanation.unknown.as_deref().map(report::sketch).unwrap_or_default();
+            report::report(explanation, None) + &unknown
+        }));
+    })?;
+    note_all(about_documents.iter().chain(&notes).chain(&about_input));
+    print(&reports.join("\n"))?;
+    anyhow::ensure!(mistakes.is_empty(), mistakes.join("\n"));
+    Ok(())
+}
+
+/// Lines about a document beside the explanations of its pods.
+fn about(injected: &Injected) -> Vec<String> {
+    let mut lines = injected.operator_notes.clone();
+    let has_pods = !injected.explanations.is_empty() || !injected.mistakes.is_empty();
+    if !has_pods && lines.is_empty() && injected.unknown.is_empty() {
+        lines.push(format!("{} has no pods", injected.name));
     }
-    note_all(&notes);
-    print(&reports.join("\n"))
+    lines.extend_from_slice(&injected.ignored);
+    lines
 }
 
 /// Explains a live pod as it is, and as it would be if it were recreated.
@@ -72,11 +85,12 @@ async fn explain_pod(api: &Api, name: &str, config: Option<&Path>) -> anyhow::Re
     let base = inspect::settings::in_force(api, &webhook, config).await?;
     let snapshot = NamespaceSnapshot::read(api, namespace).await?;
     let context = base.with(snapshot.facts);
-    let current = inject::inject(pod.clone(), &context, &[])?;
-    let current = current.explanations.first().ok_or_else(|| anyhow::anyhow!("the API server sent no pod"))?;
+    let as_it_is = inject::inject(pod.clone(), &context, &[])?;
+    let current = as_it_is.explanations.first().ok_or_else(|| anyhow::anyhow!("the API server sent no pod"))?;
     let status = pod::status(&pod);
-    let recreated = inject::inject(uninject::uninject(&pod), &context, &[])?;
-    let recreated = recreated.explanations.first().unwrap_or(current);
+    let remade = inject::inject(uninject::uninject(pod.clone()), &context, &[])?;
+    let recreated = remade.explanations.first().unwrap_or(current);
+    let volumes = volumes::find(api, namespace, &snapshot.claims, [&remade, &as_it_is]).await?;
     let publisher = match &webhook {
         Webhook::Installed(installed) if installed.bundle().is_none() => installed.publisher(api).await,
         _ => Publisher::Unknown,
@@ -84,9 +98,17 @@ async fn explain_pod(api: &Api, name: &str, config: Option<&Path>) -> anyhow::Re
     let not_reviewed = status
         .is_none()
         .then(|| why_not_reviewed::find(&pod, current, &webhook, &publisher, snapshot.namespace.as_ref()));
-    let restart_command = owner::restart_command(api, namespace, &pod).await;
-    note_all(base.notes.iter().chain(&snapshot.notes));
-    let are_settings_valid = base.mistakes.is_none();
-    let live = LivePod { namespace, status, recreated, not_reviewed, restart_command, are_settings_valid };
+    let restart_command = Workloads::default().restart_command(api, namespace, name, owner::controller(&pod)).await;
+    note_all(base.notes.iter().chain(&snapshot.notes).chain(&volumes.unknown));
+    let live = LivePod {
+        namespace,
+        status,
+        recreated,
+        not_reviewed,
+        volumes: volumes.found,
+        waits: tool_image::find_waiting(&pod),
+        restart_command,
+        are_settings_valid: base.mistakes.is_none(),
+    };
     Ok(report::report(current, Some(&live)))
 }

@@ -4,32 +4,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
-use serde_json::Value;
 
 use crate::admission::cache::Cache;
+use crate::admission::pod::Pod;
 use crate::admission::reason::Reason;
-use crate::admission::status;
+use crate::admission::{status, unreviewed};
 use crate::cli::Status;
 use crate::inspect;
 use crate::inspect::api;
-use crate::inspect::api::Api;
+use crate::inspect::api::{Api, Item};
 use crate::inspect::installation;
 use crate::inspect::namespace::NamespaceSnapshot;
-use crate::inspect::owner;
-use crate::inspect::pod;
-use crate::inspect::pod::Recorded;
-use crate::manifest::context::BaseSettings;
+use crate::inspect::owner::Workloads;
+use crate::inspect::pod::{Head, Recorded};
+use crate::manifest::context::{BaseSettings, DecisionContext};
 use crate::manifest::explanation::{CacheExplanation, Explanation};
-use crate::manifest::facts::Facts;
-use crate::manifest::{inject, uninject};
-use crate::terminal::table::{aligned, why_not};
+use crate::manifest::uninject;
+use crate::terminal::table::{Rows, why_not};
 use crate::terminal::{note_all, print};
 
 /// The components of one namespace.
 #[derive(Default)]
 struct Components {
     /// The rows of the table.
-    rows: Vec<Vec<String>>,
+    rows: Rows,
     count: usize,
     /// How many have every cache in place, or are untouched for a reason.
     complete: usize,
@@ -73,70 +71,76 @@ async fn report(api: &Api, options: &Status) -> anyhow::Result<String> {
     let webhook = installation::find(api).await?;
     let base = inspect::settings::in_force(api, &webhook, options.config.as_deref()).await?;
     note_all(&base.notes);
-    let mut found = BTreeMap::new();
-    if options.all_namespaces {
-        let mut pods: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-        for pod in api.list("/api/v1/pods").await.context("failed to list the pods of all namespaces")? {
-            let namespace = pod.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default().to_owned();
-            pods.entry(namespace).or_default().push(pod);
-        }
-        // Most namespaces have no component, and are not read any further.
-        let without_facts = base.with(Facts::default());
-        let is_component = |pod: &Value| {
-            let injected = inject::inject(pod.clone(), &without_facts, &[]);
-            injected.is_ok_and(|injected| injected.explanations.first().is_some_and(Explanation::is_component))
-        };
-        pods.retain(|_, pods| pods.iter().any(is_component));
-        for (namespace, pods) in pods {
-            let snapshot = NamespaceSnapshot::read(api, &namespace).await?;
-            note_all(&snapshot.notes);
-            let components = collect(api, &namespace, pods, &base, snapshot.facts).await;
-            found.insert(namespace, components);
-        }
-    } else {
-        let snapshot = NamespaceSnapshot::read(api, &api.namespace).await?;
-        note_all(&snapshot.notes);
-        let pods = api.list(&format!("/api/v1/namespaces/{}/pods", api.namespace)).await?;
-        let components = collect(api, &api.namespace, pods, &base, snapshot.facts).await;
-        found.insert(api.namespace.clone(), components);
+    let (mut survey, mut path) = (Survey::new(api, &base), "/api/v1/pods".to_owned());
+    if !options.all_namespaces {
+        survey.enter(&api.namespace).await?;
+        path = format!("/api/v1/namespaces/{}/pods", api.namespace);
     }
-    Ok(page(&found))
+    let mut pages = api.pages(&path);
+    loop {
+        let page = pages.next().await;
+        let page =
+            if options.all_namespaces { page.context("failed to list the pods of all namespaces")? } else { page? };
+        let Some(page) = page else { break };
+        for item in page.items() {
+            survey.add(item).await?;
+        }
+    }
+    Ok(page(&survey.found))
 }
 
-/// Collects the components among the pods of a namespace; pods that have ended are skipped.
-async fn collect(api: &Api, namespace: &str, pods: Vec<Value>, base: &BaseSettings, facts: Facts) -> Components {
-    let (mut found, context) = (Components::default(), base.with(facts));
-    // The restart command of each controller, so that each ReplicaSet is read once.
-    let mut commands = BTreeMap::new();
-    for pod in pods {
-        if pod::has_ended(&pod) {
-            continue;
+/// The components found so far.
+struct Survey<'a> {
+    api: &'a Api,
+    base: &'a BaseSettings,
+    /// The namespace of the current pod. The API server lists pods by namespace, so it changes once per namespace.
+    current: Option<(String, DecisionContext)>,
+    found: BTreeMap<String, Components>,
+    workloads: Workloads,
+}
+
+impl<'a> Survey<'a> {
+    fn new(api: &'a Api, base: &'a BaseSettings) -> Self {
+        Survey { api, base, current: None, found: BTreeMap::new(), workloads: Workloads::default() }
+    }
+
+    /// Reads what decides about the pods of a namespace, unless it is the current one.
+    async fn enter(&mut self, namespace: &str) -> anyhow::Result<()> {
+        if self.current.as_ref().is_some_and(|(current, _)| current == namespace) {
+            return Ok(());
         }
-        let Ok(current) = inject::inject(pod.clone(), &context, &[]) else { continue };
-        let Some(current) = current.explanations.first().filter(|explanation| explanation.is_component()) else {
-            continue;
-        };
-        let status = pod::status(&pod);
-        let recreated = inject::inject(uninject::uninject(&pod), &context, &[]).ok();
-        let recreated = recreated.as_ref().and_then(|recreated| recreated.explanations.first()).unwrap_or(current);
-        let mut could_have = found.add(namespace, &pod, current, recreated, status.as_ref());
-        if base.mistakes.is_some() {
+        let snapshot = NamespaceSnapshot::read(self.api, namespace).await?;
+        note_all(&snapshot.notes);
+        self.current = Some((namespace.to_owned(), self.base.with(snapshot.facts)));
+        Ok(())
+    }
+
+    /// Adds a pod, if it is a component. Pods that have ended are skipped.
+    async fn add(&mut self, item: Item<'_>) -> anyhow::Result<()> {
+        let Some(pod) = item.view::<Pod<'_>>() else { return Ok(()) };
+        // Most namespaces have no component, and are not read any further.
+        if !unreviewed::leaves_status(&pod) {
+            return Ok(());
+        }
+        let Some(head) = item.view::<Head<'_>>() else { return Ok(()) };
+        let namespace = head.namespace();
+        self.enter(namespace).await?;
+        let Some((_, context)) = self.current.as_ref().filter(|_| !head.has_ended()) else { return Ok(()) };
+        let current = Explanation::of_pod(&pod, context);
+        let status = status::Status::of_pod(&pod);
+        let recreated = status.as_ref().and_then(|_| recreated(item, context));
+        let recreated = recreated.as_ref().unwrap_or(&current);
+        let found = self.found.entry(namespace.to_owned()).or_default();
+        let mut could_have = found.add(namespace, head.name(), &current, recreated, status.as_ref());
+        if self.base.mistakes.is_some() {
             // The replicas use the last settings without mistakes, which may name other claims.
             could_have.clear();
-        } else if base.unknown.is_some() {
+        } else if self.base.unknown.is_some() {
             // With unknown settings, only the state of the claims is certain.
             could_have.retain(|(missing, _)| *missing == Missing::Claim);
         }
         if current.is_unreviewed || !could_have.is_empty() {
-            let owner = owner::controller(&pod).map(|owner| format!("{}/{}", owner.kind, owner.name));
-            let known = owner.as_ref().and_then(|owner| commands.get(owner)).cloned();
-            let command: String = match known {
-                Some(command) => command,
-                None => owner::restart_command(api, namespace, &pod).await,
-            };
-            if command.starts_with("kubectl rollout") {
-                commands.extend(owner.map(|owner| (owner, command.clone())));
-            }
+            let command = self.workloads.restart_command(self.api, namespace, head.name(), head.controller()).await;
             if current.is_unreviewed {
                 found.unreviewed.insert(command);
             } else {
@@ -145,8 +149,15 @@ async fn collect(api: &Api, namespace: &str, pods: Vec<Value>, base: &BaseSettin
                 }
             }
         }
+        Ok(())
     }
-    found
+}
+
+/// The explanation of a pod with a status annotation as it would be if it were recreated.
+fn recreated(item: Item<'_>, context: &DecisionContext) -> Option<Explanation> {
+    let text = uninject::uninject(item.object()?).to_string();
+    let pod: Pod<'_> = serde_json::from_str(&text).ok()?;
+    Some(Explanation::of_pod(&pod, context))
 }
 
 impl Components {
@@ -154,31 +165,27 @@ impl Components {
     fn add(
         &mut self,
         namespace: &str,
-        pod: &Value,
+        name: &str,
         current: &Explanation,
         recreated: &Explanation,
         status: Option<&status::Status<'_>>,
     ) -> Vec<(Missing, String)> {
-        let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-        let row = |cells: [&str; 4]| {
-            let begin = [namespace, name].into_iter().chain(cells);
-            begin.map(str::to_owned).collect::<Vec<_>>()
-        };
+        let mut add_row = |cells: [&str; 4]| self.rows.push([namespace, name].into_iter().chain(cells));
         self.count += 1;
         self.without_status += usize::from(current.is_unreviewed);
         if let Some(reason) = current.untouched {
             self.complete += 1;
-            self.rows.push(row(["–", &format!("untouched: {reason}"), "", ""]));
+            add_row(["–", &format!("untouched: {reason}"), "", ""]);
             return Vec::new();
         }
         let selected: Vec<_> = current.containers.iter().filter(|container| container.engine.is_some()).collect();
         let (mut could_have, mut complete) = (Vec::new(), status.is_some());
         if selected.is_empty() {
-            self.rows.push(row(["–", "no container is selected", "", ""]));
+            add_row(["–", "no container is selected", "", ""]);
         }
         for container in selected {
             let Some(status) = status else {
-                self.rows.push(row([&container.name, "no status", "no status", "no status"]));
+                add_row([&container.name, "no status", "no status", "no status"]);
                 continue;
             };
             let cell = |cache: Cache| {
@@ -187,7 +194,7 @@ impl Components {
                 if is_wanted || recorded.in_place { recorded.summary() } else { "–".to_owned() }
             };
             let cells = [Cache::Model, Cache::Compile, Cache::ModelExpress].map(cell);
-            self.rows.push(row([&container.name, &cells[0], &cells[1], &cells[2]]));
+            add_row([&container.name, &cells[0], &cells[1], &cells[2]]);
             for cache in &container.caches {
                 let recorded = Recorded::new(status, &container.name, cache.cache);
                 complete &= recorded.in_place && recorded.reasons.is_empty();
@@ -219,15 +226,17 @@ fn improvement(
 }
 
 fn page(found: &BTreeMap<String, Components>) -> String {
-    let found: BTreeMap<_, _> = found.iter().filter(|(_, components)| components.count > 0).collect();
     if found.is_empty() {
         return "There are no Dynamo components.\n".to_owned();
     }
-    let head = ["NAMESPACE", "POD", "CONTAINER", "MODEL", "COMPILE", "MODEL EXPRESS"].map(str::to_owned).to_vec();
-    let rows: Vec<_> = std::iter::once(head).chain(found.values().flat_map(|found| found.rows.clone())).collect();
-    let mut text = aligned("", &rows);
+    let mut rows = Rows::default();
+    rows.push(["NAMESPACE", "POD", "CONTAINER", "MODEL", "COMPILE", "MODEL EXPRESS"]);
+    for components in found.values() {
+        rows.append(&components.rows);
+    }
+    let mut text = rows.aligned("");
     text.push('\n');
-    for (namespace, Components { count, complete, without_status, .. }) in &found {
+    for (namespace, Components { count, complete, without_status, .. }) in found {
         let plural = if *count == 1 { "component" } else { "components" };
         let _ = write!(text, "{namespace}: {count} {plural}, {complete} with every cache in place");
         if *without_status > 0 {

@@ -6,6 +6,9 @@ use super::{API_VERSION, EVENTS, EVENTS_MEANING, KIND};
 use crate::admission::annotation::PREFIX;
 use crate::admission::settings::{ALL, Setting, ValueType};
 
+/// What a level of nesting adds before a line.
+const INDENT: &str = "  ";
+
 /// The longest line of a comment, in characters.
 const WIDTH: usize = 100;
 
@@ -19,19 +22,18 @@ pub fn default_file() -> String {
          overrides this file, and a pod's annotation overrides both.",
     );
     line(&mut file, &format!("apiVersion: {API_VERSION}\nkind: {KIND}"));
-    let mut section = "";
+    let mut open: Vec<&str> = Vec::new();
     for setting in ALL {
         let Some(key) = setting.key else { continue };
-        let (begins, key, indent) = match key.split_once('.') {
-            Some((begins, key)) => (begins, key, "  "),
-            None => ("", key, ""),
-        };
+        let mut sections: Vec<_> = key.split('.').collect();
+        let Some(key) = sections.pop() else { continue };
         line(&mut file, "");
-        if begins != section && !begins.is_empty() {
-            line(&mut file, &format!("{begins}:"));
+        let same = open.iter().zip(&sections).take_while(|(open, section)| open == section).count();
+        for (depth, section) in sections.iter().enumerate().skip(same) {
+            line(&mut file, &format!("{}{section}:", INDENT.repeat(depth)));
         }
-        section = begins;
-        entry(&mut file, indent, key, setting);
+        entry(&mut file, &INDENT.repeat(sections.len()), key, setting);
+        open = sections;
     }
     line(&mut file, "");
     comment(&mut file, "", &sentence(EVENTS_MEANING));
@@ -53,9 +55,12 @@ fn entry(file: &mut String, indent: &str, key: &str, setting: &Setting) {
 /// An example value for settings without a default.
 fn example(takes: ValueType) -> String {
     match takes {
+        ValueType::Amount(_) => "64Mi".to_owned(),
         ValueType::Bool => "false".to_owned(),
         ValueType::Claim => "a-claim".to_owned(),
+        ValueType::Endpoint => "https://huggingface.example.com".to_owned(),
         ValueType::HostPort => "http://model-express-server:8001".to_owned(),
+        ValueType::Image => "registry.example.com/dynamo-cache:0.1.0".to_owned(),
         ValueType::List(words) | ValueType::OneOf(words) => words.iter().take(1).map(ToString::to_string).collect(),
         ValueType::MountPath | ValueType::Path => "/home/dynamo/.cache/compile".to_owned(),
         ValueType::Number => "1000".to_owned(),

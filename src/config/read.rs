@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::{API_VERSION, Config, EVENTS, Error, KIND, Mistake};
-use crate::admission::engine::Engine;
 use crate::admission::reason::Reason;
 use crate::admission::settings::{ALL, Setting, Settings, ValueType};
 use crate::yaml::{self, Content, Entry, Node, Position};
@@ -30,6 +29,8 @@ struct Reading {
     mistakes: Vec<Mistake>,
     model_path: Option<Position>,
     compile_path: Option<Position>,
+    /// The last amount of a resource.
+    amount: Option<Position>,
 }
 
 impl Reading {
@@ -67,6 +68,7 @@ impl Reading {
         }
         // A path that does not parse is already reported, and keeps its default.
         self.paths();
+        self.amounts();
     }
 
     /// Reads the entries of the file (`prefix` is empty) or of a section (`prefix` ends with a dot).
@@ -121,7 +123,9 @@ impl Reading {
                 return self.wrong(node.at, format!("{name} has no value; it takes {words}"));
             }
             (Content::Scalar(value @ Value::Bool(_)), ValueType::Bool)
-            | (Content::Scalar(value @ Value::Number(_)), ValueType::Number) => value.to_string(),
+            | (Content::Scalar(value @ Value::Number(_)), ValueType::Number | ValueType::Amount(_)) => {
+                value.to_string()
+            }
             (Content::Scalar(Value::String(text)), takes) if !matches!(takes, ValueType::Bool | ValueType::Number) => {
                 text.trim().to_owned()
             }
@@ -142,7 +146,7 @@ impl Reading {
             _ => return self.wrong(node.at, format!("{name} takes {words}, not {}", node.kind())),
         };
         match setting.apply(&mut self.config.settings, &text) {
-            Ok(()) => self.remember_path(name, node.at),
+            Ok(()) => self.remember(name, setting, node.at),
             Err(Reason::LoadFormatRemoved) => {
                 let message = format!("{name}: {}", Reason::LoadFormatRemoved.sentence());
                 self.config.warnings.push(Mistake { at: node.at, message });
@@ -151,16 +155,34 @@ impl Reading {
         }
     }
 
-    fn remember_path(&mut self, name: &str, at: Position) {
-        match name {
-            "modelCache.mountPath" => self.model_path = Some(at),
-            "compileCache.mountPath" => self.compile_path = Some(at),
+    /// Remembers the position of what is checked together with other settings.
+    fn remember(&mut self, name: &str, setting: &Setting, at: Position) {
+        match (name, setting.takes) {
+            ("modelCache.mountPath", _) => self.model_path = Some(at),
+            ("compileCache.mountPath", _) => self.compile_path = Some(at),
+            (_, ValueType::Amount(_)) => self.amount = Some(at),
             _ => {}
+        }
+    }
+
+    /// A container that requests more than its limit is no container: every pod would be refused.
+    fn amounts(&mut self) {
+        if let (Some(at), Some(resource)) = (self.amount, self.config.settings.staging.resources.inverted()) {
+            self.wrong(at, format!("staging.resources requests more {resource} than its limit; change one of them"));
         }
     }
 
     /// Neither mount path may contain the other: engines clean up and lock the directories that they consider their own.
     fn paths(&mut self) {
+        if let Some(at) = self.compile_path
+            && self.config.settings.compile.mount_path.is_an_engines_own()
+        {
+            let path = &self.config.settings.compile.mount_path;
+            let message = format!(
+                "compileCache.mountPath {path} is where an engine looks by itself, for caches that cannot be shared; change it"
+            );
+            self.wrong(at, message);
+        }
         let Some(at) = self.compile_path.or(self.model_path) else { return };
         let Settings { model, compile, .. } = &self.config.settings;
         if model.claim == compile.claim {
@@ -170,31 +192,24 @@ impl Reading {
         let within = |above: &str, below: &str| {
             below.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let model = model.mount_path.as_str();
-        let overlaps = |compile: &str| within(model, compile) || within(compile, model);
-        let message = match compile.mount_path.as_ref().map(|path| path.as_str().to_owned()) {
-            Some(compile) if overlaps(&compile) => {
-                format!("compileCache.mountPath {compile} and modelCache.mountPath {model} overlap; change one of them")
-            }
-            Some(_) => return,
-            None => {
-                let engines = Engine::ALL;
-                let Some(engine) = engines.into_iter().find(|engine| overlaps(engine.compile_mount_path())) else {
-                    return;
-                };
-                let (name, compile) = (engine.name(), engine.compile_mount_path());
-                format!(
-                    "modelCache.mountPath {model} overlaps {compile}, where the compile cache of {name} is mounted; change it, or \
-                     set compileCache.mountPath"
-                )
-            }
-        };
-        self.wrong(at, message);
+        let (model, compile) = (model.mount_path.as_str(), compile.mount_path.as_str());
+        if within(model, compile) || within(compile, model) {
+            let message = format!(
+                "compileCache.mountPath {compile} and modelCache.mountPath {model} overlap; change one of them"
+            );
+            self.wrong(at, message);
+        }
     }
 }
 
 fn is_section(name: &str) -> bool {
-    ALL.iter().filter_map(|setting| setting.key?.split_once('.')).any(|(section, _)| section == name)
+    sections().any(|section| section == name)
+}
+
+/// Every section of the file, one that lies in another by its whole name; one is there as often as it has keys.
+fn sections() -> impl Iterator<Item = &'static str> {
+    let keys = ALL.iter().filter_map(|setting| setting.key);
+    keys.flat_map(|key| key.match_indices('.').map(|(end, _)| key.get(..end).unwrap_or_default()))
 }
 
 /// A scalar as it would be written in the file.
@@ -205,9 +220,12 @@ fn plain(value: &Value) -> String {
 /// The message about an unknown key, with the most similar known key of the whole file if it is similar enough.
 fn unknown(prefix: &str, name: &str) -> String {
     let keys = ALL.iter().filter_map(|setting| setting.key);
-    let sections = keys.clone().filter_map(|key| Some(key.split_once('.')?.0));
-    let mut known: Vec<_> = ["apiVersion", "kind", EVENTS].into_iter().chain(sections).chain(keys).collect();
-    known.dedup();
+    let mut known = vec!["apiVersion", "kind", EVENTS];
+    for key in sections().chain(keys) {
+        if !known.contains(&key) {
+            known.push(key);
+        }
+    }
     // Only the beginning of long keys is compared, because the comparison takes quadratic time.
     let begin: String = name.chars().take(80).collect();
     let distance = |key: &&str| {

@@ -37,7 +37,7 @@ fn the_default_file_is_valid_with_its_examples_too() {
     let config = Config::read(&file).unwrap_or_else(|error| panic!("{error}\n{file}"));
     assert_eq!(config.settings.fs_group, Some(1000));
     assert_eq!(config.settings.express.url.as_deref(), Some("http://model-express-server:8001"));
-    assert!(config.settings.compile.mount_path.is_some());
+    assert_eq!(config.settings.model.endpoint.as_deref(), Some("https://huggingface.example.com"));
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_file_sets_what_it_names() {
     );
     let config = Config::read(&text).unwrap();
     assert_eq!((config.settings.model.claim.as_str(), config.settings.model.read_only), ("models", true));
-    assert_eq!(config.settings.compile.mount_path.as_ref().unwrap().as_str(), "/cache");
+    assert_eq!(config.settings.compile.mount_path.as_str(), "/cache");
     assert!(!config.settings.compile.key.image && config.events);
     assert_eq!(config.settings.fs_group, Some(0));
     assert_eq!(config.warnings, []);
@@ -76,8 +76,8 @@ fn every_mistake_is_reported_at_once_with_its_position() {
             "13:9: events is true or false, not a number",
             "14:1: missingClaims is unknown; did you mean missingClaim?",
             "15:15: modelExpress is a mapping, not text",
-            "16:1: spec is unknown; valid keys here: apiVersion, kind, events, modelCache, compileCache, modelExpress, \
-             missingClaim, singleNodeClaim, userNamespace, fsGroup",
+            "16:1: spec is unknown; valid keys here: apiVersion, kind, events, modelCache, compileCache, staging, \
+             modelExpress, loadFormat, missingClaim, singleNodeClaim, unprovenClaim, userNamespace, fsGroup",
         ]
     );
 }
@@ -99,16 +99,16 @@ fn the_mount_paths_must_not_overlap() {
     for (text, position) in [
         ("modelCache: {mountPath: /a}\ncompileCache: {mountPath: /a/b}\n", "4:27: "),
         ("modelCache: {mountPath: /a//b/}\ncompileCache: {mountPath: /a/b}\n", "4:27: "),
-        ("compileCache: {mountPath: /home/dynamo/.cache}\n", "3:27: "),
+        ("compileCache: {mountPath: /home/dynamo/.cache/huggingface/x}\n", "3:27: "),
         ("modelCache: {mountPath: /home/dynamo/.cache}\n", "3:25: "),
-        ("modelCache: {mountPath: /home/dynamo/.cache/vllm/x}\n", "3:25: "),
+        ("modelCache: {mountPath: /home/dynamo/.cache/dynamo-cache/models}\n", "3:25: "),
     ] {
         let mistakes = mistakes(&format!("{HEAD}{text}"));
         assert!(mistakes.len() == 1 && mistakes[0].starts_with(position), "{text}: {mistakes:?}");
     }
     for text in [
         "modelCache: {mountPath: /a}\ncompileCache: {mountPath: /ab}\n",
-        "modelCache: {mountPath: /home/dynamo/.cache}\ncompileCache: {mountPath: /a}\n",
+        "modelCache: {mountPath: /home/dynamo/.cache/vllm}\n",
         "modelCache: {mountPath: /home/dynamo/.cache, claim: one}\ncompileCache: {claim: one}\n",
     ] {
         assert!(Config::read(&format!("{HEAD}{text}")).is_ok(), "{text}");
@@ -116,12 +116,61 @@ fn the_mount_paths_must_not_overlap() {
 }
 
 #[test]
+fn the_compile_cache_is_not_mounted_where_an_engine_looks_by_itself() {
+    for path in ["/x/.cache", "/x/.cache/vllm", "/x/.cache/flashinfer/", "/root2/.triton", "/.cache/tensorrt_llm"] {
+        let mistakes = mistakes(&format!("{HEAD}compileCache: {{mountPath: {path}}}\n"));
+        assert!(mistakes.len() == 1 && mistakes[0].starts_with("3:27: compileCache.mountPath"), "{path}: {mistakes:?}");
+    }
+    for path in ["/x/.cache/vllm/own", "/x/.cache/dynamo", "/x/cache/vllm"] {
+        assert!(Config::read(&format!("{HEAD}compileCache: {{mountPath: {path}}}\n")).is_ok(), "{path}");
+    }
+}
+
+#[test]
+fn the_load_format_is_no_setting_of_model_express_any_more() {
+    let mistakes = mistakes(&format!("{HEAD}modelExpress:\n  loadFormat: mx\n"));
+    assert_eq!(mistakes, ["4:3: modelExpress.loadFormat is unknown; did you mean loadFormat?"]);
+}
+
+#[test]
+fn amounts_are_text_or_numbers_and_requests_are_no_larger_than_limits() {
+    let staging = |resources: &str| format!("{HEAD}staging: {{resources: {{{resources}}}}}\n");
+    let config = Config::read(&staging("requests: {cpu: 0.25, memory: 128Mi}, limits: {cpu: 2}")).unwrap();
+    let resources = config.settings.staging.resources;
+    let amounts = [resources.requests.cpu, resources.requests.memory, resources.limits.cpu, resources.limits.memory];
+    assert_eq!(amounts.map(|amount| amount.to_string()), ["250m", "128Mi", "2", "256Mi"]);
+    for (resources, mistake) in [
+        ("limits: {cpu: 50m}", "3:37: staging.resources requests more cpu than its limit; change one of them"),
+        ("requests: {memory: 1Gi}", "3:42: staging.resources requests more memory than its limit; change one of them"),
+        ("limit: {cpu: 1}", "3:23: staging.resources.limit is unknown; did you mean limits?"),
+        ("requests: {gpu: 1}", "3:34: staging.resources.requests.gpu is unknown; did you mean cpu?"),
+        ("requests: 1", "3:33: staging.resources.requests is a mapping, not a number"),
+    ] {
+        assert_eq!(mistakes(&staging(resources)), [mistake]);
+    }
+}
+
+#[test]
+fn the_image_of_mode_staged_is_that_of_this_release_unless_the_file_names_another() {
+    let image = |text: &str| Config::read(&format!("{HEAD}{text}")).unwrap().settings.staging.image().to_owned();
+    assert_eq!(image(""), concat!("ghcr.io/dynamo-cache/dynamo-cache:", env!("CARGO_PKG_VERSION")));
+    assert_eq!(image("staging: {image: 'registry:5000/mine:1'}"), "registry:5000/mine:1");
+    let wrong = mistakes(&format!("{HEAD}staging: {{image: 'A b'}}\n"));
+    assert_eq!(wrong, ["3:18: staging.image: \"A b\" is not the reference of an image"]);
+}
+
+#[test]
 fn a_removed_load_format_is_taken_as_modelexpress_with_a_warning() {
-    let config = Config::read(&format!("{HEAD}modelExpress:\n  loadFormat: mx-source\n")).unwrap();
-    assert_eq!(config.settings.express.load_format, Some(LoadFormat::Modelexpress));
+    let config = Config::read(&format!("{HEAD}loadFormat: mx-source\n")).unwrap();
+    assert_eq!(config.settings.load_format, Some(LoadFormat::Modelexpress));
     let warnings: Vec<_> = config.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].starts_with("4:15: modelExpress.loadFormat: "), "{warnings:?}");
+    assert!(warnings[0].starts_with("3:13: loadFormat: "), "{warnings:?}");
+}
+
+/// How many values a schema describes, those of sections included.
+fn leaves(schema: &Value) -> usize {
+    schema["properties"].as_object().map_or(1, |properties| properties.values().map(leaves).sum())
 }
 
 #[test]
@@ -132,9 +181,7 @@ fn the_schema_knows_every_key_and_only_those() {
         let property = schema.pointer(&pointer).unwrap_or_else(|| panic!("{key}"));
         assert!(property["description"].is_string(), "{key}");
     }
-    let leaves = |value: &Value| value["properties"].as_object().map_or(0, serde_json::Map::len);
-    let sections: usize = schema["properties"].as_object().unwrap().values().map(leaves).sum();
-    assert_eq!(leaves(&schema) - 3 + sections, ALL.iter().filter(|setting| setting.key.is_some()).count() + 3);
+    assert_eq!(leaves(&schema), ALL.iter().filter(|setting| setting.key.is_some()).count() + 3);
     assert_eq!(schema["additionalProperties"], false);
     assert_eq!(schema["properties"]["modelCache"]["additionalProperties"], false);
     assert_eq!(schema["properties"]["fsGroup"]["maximum"], 2_147_483_647);

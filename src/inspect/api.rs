@@ -2,25 +2,31 @@
 
 mod kubeconfig;
 mod lenient;
+mod pages;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::{AsyncBufRead, AsyncBufReadExt as _};
 use hyper::Request;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::cli::Cluster;
 use crate::failure::{no_answer_within, root_cause};
 use crate::terminal::note;
+use crate::terminal::progress_line;
+
+pub(crate) use pages::{Item, Pages};
 
 /// How long one request may take: a person waits for the answer.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Objects per page of a list.
-const PAGE: usize = 500;
+/// How long a person waits without seeing for what.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// A client of the API server, and the namespace to work in.
 pub(crate) struct Api {
@@ -28,6 +34,7 @@ pub(crate) struct Api {
     server: String,
     /// The namespace given by `-n`, else that of the kubeconfig's context.
     pub(crate) namespace: String,
+    begin: Instant,
     /// The notes about skipped objects that were already printed.
     skipped: RefCell<BTreeSet<String>>,
 }
@@ -42,6 +49,8 @@ pub(crate) enum Error {
         code: u16,
         /// Its message.
         message: String,
+        /// The `continue` token with which a list that has expired goes on.
+        resume: Option<String>,
     },
     /// The API server was not reached, or its response could not be understood.
     #[error("failed to reach the API server at {server}: {why}")]
@@ -94,7 +103,8 @@ impl Api {
         config.default_retry = false;
         let (server, default) = (config.cluster_url.to_string(), config.default_namespace.clone());
         let client = kube::Client::try_from(config).context("failed to create a Kubernetes client")?;
-        Ok(Api { client, server, namespace: options.namespace.clone().unwrap_or(default), skipped: RefCell::default() })
+        let namespace = options.namespace.clone().unwrap_or(default);
+        Ok(Api { client, server, namespace, begin: Instant::now(), skipped: RefCell::default() })
     }
 
     /// Gets an object; `None` if it does not exist, or if the API server does not know its kind.
@@ -108,8 +118,9 @@ impl Api {
         }
     }
 
-    /// Lists objects page by page, each with its kind and without its `managedFields`; empty if the API server does not know
-    /// the kind. An object that cannot be parsed is skipped, with a note on standard error.
+    /// Lists all objects, each with its kind and without its `managedFields`; empty if the API server does not know the kind.
+    /// An object that cannot be parsed is skipped, with a note on standard error. For lists that are short in every cluster;
+    /// [`Api::pages`] reads the others.
     ///
     /// # Errors
     /// The API server refuses or was not reached.
@@ -122,23 +133,16 @@ impl Api {
     /// # Errors
     /// The API server refuses or was not reached.
     pub(crate) async fn select(&self, path: &str, selector: &str) -> Result<Vec<Value>, Error> {
-        let (mut objects, mut next) = (Vec::new(), String::new());
-        loop {
-            let page = match self.send("GET", &format!("{path}?limit={PAGE}&{selector}{next}"), None).await {
-                Err(Error::Refused { code: 404, .. }) => return Ok(objects),
-                answer => lenient::page(&answer?).map_err(|error| self.unreachable(error.to_string()))?,
-            };
-            for line in page.skipped {
-                if self.skipped.borrow_mut().insert(line.clone()) {
-                    note(&line);
-                }
-            }
-            objects.extend(page.objects);
-            if page.next.is_empty() {
-                return Ok(objects);
-            }
-            next = format!("&continue={}", page.next.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"));
+        let (mut objects, mut pages) = (Vec::new(), Pages::new(self, path, selector));
+        while let Some(page) = pages.next().await? {
+            objects.extend(page.objects());
         }
+        Ok(objects)
+    }
+
+    /// A list of which a page is in memory at a time.
+    pub(crate) fn pages(&self, path: &str) -> Pages<'_> {
+        Pages::new(self, path, "")
     }
 
     /// Creates an object and returns it as stored.
@@ -147,6 +151,16 @@ impl Api {
     /// The API server refuses or was not reached.
     pub(crate) async fn create(&self, path: &str, object: &Value) -> Result<Value, Error> {
         let stored = self.send("POST", path, Some(object)).await?;
+        self.object(path, &stored)
+    }
+
+    /// Changes an object by a JSON merge patch. With `metadata.resourceVersion` in it, the API server answers 409 if the object
+    /// has changed since.
+    ///
+    /// # Errors
+    /// The API server refuses or was not reached.
+    pub(crate) async fn patch(&self, path: &str, merged: &Value) -> Result<Value, Error> {
+        let stored = self.send("PATCH", path, Some(merged)).await?;
         self.object(path, &stored)
     }
 
@@ -169,6 +183,30 @@ impl Api {
     /// The API server refuses or was not reached.
     pub(crate) async fn text(&self, path: &str) -> Result<String, Error> {
         self.send("GET", path, None).await
+    }
+
+    /// Awaits something that a terminal shows as `line` if the command has run for a while.
+    pub(crate) async fn waiting_for<T>(&self, line: &str, work: impl Future<Output = T>) -> T {
+        progress_line::show_while(line, self.begin + QUIET, work).await
+    }
+
+    /// Replaces `text` by the body of an answer; false if the body has more than `most` bytes. `line` names what is
+    /// read.
+    async fn body(&self, uri: &str, line: &str, most: usize, text: &mut Vec<u8>) -> Result<bool, Error> {
+        let request = self.request("GET", uri, None)?;
+        let answer = async {
+            let body = self.client.request_stream(request).await?;
+            read_at_most(most, body, text).await.map_err(kube::Error::ReadEvents)
+        };
+        self.waiting_for(line, self.in_time(answer)).await
+    }
+
+    /// Prints a note, unless it was printed before.
+    fn note_once(&self, line: String) {
+        if !self.skipped.borrow().contains(&line) {
+            note(&line);
+            self.skipped.borrow_mut().insert(line);
+        }
     }
 
     async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<String, Error> {
@@ -195,19 +233,38 @@ impl Api {
     }
 
     fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Request<Vec<u8>>, Error> {
-        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let content = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+        let request = Request::builder().method(method).uri(path).header("content-type", content);
         let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
         request.body(body).map_err(|error| self.unreachable(error.to_string()))
     }
 
     fn request_error(&self, error: kube::Error) -> Error {
         match error {
-            kube::Error::Api(status) => Error::Refused { code: status.code, message: status.message },
+            kube::Error::Api(status) => {
+                let resume = status.metadata.and_then(|metadata| metadata.continue_).filter(|token| !token.is_empty());
+                Error::Refused { code: status.code, message: status.message, resume }
+            }
             other => self.unreachable(root_cause(&other)),
         }
     }
 
     fn unreachable(&self, why: String) -> Error {
         Error::Unreachable { server: self.server.clone(), why }
+    }
+}
+
+/// Replaces `text` by what a body has; false if that is more than `most` bytes.
+async fn read_at_most(most: usize, body: impl AsyncBufRead, text: &mut Vec<u8>) -> std::io::Result<bool> {
+    let mut body = pin!(body);
+    text.clear();
+    loop {
+        let chunk = body.fill_buf().await?;
+        if chunk.is_empty() || text.len() + chunk.len() > most {
+            return Ok(chunk.is_empty());
+        }
+        text.extend_from_slice(chunk);
+        let read = chunk.len();
+        body.as_mut().consume(read);
     }
 }

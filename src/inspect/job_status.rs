@@ -49,6 +49,15 @@ fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// The uid that a Job's pod runs as, if its specification names one: admission may have chosen it.
+pub(crate) fn user(job: &Job) -> Option<u32> {
+    let of_pod = job.pod.as_ref().and_then(|pod| pod.get("spec"));
+    let specification = of_pod.or_else(|| job.object.pointer("/spec/template/spec"))?;
+    let pointers = ["/containers/0/securityContext/runAsUser", "/securityContext/runAsUser"];
+    let user = pointers.into_iter().find_map(|pointer| specification.pointer(pointer)?.as_u64())?;
+    u32::try_from(user).ok()
+}
+
 /// Removes ANSI sequences and control characters from a pod's output.
 pub(crate) fn plain(output: &str) -> String {
     let (mut plain, mut rest) = (String::new(), output.chars());
@@ -66,6 +75,18 @@ pub(crate) fn plain(output: &str) -> String {
         }
     }
     plain
+}
+
+/// The last output of a failed pod in one line; if its container never ran, the kubelet's message.
+pub(crate) fn failure_message(pod: &Value) -> Option<String> {
+    let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+    let message = text("/status/containerStatuses/0/state/terminated/message")
+        .or_else(|| text("/status/message"))
+        .or_else(|| text("/status/containerStatuses/0/state/terminated/reason"))
+        .or_else(|| text("/status/reason"))?;
+    let message = plain(message);
+    let lines = message.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("uid "));
+    Some(lines.collect::<Vec<_>>().join("; "))
 }
 
 /// The message of a condition that is `True`; `None` if it is not.

@@ -103,7 +103,8 @@ impl std::fmt::Debug for ClusterClient {
 /// The settings or the certificate are invalid, reported together, or there is no cluster.
 pub(super) async fn prepare(options: &Serve) -> anyhow::Result<Prepared> {
     let facts = if options.standalone {
-        FactSource::Static(StaticFacts::from_options(&options.known)?)
+        // Without a cluster there is no probe that could prove them.
+        FactSource::Static(StaticFacts::from_options(&options.known)?.with_proven_claims())
     } else if options.known.is_given() {
         bail!(ONLY_STANDALONE)
     } else {

@@ -43,11 +43,8 @@ fn the_schema_is_json() {
 
 #[test]
 fn a_removed_load_format_is_valid_and_gets_a_warning() {
-    let path = file(
-        "removed.yaml",
-        "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\nmodelExpress: {loadFormat: mx-target}\n",
-    );
+    let path = file("removed.yaml", "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\nloadFormat: mx-target\n");
     let checked = run(&["config", "check", &path], "");
     assert_eq!((checked.code, checked.output), (Some(0), format!("{path} is valid\n")));
-    assert!(checked.errors.starts_with(&format!("{path}:3:28: modelExpress.loadFormat: ")), "{}", checked.errors);
+    assert!(checked.errors.starts_with(&format!("{path}:3:13: loadFormat: ")), "{}", checked.errors);
 }

@@ -37,6 +37,49 @@ fn explain(folder: &Path) -> Run {
     run(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), "")
 }
 
+/// The reasons whose fix may name what the pod has.
+const OF_THE_POD: [Reason; 5] =
+    [Reason::EnvSetByUser, Reason::PathTaken, Reason::PathUnsafe, Reason::UserCache, Reason::VolumeNameTaken];
+
+#[test]
+fn a_fix_names_the_path_the_claim_or_the_flag_at_hand() {
+    let worker = |volume: &serde_json::Value, mount: &serde_json::Value, args: &[&str]| {
+        let container = json!({"name": "main", "command": ["python3", "-m", "dynamo.vllm"], "args": args,
+            "volumeMounts": [mount]});
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [container],
+            "volumes": [volume]}})
+    };
+    let claim = json!({"name": "v", "persistentVolumeClaim": {"claimName": "weights"}});
+    let secret = json!({"name": "v", "secret": {"secretName": "hub"}});
+    let at = |path: &str| json!({"name": "v", "mountPath": path});
+    let huggingface = "/home/dynamo/.cache/huggingface";
+    for (pod, line) in [
+        (
+            worker(&claim, &at(huggingface), &[]),
+            format!("Unmount {huggingface} to get the shared cache, or name it: dynamo-cache.io/model-claim: weights."),
+        ),
+        (worker(&secret, &at(huggingface), &[]), format!("Unmount {huggingface} to get the shared cache.")),
+        (
+            worker(&secret, &at(&format!("{huggingface}/token")), &[]),
+            format!("Unmount {huggingface}/token, or choose another model-mount-path."),
+        ),
+        (
+            worker(&claim, &at("/home/dynamo/.cache/vllm"), &[]),
+            "Unmount /home/dynamo/.cache/vllm to get the shared cache, or name it: dynamo-cache.io/compile-claim: weights."
+                .to_owned(),
+        ),
+        (
+            worker(&secret, &at("/x"), &["--download-dir", "/weights"]),
+            "Remove --download-dir to get the shared cache.".to_owned(),
+        ),
+    ] {
+        for command in ["explain", "inject"] {
+            let said = run(&[command, "-f", &file("fix.yaml", &pod.to_string())], "");
+            assert!(format!("{}{}", said.output, said.errors).contains(&line), "no {line:?} in:\n{}", said.output);
+        }
+    }
+}
+
 #[test]
 fn every_reason_code_is_explained_with_its_words_and_its_fix() {
     let mut crowded = worker("crowded");
@@ -54,7 +97,10 @@ fn every_reason_code_is_explained_with_its_words_and_its_fix() {
         });
         let line = line.lines().last().unwrap_or_default();
         assert!(line.len() > 20, "{reason} has no words: {line:?}");
-        assert!(reason.fix().len() > 10 && rest.contains(reason.fix()), "{reason} has no fix in:\n{}", said.output);
+        // Some reasons have a fix that speaks of the pod at hand.
+        let own = rest.lines().nth(1).unwrap_or_default().trim_start();
+        let has_own = OF_THE_POD.contains(&reason) && own.len() > 10 && own.ends_with('.');
+        assert!(reason.fix().len() > 10 && (rest.contains(reason.fix()) || has_own), "{reason}:\n{}", said.output);
         assert!(reason.sentence().len() > 20, "{reason} has no sentence");
     }
 }
@@ -153,11 +199,11 @@ fn a_scratch_volume_is_explained_and_so_is_what_is_missing_without_one() {
         ("a_read_only_root_gets_a_scratch_volume", "      adds: emptyDir dynamo-cache-scratch at /tmp/huggingface"),
         (
             "a_scratch_volume_whose_name_is_taken_leaves_its_variables_out",
-            "    without HF_XET_CACHE and HF_MODULES_CACHE: /tmp/huggingface is read-only, or not the container's own",
+            "    without HF_XET_CACHE, HF_MODULES_CACHE and HF_TOKEN_PATH: /tmp/huggingface is read-only, or not the container's own",
         ),
         (
             "only_the_missing_variable_is_omitted_without_scratch",
-            "    without HF_MODULES_CACHE: /tmp/huggingface is read-only, or not the container's own",
+            "    without HF_MODULES_CACHE and HF_TOKEN_PATH: /tmp/huggingface is read-only, or not the container's own",
         ),
     ] {
         let said = explain(&cases.join(case));
@@ -167,23 +213,37 @@ fn a_scratch_volume_is_explained_and_so_is_what_is_missing_without_one() {
 
 #[test]
 fn explain_and_inject_refer_a_graph_deployment_to_the_pods_of_its_operator() {
-    let graph = |metadata: &str| {
-        let graph =
-            format!("apiVersion: nvidia.com/v1alpha1\nkind: DynamoGraphDeployment\nmetadata: {metadata}\nspec: {{}}\n");
+    let graph = |metadata: &str, spec: &str| {
+        let graph = format!(
+            "apiVersion: nvidia.com/v1alpha1\nkind: DynamoGraphDeployment\nmetadata: {metadata}\nspec: {spec}\n"
+        );
         ["explain", "inject"].map(|command| run(&[command, "-f", "-"], &graph))
     };
     for (metadata, namespace) in [("{name: qwen3}", "NAMESPACE"), ("{name: qwen3, namespace: llm}", "llm")] {
-        let preview = format!("nothing to do here: `dynamo-cache preview -n {namespace}` shows the running pods\n");
-        for said in graph(metadata) {
+        let preview = format!("`dynamo-cache preview -n {namespace}` shows the running pods\n");
+        // Of a graph without components there is nothing to explain.
+        let [explained, injected] = graph(metadata, "{}");
+        for said in [&explained, &injected] {
             assert_eq!((said.code, said.errors.lines().count()), (Some(0), 1), "{}", said.errors);
-            assert!(
-                said.errors.contains("DynamoGraphDeployment/qwen3: its operator creates the pods, "),
-                "{}",
-                said.errors
-            );
-            assert!(said.errors.ends_with(&preview), "{}", said.errors);
+            let begin = "DynamoGraphDeployment/qwen3: its operator creates the pods, ";
+            let end = format!("nothing to do here: {preview}");
+            assert!(said.errors.contains(begin) && said.errors.ends_with(&end), "{}", said.errors);
         }
+        let [explained, injected] = graph(metadata, "{services: {Worker: {componentType: worker}}}");
+        assert_eq!((explained.code, explained.errors.as_str()), (Some(0), ""));
+        let end =
+            format!("nothing to do here: `dynamo-cache explain -f FILE` shows what its pods would get, and {preview}");
+        assert!(injected.errors.ends_with(&end) && injected.errors.lines().count() == 1, "{}", injected.errors);
     }
+    // Beside a graph, what is to be said of others is said.
+    let list = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: nvidia.com/v1alpha1, kind: DynamoGraphDeployment, metadata: {name: g}, \
+                spec: {services: {W: {componentType: worker}}}}\n- {apiVersion: nvidia.com/v1beta1, kind: \
+                DynamoGraphDeploymentRequest, metadata: {name: r}}\n- {apiVersion: trainer.kubeflow.org/v1alpha1, kind: TrainJob, \
+                metadata: {name: t}, spec: {}}\n";
+    let said = run(&["explain", "-f", "-"], list);
+    assert_eq!((said.code, said.errors.lines().count()), (Some(0), 2), "{}", said.errors);
+    assert!(said.errors.contains("DynamoGraphDeploymentRequest/r: its operator creates the pods, "), "{}", said.errors);
+    assert!(said.errors.contains("TrainJob/t: only its controller knows the pods, "), "{}", said.errors);
     let said = run(&["explain", "-f", "-"], "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n");
     assert_eq!((said.code, said.errors.as_str()), (Some(0), "<stdin>:1:1: ConfigMap/other has no pods\n"));
 }

@@ -63,7 +63,7 @@ fn a_pod_with_any_field_is_accepted_as_without_the_webhook_and_keeps_all_it_had(
     let (taken, refused, had) = (Cell::new(0), Cell::new(0), RefCell::new(BTreeSet::new()));
     let mut about: VecDeque<_> = schema.fields().into_iter().map(|field| (field, 0)).collect();
     let fields = about.len();
-    for (number, namespace) in (0..cases(1_000)).zip(with_webhook.iter().cycle()) {
+    for (number, namespace) in (0..cases(1_250)).zip(with_webhook.iter().cycle()) {
         let (field, tries) = about.pop_front().expect("a field is put back, or comes again");
         try_one(number, &field, &schema, |pod| {
             let Ok((pod, without)) = without_webhook.accepted_part(pod) else {
@@ -139,11 +139,13 @@ fn create_classes(plane: &ControlPlane) {
 }
 
 /// Namespaces whose settings lead to different decisions.
-fn opted_in(plane: &'static ControlPlane) -> [Namespace<'static>; 4] {
+fn opted_in(plane: &'static ControlPlane) -> [Namespace<'static>; 5] {
     let usual = Namespace::opted_in(plane, &[]);
     usual.claims(&["model-cache", "compilation-cache"]);
     let express = Namespace::opted_in(plane, &[("model-express-url", "mx:8001"), ("load-format", "mx")]);
     express.claims(&["model-cache"]);
     let unasked = Namespace::opted_in(plane, &[("missing-claim", "inject"), ("model-claim", "other")]);
-    [usual, express, unasked, Namespace::opted_in(plane, &[])]
+    let staged = Namespace::opted_in(plane, &[("compile-mode", "staged")]);
+    staged.claims(&["model-cache", "compilation-cache"]);
+    [usual, express, staged, unasked, Namespace::opted_in(plane, &[])]
 }

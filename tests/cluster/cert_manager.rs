@@ -56,7 +56,7 @@ fn cert_manager_takes_what_the_chart_renders_and_what_it_would_write_is_served()
     let files = names.map(|name| folder.join(name).display().to_string());
     for file in &files {
         plane.kubectl(&["create", "-f", file]).unwrap();
-        plane.kubectl(&["wait", "--for=condition=Established", "-f", file, "--timeout=60s"]).unwrap();
+        plane.wait_until_established(&["-f", file]);
     }
     let mounted = plane.folder("cert-manager");
     let _ = fs::create_dir(&mounted);

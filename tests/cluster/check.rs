@@ -14,6 +14,9 @@ use crate::harness::wait_for;
 
 mod cert_manager;
 mod permissions;
+mod space;
+mod staging;
+mod volumes;
 mod write_probe;
 
 const CACHES: [&str; 2] = ["model-cache", "compilation-cache"];
@@ -29,6 +32,21 @@ fn states(said: &Run) -> (BTreeMap<String, String>, Value) {
 
 fn checked(namespace: &Namespace) -> (BTreeMap<String, String>, Value) {
     states(&namespace.dynamo_cache(&["check", "-o", "json"]))
+}
+
+/// The lines of one check: state, text and hint of each.
+fn lines(namespace: &Namespace, check: &str) -> Vec<String> {
+    let (_, lines) = checked(namespace);
+    let own = lines.as_array().unwrap().iter().filter(|line| line["check"] == check);
+    let text = |line: &Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
+    own.map(|line| format!("{}: {}. {}", text(line, "state"), text(line, "text"), text(line, "hint"))).collect()
+}
+
+#[track_caller]
+fn only(namespace: &Namespace, check: &str, begin: &str, hint: &str) {
+    let lines = lines(namespace, check);
+    let [line] = lines.as_slice() else { panic!("{check}: {lines:#?}") };
+    assert!(line.starts_with(begin) && line.contains(hint), "no {begin:?}, {hint:?} in: {line}");
 }
 
 /// A healthy installation, and what turns where something is broken.

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::harness::control_plane::namespace::Namespace;
+use crate::harness::control_plane::namespace::{Namespace, csi, node, tied_to};
 use crate::harness::control_plane::{shared, webhook};
 use crate::harness::pods::{status, worker};
 use crate::harness::{ROOT, wait_for};
@@ -142,4 +142,91 @@ fn explain_says_why_a_pod_without_a_status_was_not_reviewed() {
     let said = namespace.dynamo_cache(&["explain", "missing"]);
     assert_eq!(said.code, Some(1));
     assert_eq!(said.errors, format!("there is no pod missing in namespace {}\n", namespace.name));
+}
+
+#[test]
+fn a_pod_that_cannot_use_the_volume_of_its_claim_is_explained_with_the_fix() {
+    let _webhook = webhook::running();
+    let plane = shared();
+    let namespace = Namespace::opted_in(plane, &[("unproven-claim", "inject")]);
+    let pool = "dynamo-cache.test/explain";
+    for name in ["explain-a", "explain-b"] {
+        namespace.create(&node(name, (pool, name)).to_string()).unwrap();
+    }
+    let bucket = tied_to((pool, "explain-a"), csi("gcsfuse.csi.storage.gke.io"));
+    let bucket = namespace.bound_claim(CACHES[0], &bucket);
+    let share = namespace.bound_claim(CACHES[1], &json!({"nfs": {"server": "nfs.test", "path": "/compiled"}}));
+    let create = |name: &str, node: &str, annotations: Value, security: Value| {
+        let mut pod = worker(name);
+        pod["metadata"]["annotations"] = annotations;
+        pod["spec"]["nodeSelector"] = json!({pool: node});
+        pod["spec"]["securityContext"] = security;
+        namespace.create(&pod.to_string()).unwrap();
+    };
+    create("fails", "explain-b", json!({}), json!({"fsGroup": 1000}));
+    create("fits", "explain-a", json!({"gke-gcsfuse/volumes": "true"}), json!({}));
+    let explain = |pod: &str| {
+        let said = namespace.dynamo_cache(&["explain", pod]);
+        assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.output);
+        said.output
+    };
+    let output = explain("fails");
+    let volumes = output.split_once("\nVolumes\n").unwrap_or_else(|| panic!("{output}")).1;
+    let expected = [
+        format!(
+            "  claim model-cache: the pod lacks the annotation gke-gcsfuse/volumes: \"true\", without which \
+             gcsfuse.csi.storage.gke.io does not mount volume {bucket}\n    Set the annotation "
+        ),
+        format!(
+            "  claim model-cache: volume {bucket} is tied to nodes with {pool} In explain-a, and the pod's node selector \
+             and affinity admit only others: explain-b\n    Let the pod run "
+        ),
+        format!(
+            "  claim compilation-cache: the pod's fsGroup 1000 does nothing on volume {share}: the kubelet changes no owners \
+             on nfs volumes\n    Prepare the root "
+        ),
+    ];
+    for part in expected {
+        assert!(volumes.contains(&part), "no {part:?} in:\n{output}");
+    }
+    // The driver of buckets applies fsGroup itself.
+    assert_eq!(volumes.matches("the pod's fsGroup").count(), 1, "{output}");
+    let output = explain("fits");
+    assert!(output.contains("    model: in place\n") && !output.contains("Volumes"), "{output}");
+
+    // What a person may not read is a note, and the rest is explained.
+    let name = &namespace.name;
+    let kubeconfig = plane.kubeconfig_of("default", name);
+    let allow = |rights: &[(&str, &str)]| {
+        let rules: Vec<_> = rights
+            .iter()
+            .map(|(verb, resource)| json!({"verbs": [verb], "apiGroups": ["", "storage.k8s.io"], "resources": [resource]}))
+            .collect();
+        let role = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules,
+        });
+        namespace.apply(&role.to_string()).unwrap();
+    };
+    let needed = [("get", "pods"), ("list", "persistentvolumeclaims")];
+    allow(&needed);
+    let account = format!("--serviceaccount={name}:default");
+    plane.kubectl(&["create", "clusterrolebinding", name, &format!("--clusterrole={name}"), &account]).unwrap();
+    let says = |parts: &[&str]| {
+        wait_for(&format!("{parts:?}"), || {
+            let said = namespace.dynamo_cache(&["explain", "fails", "--kubeconfig", &kubeconfig]);
+            let all = format!("{}{}", said.output, said.errors);
+            let fits = said.code == Some(0) && parts.iter().all(|part| all.contains(part));
+            if fits { Ok(all) } else { Err(all) }
+        })
+    };
+    let hidden = "the volume was not checked: claim model-cache: persistentvolumes ";
+    let all = says(&[hidden, "cannot get resource \"persistentvolumes\"", "    model: in place\n"]);
+    assert!(!all.contains("Volumes\n"), "{all}");
+    allow(&[&needed, [("get", "persistentvolumes"), ("get", "csidrivers")].as_slice()].concat());
+    let tied = format!(
+        "the volume was not checked: claim model-cache: volume {bucket} is tied to nodes with {pool} In explain-a"
+    );
+    says(&[&tied, "cannot list resource \"nodes\"", "the pod lacks the annotation gke-gcsfuse/volumes"]);
+    plane.kubectl(&["delete", "clusterrole,clusterrolebinding", name]).unwrap();
+    namespace.kubectl(&["delete", "node", "explain-a", "explain-b"]).unwrap();
 }

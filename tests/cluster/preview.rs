@@ -25,17 +25,25 @@ fn a_preview_shows_what_an_unlabelled_namespace_would_get_and_changes_nothing() 
     assert_eq!(row(table, &["Deployment/vllm-worker"])[1..], ["worker", "added", "claim-not-found", "–"], "{table}");
     assert_eq!(row(table, &["Pod/bare"])[1..], ["main", "added", "claim-not-found", "–"], "{table}");
     assert_eq!(row(table, &["Pod/other"])[1..], ["–", "untouched: not-a-component"], "{table}");
-    assert_eq!(table.matches("vllm-worker").count(), 1, "what a workload has made is not shown again: {table}");
+    let rows = table.lines().filter(|line| line.contains("vllm-worker  ")).count();
+    assert_eq!(rows, 1, "what a workload has made is not shown again: {table}");
     assert!(table.contains("claim-not-found: the claim is not in the pod's namespace (claim compilation-cache). "));
     assert!(table.contains("2 of 3 would change"), "{table}");
     let label = format!("kubectl label namespace {} dynamo-cache.io/inject=enabled --overwrite\n", namespace.name);
-    assert!(table.ends_with(&label), "{table}");
+    assert!(table.contains(&label), "{table}");
+    let missing =
+        "\nNo finished download has brought to claim model-cache: Qwen/Qwen3-0.6B (Deployment/vllm-worker, --model)\n";
+    let command = format!("dynamo-cache download --from -n {} --apply --wait\n", namespace.name);
+    assert!(table.contains(missing) && table.ends_with(&command), "{table}");
 
     let said = namespace.dynamo_cache(&["preview", "-o", "diff"]);
     assert!(said.output.starts_with("--- Deployment/vllm-worker\n"), "{}", said.output);
-    assert!(
-        said.output.contains("+              claimName: model-cache") || said.output.contains("claimName: model-cache")
-    );
+    let (_, bare) = said.output.split_once("--- Pod/bare\n").unwrap();
+    let deployment = said.output.strip_suffix(bare).unwrap();
+    for diff in [deployment, bare] {
+        let mut added = diff.lines().filter_map(|line| line.strip_prefix('+')).map(str::trim);
+        assert!(added.any(|line| line == "claimName: model-cache"), "{}", said.output);
+    }
     assert!(!said.output.contains("managedFields"), "{}", said.output);
     assert_untouched(&namespace.pod("bare"));
 
@@ -117,6 +125,88 @@ fn a_preview_shows_the_workloads_of_dynamos_neighbours() {
     for name in [group, set, "PodCliqueSet/graph", "PodClique/alone"] {
         assert!(said.output.contains(&format!("--- {name}\n")), "{}", said.output);
     }
+}
+
+#[test]
+fn a_preview_shows_what_a_controller_made_where_only_it_knows_the_pods() {
+    let _webhook = webhook::running();
+    shared().define("jobset.x-k8s.io", "v1alpha2", "JobSet", "jobsets");
+    shared().define("serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices");
+    let namespace = Namespace::plain(shared());
+    namespace.claims(&["model-cache", "compilation-cache"]);
+    let jobs = json!({
+        "apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "metadata": {"name": "batch"},
+        "spec": {"replicatedJobs": [{"name": "w", "template": {"spec": {"template": {"spec": worker("x")["spec"]}}}}]},
+    });
+    let service = |name: &str, predictor: Value| {
+        json!({
+            "apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "metadata": {"name": name},
+            "spec": {"predictor": predictor},
+        })
+    };
+    let services =
+        [service("described", worker("x")["spec"].clone()), service("model", json!({"model": {"name": "m"}}))];
+    namespace.create(&format!("{jobs}\n---\n{}\n---\n{}", services[0], services[1])).unwrap();
+    for name in ["described", "model"] {
+        let uid = namespace
+            .kubectl(&["get", "inferenceservices.serving.kserve.io", name, "--output=jsonpath={.metadata.uid}"])
+            .unwrap()
+            .out;
+        let mut made = worker(&format!("made-of-{name}"));
+        made["metadata"]["ownerReferences"] = json!([{
+            "apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService", "name": name, "uid": uid, "controller": true,
+        }]);
+        namespace.create(&made.to_string()).unwrap();
+    }
+    let table = namespace.dynamo_cache(&["preview"]).output;
+    for name in ["JobSet/batch", "InferenceService/described", "Pod/made-of-model"] {
+        assert_eq!(row(&table, &[name])[1..], ["main", "added", "added", "–"], "{table}");
+    }
+    assert!(table.contains("\n3 of 3 would change"), "{table}");
+}
+
+#[test]
+fn a_preview_shows_a_graph_until_its_operator_has_made_workloads() {
+    let _webhook = webhook::running();
+    shared().define("nvidia.com", "v1beta1", "DynamoGraphDeployment", "dynamographdeployments");
+    shared().define("nvidia.com", "v1beta1", "DynamoComponentDeployment", "dynamocomponentdeployments");
+    let namespace = Namespace::plain(shared());
+    namespace.claims(&["model-cache", "compilation-cache"]);
+    let component = |name: &str, kind: &str, command: &[&str]| {
+        let container =
+            json!({"name": "main", "image": "nvcr.io/nvidia/ai-dynamo/vllm-runtime:1.6.1", "command": command});
+        json!({"name": name, "type": kind, "podTemplate": {"spec": {"containers": [container]}}})
+    };
+    let components =
+        [component("Frontend", "frontend", &[]), component("Worker", "worker", &["python3", "-m", "dynamo.vllm"])];
+    let graph = json!({
+        "apiVersion": "nvidia.com/v1beta1", "kind": "DynamoGraphDeployment", "metadata": {"name": "qwen"},
+        "spec": {"components": components},
+    });
+    namespace.create(&graph.to_string()).unwrap();
+    let said = namespace.dynamo_cache(&["preview"]);
+    assert_eq!((said.code, said.errors.as_str()), (Some(0), ""), "{}", said.output);
+    let (table, graph) = (&said.output, "DynamoGraphDeployment/qwen");
+    assert_eq!(row(table, &[&format!("{graph} Frontend")])[1..], ["main", "added", "–", "–"], "{table}");
+    assert_eq!(row(table, &[&format!("{graph} Worker")])[1..], ["main", "added", "added", "–"], "{table}");
+    let note = format!("As far as the graph describes them, until its operator has made the pods: {graph}\n");
+    assert!(table.contains(&note) && !table.contains("would change"), "what does not change is not counted: {table}");
+    assert!(table.contains("`dynamo-cache explain -f FILE` with the graph's file shows more of them.\n"), "{table}");
+    assert_eq!(namespace.dynamo_cache(&["preview", "-o", "diff"]).output, "");
+
+    let uid =
+        namespace.kubectl(&["get", "dynamographdeployments.nvidia.com", "qwen", "--output=jsonpath={.metadata.uid}"]);
+    let owner = json!([{
+        "apiVersion": "nvidia.com/v1beta1", "kind": "DynamoGraphDeployment", "name": "qwen", "uid": uid.unwrap().out,
+        "controller": true,
+    }]);
+    let mut made = worker("made");
+    made["metadata"]["ownerReferences"] = owner;
+    namespace.create(&made.to_string()).unwrap();
+    let table = namespace.dynamo_cache(&["preview"]).output;
+    assert!(table.contains("\n1 of 1 would change; -o diff shows how.\n"), "{table}");
+    assert_eq!(row(&table, &["Pod/made"])[1..], ["main", "added", "added", "–"], "{table}");
+    assert!(!table.contains("DynamoGraphDeployment"), "{table}");
 }
 
 #[test]

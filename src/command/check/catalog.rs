@@ -1,7 +1,8 @@
 //! The table of checks: the ID of each, the group it is printed in, and the checks it depends on.
 
 use CheckId::{
-    Annotations, Canary, Certificate, CompileClaim, Configuration, Installation, Label, ModelClaim, Service, Settings,
+    Annotations, Canary, Certificate, CompileClaim, CompileWrite, Configuration, Installation, Label, ModelClaim,
+    ModelWrite, Service, Settings,
 };
 
 /// A check. The ID is an interface: `check -o json` prints it.
@@ -41,6 +42,20 @@ pub(super) enum CheckId {
     ModelClaim,
     /// Workers get the compile claim.
     CompileClaim,
+    /// Pods can use the volume of the model claim; reported only if the claim is bound.
+    ModelVolume,
+    /// The same for the compile claim, if it is another one.
+    CompileVolume,
+    /// The model claim has space left; reported only if a running pod mounts it.
+    ModelSpace,
+    /// The same for the compile claim, if it is another one.
+    CompileSpace,
+    /// Workers need no hub; reported only if a download has filled the model claim and they still do.
+    ModelOffline,
+    /// A download has brought the models that workloads name; reported only if one has not.
+    Models,
+    /// The namespace takes a staged worker; reported only if workers are staged.
+    Staging,
     /// The running components were reviewed and have caches.
     Pods,
     /// The Model Express server has ready endpoints.
@@ -49,6 +64,10 @@ pub(super) enum CheckId {
     ModelWrite,
     /// The compile claim is writable; with `--write-probe`.
     CompileWrite,
+    /// The model claim says who can write to it; with `--write-probe`, if the Job wrote or was refused.
+    ModelProof,
+    /// The compile claim says who can write to it; likewise.
+    CompileProof,
     /// `check` stopped early; reported only if it did.
     Aborted,
 }
@@ -85,7 +104,7 @@ struct Entry {
 
 impl CheckId {
     /// Every check, in the order of the output.
-    pub(super) const ALL: [CheckId; 22] = [
+    pub(super) const ALL: [CheckId; 31] = [
         CheckId::ApiServer,
         CheckId::Installation,
         CheckId::Configuration,
@@ -103,10 +122,19 @@ impl CheckId {
         CheckId::Annotations,
         CheckId::ModelClaim,
         CheckId::CompileClaim,
+        CheckId::ModelVolume,
+        CheckId::CompileVolume,
+        CheckId::ModelSpace,
+        CheckId::CompileSpace,
+        CheckId::ModelOffline,
+        CheckId::Models,
+        CheckId::Staging,
         CheckId::Pods,
         CheckId::ModelExpress,
         CheckId::ModelWrite,
         CheckId::CompileWrite,
+        CheckId::ModelProof,
+        CheckId::CompileProof,
         CheckId::Aborted,
     ];
 
@@ -131,10 +159,19 @@ impl CheckId {
             CheckId::Annotations => row("annotations", Group::Namespace, "namespace's annotations", &[]),
             CheckId::ModelClaim => row("model-claim", Group::Namespace, "model claim", &[Settings, Annotations]),
             CheckId::CompileClaim => row("compile-claim", Group::Namespace, "compile claim", &[Settings, Annotations]),
+            CheckId::ModelVolume => row("model-volume", Group::Namespace, "model claim's volume", &[ModelClaim]),
+            CheckId::CompileVolume => row("compile-volume", Group::Namespace, "compile claim's volume", &[CompileClaim]),
+            CheckId::ModelSpace => row("model-space", Group::Namespace, "model claim's space", &[ModelClaim]),
+            CheckId::CompileSpace => row("compile-space", Group::Namespace, "compile claim's space", &[CompileClaim]),
+            CheckId::ModelOffline => row("model-offline", Group::Namespace, "offline mode", &[ModelClaim]),
+            CheckId::Models => row("models", Group::Namespace, "models", &[ModelClaim]),
+            CheckId::Staging => row("staging", Group::Namespace, "staged worker", &[CompileClaim]),
             CheckId::Pods => row("pods", Group::Namespace, "pods", &[Label]),
             CheckId::ModelExpress => row("model-express", Group::Namespace, "Model Express", &[Settings, Annotations]),
             CheckId::ModelWrite => row("model-write", Group::WriteProbe, "model claim", &[ModelClaim]),
             CheckId::CompileWrite => row("compile-write", Group::WriteProbe, "compile claim", &[CompileClaim]),
+            CheckId::ModelProof => row("model-proof", Group::WriteProbe, "model claim's proof", &[ModelWrite]),
+            CheckId::CompileProof => row("compile-proof", Group::WriteProbe, "compile claim's proof", &[CompileWrite]),
             CheckId::Aborted => row("aborted", Group::Current, "rest", &[]),
         }
     }

@@ -1,5 +1,7 @@
 //! Checks that the Model Express address leads to ready endpoints, as far as the API server knows.
 
+use serde_json::Value;
+
 use crate::command::check::catalog::CheckId;
 use crate::command::check::endpoints;
 use crate::command::check::endpoints::Backend;
@@ -51,6 +53,26 @@ pub(super) async fn check(api: &Api, namespace: &str, url: Option<&str>, report:
     Ok(())
 }
 
+/// Warns of the folder that a worker mounts to stream into, since neither the API server nor this command can see whether it
+/// exists. `worker` is a pod that the webhook has changed; where it mounts no part of the claim, nothing is reported.
+pub(super) fn check_folder(worker: &Value, claim: &str, namespace: &str, report: &mut Report) {
+    let mounts = worker.pointer("/spec/containers/0/volumeMounts").and_then(Value::as_array);
+    let folder = mounts.into_iter().flatten().find_map(|mount| {
+        let is_stream = mount.get("mountPath")?.as_str()?.ends_with("/.model-express/cache");
+        mount.get("subPath")?.as_str().filter(|_| is_stream)
+    });
+    if let Some(folder) = folder {
+        report.warning(
+            CHECK,
+            format!(
+                "workers stream into the folder {folder} of claim {claim}, which has to exist: the kubelet would make it as \
+                 root, and an export with root squash refuses that"
+            ),
+            format!("dynamo-cache download MODEL -n {namespace} --apply makes it; or make it once, writable for the workers"),
+        );
+    }
+}
+
 /// Whether a namespace exists; `false` if the user may not read it.
 async fn namespace_exists(api: &Api, name: &str) -> Result<bool, Error> {
     match api.get(&format!("/api/v1/namespaces/{name}")).await {
@@ -88,7 +110,31 @@ fn address<'u>(url: &'u str, own: &'u str) -> Option<Address<'u>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Address, address};
+    use serde_json::{Value, json};
+
+    use super::{Address, address, check_folder};
+    use crate::command::check::report::Report;
+
+    #[test]
+    fn the_folder_that_workers_stream_into_is_named_and_no_other_mount() {
+        let lines = |mount: Value| {
+            let mut report = Report::default();
+            let pod = json!({"spec": {"containers": [{"volumeMounts": [{"mountPath": "/m"}, mount]}]}});
+            check_folder(&pod, "models", "team", &mut report);
+            report.json()
+        };
+        let streamed = lines(json!({"mountPath": "/home/dynamo/.model-express/cache", "subPath": "hub"}));
+        assert!(streamed.contains("the folder hub of claim models, which has to exist"), "{streamed}");
+        assert!(streamed.contains("\"warning\"") && streamed.contains("-n team --apply makes it"), "{streamed}");
+        // The layout `hub` needs no folder.
+        for mount in [
+            json!({"mountPath": "/home/dynamo/.model-express/cache"}),
+            json!({"mountPath": "/other", "subPath": "hub"}),
+            json!({}),
+        ] {
+            assert_eq!(lines(mount), "[]\n");
+        }
+    }
 
     #[test]
     fn only_hosts_that_can_be_services_are_looked_up() {

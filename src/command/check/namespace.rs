@@ -1,25 +1,30 @@
-//! Checks one namespace: its label, annotations and claims, its running components, and its Model Express server.
+//! Checks one namespace: its label and annotations, its claims and their volumes, its running components, and its Model
+//! Express server.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::admission::annotation::PREFIX;
 use crate::admission::cache::Cache;
-use crate::admission::reason::Reason;
 use crate::admission::settings;
+use crate::admission::settings::Mode;
 use crate::admission::warning::Warning;
+use crate::cli::Probe;
 use crate::command::check::catalog::CheckId;
+use crate::command::check::claims::Worker;
+use crate::command::check::pods::Pods;
 use crate::command::check::report::Report;
 use crate::command::check::write_probe::ClaimUse;
-use crate::command::check::{model_express, pods};
+use crate::command::check::{claims, model_express, models, offline, space, staging, volumes};
 use crate::inspect::api::Api;
 use crate::inspect::installation::Webhook;
 use crate::inspect::namespace::NamespaceSnapshot;
 use crate::inspect::opt_in;
 use crate::inspect::opt_in::Exclusion;
-use crate::manifest::context::{BaseSettings, DecisionContext};
-use crate::manifest::inject;
+use crate::inspect::volume_reader::VolumeReader;
+use crate::manifest::context::BaseSettings;
 
-/// Checks a namespace, and returns how a worker would use the claims that passed.
+/// Checks a namespace, and returns how a worker would use the claims that passed, or that lack nothing but a proof that they are
+/// writable.
 ///
 /// # Errors
 /// The namespace does not exist, or the API server was not reached.
@@ -28,6 +33,8 @@ pub(super) async fn check(
     name: &str,
     webhook: &Webhook,
     base: &BaseSettings,
+    probe: &Probe,
+    reader: &VolumeReader<'_>,
     report: &mut Report,
 ) -> anyhow::Result<Vec<ClaimUse>> {
     report.begin_namespace(name);
@@ -56,15 +63,30 @@ pub(super) async fn check(
     } else {
         report.not_checked(CheckId::Annotations, "the namespace cannot be read");
     }
-    let uses = if let Some(why) = snapshot.hidden.as_ref().or(blocked.as_ref()) {
+    let is_covered = coverage == Coverage::Possible;
+    let pods = if is_covered { Pods::read(api, name, &context).await? } else { Pods::default() };
+    let worker = if let Some(why) = snapshot.hidden.as_ref().or(blocked.as_ref()) {
         report.not_checked(CheckId::ModelClaim, why);
         report.not_checked(CheckId::CompileClaim, why);
-        Vec::new()
+        Worker::default()
     } else {
-        check_claims(name, &snapshot.claims, &context, report)?
+        let namespace = claims::Namespace { name, object: snapshot.namespace.as_ref(), users: &pods.users };
+        let worker = claims::check(&namespace, &snapshot.claims, &context, probe, report)?;
+        if worker.uses.iter().any(|used| used.cache == Cache::Model) {
+            offline::check(api, name, &settings, report).await?;
+            if coverage == Coverage::Possible {
+                models::check(api, name, &settings, report).await?;
+            }
+        }
+        if settings.compile.mode == Mode::Staged {
+            staging::check(api, name, &context, report).await?;
+        }
+        worker
     };
-    if coverage == Coverage::Possible {
-        pods::check(api, name, &context, report).await?;
+    volumes::check(reader, name, &worker.claims, &pods.mounts, report).await?;
+    space::check(api, name, &worker.claims, &pods.nodes, report).await?;
+    if is_covered {
+        pods.report(name, report);
     } else {
         report.depends_on(CheckId::Pods, CheckId::Label);
     }
@@ -75,8 +97,9 @@ pub(super) async fn check(
         report.fail(CheckId::ModelExpress, &*warning.text, warning.reason.fix());
     } else {
         model_express::check(api, name, settings.express.url.as_deref(), report).await?;
+        model_express::check_folder(&worker.pod, &settings.model.claim, name, report);
     }
-    Ok(uses)
+    Ok(worker.uses)
 }
 
 /// Whether the webhook reviews the pods of a namespace.
@@ -118,78 +141,11 @@ fn check_annotations(warnings: &[Warning], report: &mut Report) {
     }
 }
 
-/// Checks the claims by what a vLLM worker in the namespace would get, and returns how it would use those that passed.
-fn check_claims(
-    name: &str,
-    claims: &[Value],
-    context: &DecisionContext,
-    report: &mut Report,
-) -> anyhow::Result<Vec<ClaimUse>> {
-    let worker = json!({"kind": "Pod", "metadata": {"name": "worker"}, "spec": {"containers": [
-        {"name": "main", "command": ["python3", "-m", "dynamo.vllm"]},
-    ]}});
-    let injected = inject::inject(worker, context, &[])?;
-    let containers = injected.explanations.iter().flat_map(|explanation| &explanation.containers);
-    let (settings, _) = settings::resolve(&context.settings, &context.facts.namespace, None);
-    let mut uses = Vec::new();
-    for cache in containers.flat_map(|container| &container.caches) {
-        let (check, claim) = match cache.cache {
-            Cache::Model => (CheckId::ModelClaim, &settings.model.claim),
-            Cache::Compile => (CheckId::CompileClaim, &settings.compile.claim),
-            Cache::LoadFormat | Cache::ModelExpress => continue,
-        };
-        let object = claims.iter().find(|object| object.pointer("/metadata/name").is_some_and(|found| found == claim));
-        match cache.skipped.first() {
-            Some((Reason::SkippedByUser, _)) => {
-                report.not_checked(check, Reason::SkippedByUser.sentence());
-            }
-            Some((reason, _)) => {
-                let hint = match reason {
-                    Reason::ClaimNotFound => creation_hint(cache.cache, claim, name),
-                    other => other.fix().to_owned(),
-                };
-                let text = format!("{} cache, claim {claim}: {} [{reason}]", cache.cache, reason.sentence());
-                report.fail(check, text, hint);
-            }
-            None => {
-                report.ok(check, format!("{} cache, claim {claim}: {}", cache.cache, phase_and_modes(object)));
-                uses.extend(ClaimUse::from_pod(cache.cache, &injected.after));
-            }
-        }
-    }
-    Ok(uses)
-}
-
-/// How to create a missing claim.
-fn creation_hint(cache: Cache, claim: &str, namespace: &str) -> String {
-    match cache {
-        Cache::Model => format!(
-            "dynamo-cache download MODEL -n {namespace} --create-claim SIZE --apply creates claim {claim} and fills it"
-        ),
-        _ => format!(
-            "Create claim {claim}, ReadWriteMany, in namespace {namespace}, as in manifests/examples/claims.yaml"
-        ),
-    }
-}
-
-/// A claim's phase and access modes.
-fn phase_and_modes(claim: Option<&Value>) -> String {
-    let text = |pointer: &str| claim.and_then(|claim| claim.pointer(pointer)?.as_str());
-    let modes = claim.and_then(|claim| claim.pointer("/spec/accessModes")?.as_array());
-    let modes: Vec<_> = modes.into_iter().flatten().filter_map(Value::as_str).collect();
-    match text("/status/phase") {
-        None => "does not exist, but is injected anyway".to_owned(),
-        Some("Pending") => format!("waiting to be bound, {}", modes.join(", ")),
-        Some(phase) => format!("{}, {}", phase.to_lowercase(), modes.join(", ")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
-    use super::{Coverage, check_annotations, check_label, creation_hint};
-    use crate::admission::cache::Cache;
+    use super::{Coverage, check_annotations, check_label};
     use crate::admission::settings;
     use crate::command::check::report::Report;
     use crate::inspect::installation::{ENTRY, Installed, Webhook};
@@ -253,15 +209,6 @@ mod tests {
             let begin = if *name == "model-clam" { "Correct the name; " } else { "Correct the value; " };
             assert!(text.contains(name) && hint.starts_with(begin), "{name}: {text}: {hint}");
             assert_eq!((text.matches("dynamo-cache.io/").count(), hint.matches("Correct").count()), (1, 1), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_hint_names_the_missing_claim() {
-        let model = creation_hint(Cache::Model, "models", "n");
-        assert!(model.starts_with("dynamo-cache download MODEL -n n --create-claim SIZE --apply"), "{model}");
-        for cache in [Cache::Model, Cache::Compile] {
-            assert!(creation_hint(cache, "mine", "n").contains("claim mine"));
         }
     }
 }

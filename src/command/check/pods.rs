@@ -1,33 +1,74 @@
 //! Checks that the webhook reviewed the Dynamo components that run in a namespace, and that they got caches.
 
-use serde_json::Value;
-
+use crate::admission::pod::Pod;
 use crate::admission::reason::Reason;
+use crate::admission::status::Status;
 use crate::command::check::catalog::CheckId;
 use crate::command::check::report::Report;
-use crate::inspect::api::Api;
-use crate::inspect::pod;
+use crate::command::check::space::Nodes;
+use crate::inspect::api::{Api, Item};
+use crate::inspect::identity::Users;
+use crate::inspect::pod::Head;
+use crate::inspect::volume::Mounts;
 use crate::manifest::context::DecisionContext;
-use crate::manifest::inject;
+use crate::manifest::explanation::Explanation;
 
-/// Checks the running components of a namespace.
-///
-/// # Errors
-/// The API server was not reached.
-pub(super) async fn check(api: &Api, name: &str, context: &DecisionContext, report: &mut Report) -> anyhow::Result<()> {
-    let pods = match api.list(&format!("/api/v1/namespaces/{name}/pods")).await {
-        Err(error) if error.is_forbidden() => {
-            report.not_checked(CheckId::Pods, error.to_string());
-            return Ok(());
+/// What the checks ask of the pods of a namespace that have not ended; nothing if they are not known.
+#[derive(Default)]
+pub(super) struct Pods {
+    /// Why the user may not list them.
+    hidden: Option<String>,
+    /// The Dynamo components among them.
+    components: Components,
+    /// The users of the components, without those that the webhook never touches.
+    pub(super) users: Users,
+    /// The claims that the pods mount.
+    pub(super) mounts: Mounts,
+    /// The nodes where they run.
+    pub(super) nodes: Nodes,
+}
+
+impl Pods {
+    /// Reads the pods of a namespace.
+    ///
+    /// # Errors
+    /// The API server was not reached.
+    pub(super) async fn read(api: &Api, name: &str, context: &DecisionContext) -> anyhow::Result<Pods> {
+        let (mut pods, mut pages) = (Pods::default(), api.pages(&format!("/api/v1/namespaces/{name}/pods")));
+        loop {
+            match pages.next().await {
+                Err(error) if error.is_forbidden() => {
+                    return Ok(Pods { hidden: Some(error.to_string()), ..Pods::default() });
+                }
+                page => match page? {
+                    Some(page) => page.items().for_each(|item| pods.add(item, context)),
+                    None => return Ok(pods),
+                },
+            }
         }
-        pods => pods?,
-    };
-    let mut components = Components::default();
-    for pod in pods {
-        components.add(pod, context);
     }
-    components.report(name, report);
-    Ok(())
+
+    fn add(&mut self, item: Item<'_>, context: &DecisionContext) {
+        let Some(head) = item.view::<Head<'_>>().filter(|head| !head.has_ended()) else { return };
+        let Some(pod) = item.view::<Pod<'_>>() else { return };
+        self.mounts.add(&pod);
+        if head.is_running() {
+            self.nodes.add(item, &pod);
+        }
+        let explanation = Explanation::of_pod(&pod, context);
+        if explanation.untouched.is_none() {
+            item.object().iter().for_each(|object| self.users.add(object));
+        }
+        self.components.add(&pod, &explanation);
+    }
+
+    /// Reports whether the webhook reviewed the components.
+    pub(super) fn report(self, namespace: &str, report: &mut Report) {
+        match self.hidden {
+            Some(why) => report.not_checked(CheckId::Pods, why),
+            None => self.components.report(namespace, report),
+        }
+    }
 }
 
 /// The running components of a namespace.
@@ -35,27 +76,39 @@ pub(super) async fn check(api: &Api, name: &str, context: &DecisionContext, repo
 struct Components {
     /// How many there are.
     count: usize,
-    /// The names of those that the webhook did not review.
-    unreviewed: Vec<String>,
-    /// The names of those that have no cache, for another reason than the user's request.
-    empty: Vec<String>,
+    /// Those that the webhook did not review.
+    unreviewed: Named,
+    /// Those that have no cache, for another reason than the user's request.
+    empty: Named,
+}
+
+/// Some of the components.
+#[derive(Default)]
+struct Named {
+    /// How many there are.
+    count: usize,
+    /// The name of the first.
+    first: Option<String>,
+}
+
+impl Named {
+    fn add(&mut self, name: &str) {
+        self.count += 1;
+        self.first.get_or_insert_with(|| name.to_owned());
+    }
 }
 
 impl Components {
-    fn add(&mut self, pod: Value, context: &DecisionContext) {
-        if pod::has_ended(&pod) {
+    fn add(&mut self, pod: &Pod<'_>, explanation: &Explanation) {
+        if !explanation.is_component() {
             return;
         }
-        let name = pod.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let has_nothing = has_nothing(&pod);
-        let Ok(injected) = inject::inject(pod, context, &[]) else { return };
-        if let Some(explanation) = injected.explanations.first().filter(|explanation| explanation.is_component()) {
-            self.count += 1;
-            if explanation.is_unreviewed {
-                self.unreviewed.push(name);
-            } else if has_nothing {
-                self.empty.push(name);
-            }
+        self.count += 1;
+        let name = || pod.metadata.as_ref().and_then(|metadata| metadata.name.as_deref()).unwrap_or_default();
+        if explanation.is_unreviewed {
+            self.unreviewed.add(name());
+        } else if has_nothing(pod) {
+            self.empty.add(name());
         }
     }
 
@@ -67,24 +120,24 @@ impl Components {
             report.warning(CHECK, "no Dynamo component runs here, so no pod has caches", hint);
             return;
         }
-        let Some(first) = unreviewed.first().or(empty.first()) else {
+        let Some(first) = unreviewed.first.as_ref().or(empty.first.as_ref()) else {
             report.ok(CHECK, format!("the webhook reviewed all Dynamo components ({count})"));
             return;
         };
         let mut parts = Vec::new();
-        if !unreviewed.is_empty() {
-            parts.push(format!("{} of {count} Dynamo components were not reviewed by the webhook", unreviewed.len()));
+        if unreviewed.count > 0 {
+            parts.push(format!("{} of {count} Dynamo components were not reviewed by the webhook", unreviewed.count));
         }
-        if !empty.is_empty() {
-            parts.push(format!("{} of {count} Dynamo components got no cache", empty.len()));
+        if empty.count > 0 {
+            parts.push(format!("{} of {count} Dynamo components got no cache", empty.count));
         }
         report.warning(CHECK, parts.join("; "), format!("dynamo-cache explain {first} -n {namespace}"));
     }
 }
 
 /// Whether a pod's status records no cache in place, for a reason other than the user's own request.
-fn has_nothing(pod: &Value) -> bool {
-    let Some(status) = pod::status(pod) else { return false };
+fn has_nothing(pod: &Pod<'_>) -> bool {
+    let Some(status) = Status::of_pod(pod) else { return false };
     let is_requested = |reason| matches!(reason, Reason::EnvSetByUser | Reason::SkippedByUser | Reason::UserCache);
     !status.has_any() && status.skipped().any(|(_, _, reason)| !is_requested(reason))
 }
@@ -96,6 +149,7 @@ mod tests {
     use super::Components;
     use crate::command::check::report::Report;
     use crate::manifest::context::BaseSettings;
+    use crate::manifest::explanation::Explanation;
     use crate::manifest::facts::Facts;
 
     fn state(report: &Report) -> (String, String, String) {
@@ -135,8 +189,9 @@ mod tests {
         ] {
             let context = BaseSettings::default().with(Facts::default());
             let mut components = Components::default();
-            for pod in pods {
-                components.add(pod, &context);
+            for text in pods.iter().map(Value::to_string) {
+                let pod = serde_json::from_str(&text).unwrap();
+                components.add(&pod, &Explanation::of_pod(&pod, &context));
             }
             let mut report = Report::default();
             components.report("n", &mut report);

@@ -1,6 +1,7 @@
 //! Proves that the claims of a namespace are writable, with Jobs that write to them.
 
 mod job;
+mod mark;
 mod outcome;
 
 use std::time::Duration;
@@ -10,14 +11,19 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::admission::cache::Cache;
+use crate::admission::names::{STAGE_CONTAINER, TOOL_CONTAINER};
 use crate::cli::Probe;
 use crate::command::check::catalog::CheckId;
 use crate::command::check::report::Report;
 use crate::inspect::api::{Api, Error};
+use crate::inspect::claim_job;
+use crate::inspect::identity;
 use crate::inspect::job_status::Job;
+use crate::inspect::pod;
+use crate::inspect::pod::OnVolume;
+use crate::inspect::writable::Write;
 use crate::signal::Signals;
 use crate::signal::Stopped;
-use crate::terminal::note;
 use crate::terminal::progress_line::ProgressLine;
 
 use outcome::Outcome;
@@ -27,39 +33,42 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How a worker would use a claim, read from a pod that the webhook has changed.
 pub(super) struct ClaimUse {
-    cache: Cache,
-    claim: String,
+    pub(super) cache: Cache,
+    pub(super) claim: String,
     /// The directory that the worker would write to.
     directory: String,
     mount: Value,
     volume: Value,
-    /// The fields that the webhook adds to the pod's security context.
-    security: serde_json::Map<String, Value>,
+    /// The container of mode `staged` whose image the pod waits for.
+    tool: Option<Value>,
+    /// The worker's security context.
+    pub(super) security: serde_json::Map<String, Value>,
+    /// Whether workers do not get the cache without a proof that the claim is writable.
+    pub(super) needs_proof: bool,
+    /// A running component that has its model cache on the claim, with its user and groups.
+    pub(super) model_user: Option<String>,
 }
 
 impl ClaimUse {
-    /// Reads how the only container of a pod uses a cache; `None` if it does not.
+    /// Reads how the only container of a pod, or its stage, uses a cache; `None` if it does not.
     pub(super) fn from_pod(cache: Cache, pod: &Value) -> Option<ClaimUse> {
-        let variable = match cache {
-            Cache::Model => "HF_HUB_CACHE",
-            Cache::Compile => "VLLM_CACHE_ROOT",
-            Cache::LoadFormat | Cache::ModelExpress => return None,
-        };
-        let list = |pointer: &str| pod.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
-        let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let directory =
-            list("/spec/containers/0/env").find(|one| one["name"] == variable).map(|one| text(one, "value"))?;
-        let is_below =
-            |path: &str| directory.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        let mounts = list("/spec/containers/0/volumeMounts").filter(|mount| is_below(&text(mount, "mountPath")));
-        let mount = mounts.max_by_key(|mount| text(mount, "mountPath").len())?.clone();
-        let volume = list("/spec/volumes").find(|volume| volume["name"] == mount["name"])?.clone();
-        let claim = volume.pointer("/persistentVolumeClaim/claimName")?.as_str()?.to_owned();
+        let main = pod.pointer("/spec/containers/0")?;
+        let found = match (cache, pod::init_container(pod, STAGE_CONTAINER)) {
+            (Cache::Model, _) => OnVolume::of_variable(pod, main, "HF_HUB_CACHE"),
+            (Cache::Compile, None) => OnVolume::of_variable(pod, main, "VLLM_CACHE_ROOT"),
+            (Cache::Compile, Some(stage)) => OnVolume::of_claim(pod, stage),
+            (Cache::LoadFormat | Cache::ModelExpress, _) => None,
+        }?;
+        let tool = pod::init_container(pod, TOOL_CONTAINER).filter(|_| cache == Cache::Compile).cloned();
+        let claim = found.claim()?.to_owned();
+        let OnVolume { directory, mount, volume } = found;
+        let (directory, mount, volume) = (directory.to_owned(), mount.clone(), volume.clone());
         let security = pod.pointer("/spec/securityContext").and_then(Value::as_object).cloned().unwrap_or_default();
-        Some(ClaimUse { cache, claim, directory, mount, volume, security })
+        Some(ClaimUse { cache, claim, directory, mount, volume, tool, security, needs_proof: false, model_user: None })
     }
 
-    fn is_read_only(&self) -> bool {
+    /// Whether the worker mounts the claim read-only.
+    pub(super) fn is_read_only(&self) -> bool {
         let is_true = |value: &Value, pointer: &str| value.pointer(pointer).is_some_and(|read_only| read_only == true);
         is_true(&self.mount, "/readOnly") || is_true(&self.volume, "/persistentVolumeClaim/readOnly")
     }
@@ -71,9 +80,12 @@ struct ProbeJob<'u> {
     /// The Job's name; `None` if the Job could not be created.
     name: Option<String>,
     outcome: Outcome,
+    /// The write to the claim, if the Job came so far.
+    write: Option<Write>,
 }
 
-/// Writes to the claims of each namespace in turn, and removes the Jobs afterwards, also after an error or a signal.
+/// Writes to the claims of each namespace in turn, removes the Jobs afterwards, also after an error or a signal, and marks the
+/// claims.
 ///
 /// # Errors
 /// A signal asked to stop, or the API server was not reached.
@@ -98,7 +110,8 @@ pub(super) async fn check(
         } else {
             created.map_err(Into::into)
         };
-        remove(api, namespace, &jobs, &mut signals).await?;
+        let names = jobs.iter().filter_map(|job| job.name.as_deref());
+        claim_job::remove(api, namespace, names, &mut signals).await?;
         finished?;
         for (cache, check) in [(Cache::Model, CheckId::ModelWrite), (Cache::Compile, CheckId::CompileWrite)] {
             match jobs.iter().find(|job| job.used.cache == cache) {
@@ -112,6 +125,9 @@ pub(super) async fn check(
                     }
                 }
             }
+        }
+        if !options.no_mark {
+            mark::mark(api, namespace, &jobs, report).await;
         }
     }
     Ok(())
@@ -135,7 +151,7 @@ async fn create<'u>(
             Err(refused @ Error::Refused { .. }) => (None, outcome::from_refusal(&refused)),
             Err(unreachable) => return Err(unreachable),
         };
-        jobs.push(ProbeJob { used, name, outcome });
+        jobs.push(ProbeJob { used, name, outcome, write: None });
     }
     Ok(())
 }
@@ -149,7 +165,11 @@ async fn follow(api: &Api, namespace: &str, jobs: &mut [ProbeJob<'_>], timeout: 
             let Some(name) = &job.name else { continue };
             job.outcome = match Job::get(api, namespace, name).await {
                 Err(refused @ Error::Refused { .. }) => outcome::from_refusal(&refused),
-                found => outcome::from_job(found?.as_ref()),
+                found => {
+                    let found = found?;
+                    job.write = found.as_ref().and_then(outcome::write);
+                    outcome::from_job(found.as_ref())
+                }
             };
             if let Outcome::Waits(words) = &job.outcome {
                 waits.push((job.used.cache, words.clone()));
@@ -172,38 +192,30 @@ fn summarize(waits: &[(Cache, String)]) -> String {
     }
 }
 
-/// Removes the Jobs and their pods. Another signal aborts the removal; the cluster then removes the Jobs after a minute.
-async fn remove(api: &Api, namespace: &str, jobs: &[ProbeJob<'_>], signals: &mut Signals) -> anyhow::Result<()> {
-    for name in jobs.iter().filter_map(|job| job.name.as_ref()) {
-        let path = format!("/apis/batch/v1/namespaces/{namespace}/jobs/{name}");
-        let by_hand = format!("kubectl delete job {name} -n {namespace}");
-        tokio::select! {
-            removed = api.delete(&path) => if let Err(why) = removed {
-                note(&format!("failed to remove Job {name}: {why}; {by_hand}"));
-            },
-            signal = signals.next() => {
-                return Err(anyhow::Error::new(Stopped(signal)).context(format!("a Job was not removed ({by_hand})")));
-            },
-        }
-    }
-    Ok(())
-}
-
 /// Reports the outcome of one claim.
 fn report_outcome(check: CheckId, namespace: &str, job: &ProbeJob<'_>, options: &Probe, report: &mut Report) {
-    let ProbeJob { used: ClaimUse { cache, claim, mount, .. }, outcome, .. } = job;
+    let ProbeJob { used: ClaimUse { cache, claim, mount, tool, .. }, outcome, .. } = job;
+    let image = tool.as_ref().and_then(|tool| tool.get("image")?.as_str());
+    let hint = |why: &str| match image {
+        // A registry that does not answer is no error yet.
+        Some(image) if why.contains(image) || why.starts_with("starting its container") => {
+            format!("A staged pod waits for image {image}: set staging.image to one that the nodes can pull")
+        }
+        _ => outcome::hint(why, claim, namespace),
+    };
     let what = format!("{cache} cache, claim {claim}:");
+    let user = format!(" as {}", identity::describe(&job.used.security, job.write.map(|write| write.user)));
     match outcome {
         Outcome::Failed(why) => {
-            report.fail(check, format!("{what} the write failed: {why}"), outcome::hint(why, claim, namespace));
+            let user = job.write.map(|_| user).unwrap_or_default();
+            report.fail(check, format!("{what} the write failed{user}: {why}"), hint(why));
         }
         Outcome::Hidden(message) => report.not_checked(check, message),
         Outcome::Waits(words) => {
             let text = format!("{what} no write within {:?}: {words}", options.probe_timeout);
-            report.fail(check, text, outcome::hint(words, claim, namespace));
+            report.fail(check, text, hint(words));
         }
         Outcome::Wrote => {
-            let user = options.probe_user.0.map(|user| format!(" as user {user}")).unwrap_or_default();
             let path = mount.get("mountPath").and_then(Value::as_str).unwrap_or_default();
             report.ok(check, format!("{what} a file below {path} was written, read and removed{user}"));
         }
@@ -223,7 +235,9 @@ mod tests {
     fn pod() -> serde_json::Value {
         let claim = |name: &str| json!({"name": name, "persistentVolumeClaim": {"claimName": name}});
         json!({"spec": {
-            "securityContext": {"fsGroup": 0, "fsGroupChangePolicy": "OnRootMismatch"},
+            "securityContext": {
+                "runAsUser": 1000, "runAsGroup": 0, "fsGroup": 0, "fsGroupChangePolicy": "OnRootMismatch",
+            },
             "volumes": [claim("models"), claim("compiled")],
             "containers": [{
                 "env": [{"name": "HF_HUB_CACHE", "value": "/m/hub"}, {"name": "VLLM_CACHE_ROOT", "value": "/m/vllm/a/b"}],
@@ -266,5 +280,10 @@ mod tests {
         );
         assert_eq!(pod["containers"][0]["volumeMounts"], json!([{"name": "models", "mountPath": "/m"}]));
         assert_eq!(pod["containers"][0]["image"], "mine:1");
+        // The proxy of a service mesh never ends, and so would the Job not.
+        let metadata = &spec["template"]["metadata"];
+        assert_eq!(metadata["labels"]["sidecar.istio.io/inject"], "false");
+        assert_eq!(metadata["annotations"]["sidecar.istio.io/inject"], "false");
+        assert_eq!(metadata["annotations"]["linkerd.io/inject"], "disabled");
     }
 }

@@ -9,7 +9,8 @@ use crate::admission::settings::Level;
 use crate::admission::status::Status;
 use crate::command::explain::why_not_reviewed::NotReviewed;
 use crate::inspect::pod::Recorded;
-use crate::manifest::explanation::{CacheExplanation, ContainerExplanation, Explanation, InPlace};
+use crate::inspect::volume::Finding;
+use crate::manifest::explanation::{CacheExplanation, ContainerExplanation, Explanation, InPlace, SkippedPart};
 use crate::terminal::table::aligned;
 
 /// The facts that only a live pod has.
@@ -22,6 +23,10 @@ pub(super) struct LivePod<'l> {
     pub(super) recreated: &'l Explanation,
     /// Why it has no status annotation, if it has none.
     pub(super) not_reviewed: Option<NotReviewed>,
+    /// What keeps it from using the volumes of its claims.
+    pub(super) volumes: Vec<Finding>,
+    /// Why it waits for the program of mode `staged`, and what to do.
+    pub(super) waits: Option<[String; 2]>,
     /// The kubectl command that recreates it.
     pub(super) restart_command: String,
     /// Whether the webhook's settings have no mistakes, so that `recreated` is reliable.
@@ -43,6 +48,9 @@ pub(super) fn report(explanation: &Explanation, live: Option<&LivePod<'_>>) -> S
         lines.push(format!("  without {STATUS}: {}.", not_reviewed.why));
         lines.extend(not_reviewed.fix.iter().map(|fix| format!("    {fix}")));
     }
+    if let Some([why, fix]) = live.and_then(|live| live.waits.as_ref()) {
+        lines.extend([format!("  {why}"), format!("    {fix}")]);
+    }
     if explanation.untouched.is_none() {
         lines.push(String::new());
         lines.push(match live {
@@ -57,6 +65,12 @@ pub(super) fn report(explanation: &Explanation, live: Option<&LivePod<'_>>) -> S
     if let Some(live) = live.filter(|live| is_outdated(explanation, live)) {
         let _ = writeln!(text, "\nTo recreate the pod: {}", live.restart_command);
     }
+    if let Some(live) = live.filter(|live| !live.volumes.is_empty()) {
+        text += "\nVolumes\n";
+        for Finding { text: line, fix } in &live.volumes {
+            let _ = writeln!(text, "  {line}\n    {fix}");
+        }
+    }
     if !explanation.warnings.is_empty() {
         text += "\nWarnings\n";
         for (line, fix) in &explanation.warnings {
@@ -66,6 +80,18 @@ pub(super) fn report(explanation: &Explanation, live: Option<&LivePod<'_>>) -> S
     if explanation.untouched.is_none() {
         text += "\nSettings\n";
         text += &settings(explanation);
+    }
+    text
+}
+
+/// What a graph does not describe of a pod: what its operator always adds, and what it decides about this one.
+pub(super) fn sketch(unknown: &[String]) -> String {
+    let mut text =
+        "\nThis is the pod as far as the graph describes it. Its operator completes it; not known are\n".to_owned();
+    let always =
+        ["the operator's own Model Express address, which the webhook leaves in place", "what other webhooks add"];
+    for line in always.into_iter().chain(unknown.iter().map(String::as_str)) {
+        let _ = writeln!(text, "  {line}");
     }
     text
 }
@@ -83,7 +109,10 @@ fn about_container(container: &ContainerExplanation, live: Option<&LivePod<'_>>)
         });
     }
     if !container.without_scratch.is_empty() {
-        let variables = container.without_scratch.join(" and ");
+        let variables = match container.without_scratch.as_slice() {
+            [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
+            all => all.concat(),
+        };
         lines.push(format!("    without {variables}: {SCRATCH_PATH} is read-only, or not the container's own"));
     }
     lines
@@ -93,11 +122,12 @@ fn about_container(container: &ContainerExplanation, live: Option<&LivePod<'_>>)
 fn about_cache(cache: &CacheExplanation, is_live: bool) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(in_place) = &cache.in_place {
-        lines.push(format!("    {}: {}", cache.cache, if is_live { "would be in place" } else { "in place" }));
+        let state = if is_live { "would be in place" } else { "in place" };
+        lines.push(format!("    {}: {state}{}", cache.cache, mode(cache)));
         lines.extend(about_in_place(in_place, "adds"));
     }
-    for (reason, claim) in &cache.skipped {
-        lines.extend(about_skipped(&format!("    {}: skipped", cache.cache), *reason, claim.as_deref()));
+    for part in &cache.skipped {
+        lines.extend(about_skipped(&format!("    {}: skipped", cache.cache), part));
     }
     lines
 }
@@ -116,7 +146,7 @@ fn about_recorded(
     if recorded.in_place {
         match (&cache.in_place, &cache.claim) {
             (Some(in_place), _) => {
-                lines.push(format!("    {name}: in place"));
+                lines.push(format!("    {name}: in place{}", mode(cache)));
                 // Additions are not on the pod yet.
                 lines.extend(about_in_place(in_place, "recreated"));
             }
@@ -129,8 +159,8 @@ fn about_recorded(
             recreated.other_claim(cache).map(|claim| format!("      If recreated, it would be on claim {claim}.")),
         );
         let begin = if recreated.in_place.is_some() { skipped_part } else { "      If recreated, it would be skipped" };
-        for (reason, claim) in &recreated.skipped {
-            lines.extend(about_skipped(begin, *reason, claim.as_deref()));
+        for part in &recreated.skipped {
+            lines.extend(about_skipped(begin, part));
         }
     } else if recreated.in_place.is_some() {
         // The decision would be another one now, so print the recorded reasons.
@@ -138,22 +168,28 @@ fn about_recorded(
             lines.push(format!("    {name}: not requested when the pod was created"));
         }
         for reason in &recorded.reasons {
-            lines.extend(about_skipped(&format!("    {name}: skipped when the pod was created"), *reason, None));
+            lines.push(format!("    {name}: skipped when the pod was created: {} [{reason}]", reason.sentence()));
+            lines.push(format!("      {}", reason.fix()));
         }
         lines.push(format!("      It could be in place now: {container} would get it if the pod were recreated."));
-        for (reason, claim) in &recreated.skipped {
-            lines.extend(about_skipped(skipped_part, *reason, claim.as_deref()));
+        for part in &recreated.skipped {
+            lines.extend(about_skipped(skipped_part, part));
         }
     } else {
-        for (reason, claim) in &recreated.skipped {
-            lines.extend(about_skipped(&format!("    {name}: skipped"), *reason, claim.as_deref()));
+        for part in &recreated.skipped {
+            lines.extend(about_skipped(&format!("    {name}: skipped"), part));
         }
-        let is_repeated = |reason: &Reason| recreated.skipped.iter().any(|(now, _)| now == reason);
+        let is_repeated = |reason: &Reason| recreated.skipped.iter().any(|part| part.reason == *reason);
         for reason in recorded.reasons.iter().filter(|reason| !is_repeated(reason)) {
             lines.push(format!("      When the pod was created: {} [{reason}]", reason.sentence()));
         }
     }
     lines
+}
+
+/// The mode of the cache, if it is another than direct.
+fn mode(cache: &CacheExplanation) -> &'static str {
+    if cache.is_staged { ", staged on local disk" } else { "" }
 }
 
 /// One line per mount, variable and flag; `added` is the word before those of the patch.
@@ -166,9 +202,9 @@ fn about_in_place(in_place: &InPlace, added: &str) -> Vec<String> {
 }
 
 /// A line with a reason, and a line with its fix.
-fn about_skipped(begin: &str, reason: Reason, claim: Option<&str>) -> [String; 2] {
-    let claim = claim.map(|claim| format!(" (claim {claim})")).unwrap_or_default();
-    [format!("{begin}: {}{claim} [{reason}]", reason.sentence()), format!("      {}", reason.fix())]
+fn about_skipped(begin: &str, SkippedPart { reason, claim, fix }: &SkippedPart) -> [String; 2] {
+    let claim = claim.as_ref().map(|claim| format!(" (claim {claim})")).unwrap_or_default();
+    [format!("{begin}: {}{claim} [{reason}]", reason.sentence()), format!("      {fix}")]
 }
 
 impl LivePod<'_> {

@@ -67,9 +67,10 @@ impl Review {
 
 /// The pod that a controller would create from its template, as far as the decision depends on it.
 fn pod(document: &Value, template: &Template) -> Value {
-    let part = |pointer: &str| document.pointer(pointer).filter(|part| part.is_object()).cloned();
-    let (mut metadata, mut spec) = (json!({}), part(&template.spec).unwrap_or_else(|| json!({})));
-    let template_metadata = part(&template.metadata).unwrap_or_default();
+    let (template_metadata, template_spec) = template.parts(document);
+    let template_spec = template_spec.filter(|part| part.is_object()).cloned();
+    let (mut metadata, mut spec) = (json!({}), template_spec.unwrap_or_else(|| json!({})));
+    let template_metadata = template_metadata.filter(|part| part.is_object()).cloned().unwrap_or_default();
     for (key, is_valid) in [
         ("annotations", Value::is_object as fn(&Value) -> bool),
         ("generateName", Value::is_string),
@@ -85,8 +86,12 @@ fn pod(document: &Value, template: &Template) -> Value {
         metadata["generateName"] = format!("{owner}-").into();
     }
     metadata["namespace"] = NAMESPACE.into();
-    for (key, value) in &template.labels {
-        metadata["labels"][*key] = value.as_str().into();
+    for (field, added) in [("labels", &template.labels), ("annotations", &template.annotations)] {
+        for (key, value) in added {
+            if metadata.get(field).and_then(|own| own.get(key)).is_none() {
+                metadata[field][key] = value.as_str().into();
+            }
+        }
     }
     if !template.volumes.is_empty() {
         let mut volumes = spec.get("volumes").and_then(Value::as_array).cloned().unwrap_or_default();

@@ -2,39 +2,29 @@
 //! deep loses as little as possible.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Error, Map, Value};
 
-/// One page of a list.
-#[derive(Default)]
-pub(super) struct Page {
-    /// Its objects, each with its kind. They have no `managedFields`, which make up half of most objects; no command reads
-    /// those in a list.
-    pub(super) objects: Vec<Value>,
-    /// One line per object that could not be parsed; it names the object.
-    pub(super) skipped: Vec<String>,
-    /// The `continue` token of the next page; empty on the last page.
-    pub(super) next: String,
-}
-
-/// A list from the API server. The items are not parsed with it, so their nesting has no limit.
-#[derive(Deserialize)]
+/// One page of a list. Its items are not parsed with it, so their nesting has no limit.
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
-struct List<'t> {
+pub(super) struct Page<'t> {
     api_version: String,
     kind: String,
-    metadata: ListMetadata,
+    metadata: PageMetadata,
     #[serde(borrow)]
     items: Option<Vec<&'t RawValue>>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct ListMetadata {
+#[serde(rename_all = "camelCase", default)]
+struct PageMetadata {
     r#continue: Option<String>,
+    remaining_item_count: Option<usize>,
 }
 
 #[derive(Default, Deserialize)]
@@ -54,29 +44,102 @@ struct Name {
 ///
 /// # Errors
 /// The text is not a list.
-pub(super) fn page(text: &str) -> Result<Page, Error> {
-    let list: List<'_> = serde_json::from_str(text)?;
-    let kind = list.kind.strip_suffix("List").unwrap_or_default();
-    let mut page = Page { next: list.metadata.r#continue.unwrap_or_default(), ..Page::default() };
-    for item in list.items.unwrap_or_default() {
-        match object(item.get()) {
-            Ok(Value::Object(mut fields)) => {
-                // Items do not repeat the kind of their list.
-                let mut object = Map::from_iter([
-                    ("apiVersion".to_owned(), list.api_version.as_str().into()),
-                    ("kind".to_owned(), kind.into()),
-                ]);
-                if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
-                    metadata.remove("managedFields");
-                }
-                object.extend(fields);
-                page.objects.push(Value::Object(object));
-            }
-            Ok(_) => page.skipped.push(format!("an item of a {} is not an object; skipped", list.kind)),
-            Err(why) => page.skipped.push(format!("{} could not be read: {why}; skipped", name(kind, item.get()))),
-        }
+pub(super) fn page(text: &[u8]) -> Result<Page<'_>, Error> {
+    serde_json::from_slice(text)
+}
+
+impl<'t> Page<'t> {
+    /// The kind of the items.
+    pub(super) fn kind(&self) -> &str {
+        self.kind.strip_suffix("List").unwrap_or_default()
     }
-    Ok(page)
+
+    /// The `continue` token of the next page; `None` on the last page.
+    pub(super) fn next(&self) -> Option<&str> {
+        self.metadata.r#continue.as_deref().filter(|token| !token.is_empty())
+    }
+
+    /// How many objects the next pages have together, if the API server says so.
+    pub(super) fn remaining(&self) -> Option<usize> {
+        self.metadata.remaining_item_count
+    }
+
+    /// The text of each item.
+    pub(super) fn items(&self) -> &[&'t RawValue] {
+        self.items.as_deref().unwrap_or_default()
+    }
+
+    /// Parses an item as an object with its kind and without `managedFields`.
+    ///
+    /// # Errors
+    /// A line that says why the item is skipped; it names the item.
+    pub(super) fn object(&self, item: &RawValue) -> Result<Value, String> {
+        let kind = self.kind();
+        let members = match without_managed_fields(item.get()) {
+            Ok(members) => members,
+            // In what it says, an error of the whole object differs from one of its parts.
+            Err(_) => match object(item.get()) {
+                Ok(Value::Object(mut members)) => {
+                    if let Some(metadata) = members.get_mut("metadata").and_then(Value::as_object_mut) {
+                        metadata.remove("managedFields");
+                    }
+                    members
+                }
+                Ok(_) => return Err(format!("an item of a {} is not an object; skipped", self.kind)),
+                Err(why) => return Err(format!("{} could not be read: {why}; skipped", name(kind, item.get()))),
+            },
+        };
+        // Items do not repeat the kind of their list.
+        let mut object = Map::from_iter([
+            ("apiVersion".to_owned(), self.api_version.as_str().into()),
+            ("kind".to_owned(), kind.into()),
+        ]);
+        object.extend(members);
+        Ok(Value::Object(object))
+    }
+}
+
+/// Parses an object without its `managedFields`, which make up a third and more of most objects; no command reads those in a list.
+fn without_managed_fields(text: &str) -> Result<Map<String, Value>, Error> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    Members { are_of_metadata: false }.deserialize(&mut json)
+}
+
+/// Reads the members of an object or of its metadata.
+struct Members {
+    are_of_metadata: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Members {
+    type Value = Map<String, Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let value = match (self.are_of_metadata, name.as_str()) {
+                (true, "managedFields") => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+                (false, "metadata") => map.next_value_seed(Members { are_of_metadata: true })?.into(),
+                _ => map.next_value()?,
+            };
+            members.insert(name, value);
+        }
+        Ok(members)
+    }
 }
 
 /// Parses an object. Entries of its `managedFields` that cannot be parsed are dropped: a client may nest those as deep as it
@@ -138,21 +201,26 @@ mod tests {
         let deep = deep();
         let items = format!(
             r#"[{{"metadata":{{"name":"a"}}}}, {{"metadata":{{"name":"b","namespace":"team"}},"spec":{deep}}}, 7,
-                {{"metadata":{{"name":"c","managedFields":[{{"fieldsV1":{deep}}}]}},"spec":{{"x":1}}}}]"#
+                {{"metadata":{{"name":"c","managedFields":[{{"fieldsV1":{deep}}}]}},"spec":{{"x":1}}}},
+                {{"metadata":7,"kind":"Other"}}]"#
         );
-        let text =
-            format!(r#"{{"kind":"ThingList","apiVersion":"v1","metadata":{{"continue":"+next"}},"items":{items}}}"#);
-        let page = page(&text).unwrap();
-        assert_eq!(page.next, "+next");
+        let metadata = r#"{"continue":"+next","remainingItemCount":3}"#;
+        let text = format!(r#"{{"kind":"ThingList","apiVersion":"v1","metadata":{metadata},"items":{items}}}"#);
+        let page = page(text.as_bytes()).unwrap();
+        assert_eq!((page.next(), page.remaining()), (Some("+next"), Some(3)));
         let object = |metadata| json!({"apiVersion": "v1", "kind": "Thing", "metadata": metadata});
-        let mut last = object(json!({"name": "c"}));
-        last["spec"] = json!({"x": 1});
-        assert_eq!(page.objects, [object(json!({"name": "a"})), last]);
-        let [deep, number] = page.skipped.as_slice() else { panic!("{:?}", page.skipped) };
+        let mut with_spec = object(json!({"name": "c"}));
+        with_spec["spec"] = json!({"x": 1});
+        let [first, deep, number, last, other] = page.items() else { panic!("{:?}", page.items()) };
+        assert_eq!(page.object(first), Ok(object(json!({"name": "a"}))));
+        assert_eq!(page.object(last), Ok(with_spec));
+        assert_eq!(page.object(other), Ok(json!({"apiVersion": "v1", "kind": "Other", "metadata": 7})));
+        let deep = page.object(deep).unwrap_err();
         assert!(deep.starts_with("Thing team/b could not be read: recursion limit exceeded"), "{deep}");
-        assert_eq!(number, "an item of a ThingList is not an object; skipped");
-        assert!(super::page("7").is_err());
-        assert!(super::page(r#"{"kind":"ThingList","items":null}"#).unwrap().objects.is_empty());
+        assert_eq!(page.object(number), Err("an item of a ThingList is not an object; skipped".to_owned()));
+        assert!(super::page(b"7").is_err());
+        let empty = super::page(br#"{"kind":"ThingList","metadata":{"continue":""},"items":null}"#).unwrap();
+        assert_eq!((empty.items().len(), empty.next(), empty.remaining()), (0, None, None));
     }
 
     #[test]

@@ -1,25 +1,33 @@
 //! Compares a pod with itself before: the contract may have added to it, and nothing else may differ.
 
+use dynamo_cache::admission::engine::Engine;
 use serde_json::{Value, json};
 
 /// What the contract adds to a container's environment.
-const VARIABLES: [&str; 15] = [
+const VARIABLES: [&str; 16] = [
+    "DYN_LORA_PATH",
     "DYN_TRTLLM_LOAD_FORMAT",
+    "HF_ENDPOINT",
     "HF_HOME",
     "HF_HUB_CACHE",
     "HF_HUB_OFFLINE",
     "HF_MODULES_CACHE",
+    "HF_TOKEN_PATH",
     "HF_XET_CACHE",
+    "MODELSCOPE_CACHE",
     "MODEL_EXPRESS_NO_SHARED_STORAGE",
     "MODEL_EXPRESS_URL",
     "MX_SERVER_ADDRESS",
-    "SGLANG_DG_CACHE_DIR",
     "SGLANG_JIT_CACHE_DIR",
-    "TLLM_AUTOTUNER_CACHE_PATH",
-    "TRITON_CACHE_DIR",
     "VLLM_CACHE_ROOT",
     "VLLM_LOAD_FORMAT",
 ];
+
+/// The volumes that are on the node's disk.
+const EMPTY_DIRS: [&str; 3] = ["dynamo-cache-local", "dynamo-cache-scratch", "dynamo-cache-tool"];
+
+/// The init containers of mode staged.
+const INIT_CONTAINERS: [&str; 3] = ["dynamo-cache-tool", "dynamo-cache-stage", "dynamo-cache-gate"];
 
 /// Whether everything is there as it was, and all else is ours to add.
 ///
@@ -58,6 +66,19 @@ fn compare(path: &str, before: &Value, after: &Value) -> Result<(), String> {
                 }
             })
         }
+        (Value::Array(before), Value::Array(after)) if path == ".spec.initContainers" => {
+            let name = |container: &Value| container["name"].as_str().unwrap_or_default().to_owned();
+            let is_new = |container: &&Value| !before.iter().any(|before| name(before) == name(container));
+            let (new, kept): (Vec<_>, Vec<_>) = after.iter().partition(is_new);
+            let new: Vec<_> = new.into_iter().map(name).collect();
+            if !new.is_empty() && new != INIT_CONTAINERS {
+                return Err(format!("{path}: {new:?} were added"));
+            }
+            if kept.len() != before.len() {
+                return Err(format!("{path} is shorter"));
+            }
+            before.iter().zip(kept).try_for_each(|(before, after)| compare(&format!("{path}[]"), before, after))
+        }
         (Value::Array(before), Value::Array(after)) => {
             if after.len() < before.len() {
                 return Err(format!("{path} is shorter"));
@@ -81,11 +102,11 @@ fn ours(path: &str, added: &Value) -> Result<(), String> {
             name.starts_with("dynamo-cache-")
                 && added.as_object().is_some_and(|volume| volume.len() == 2)
                 && (added["persistentVolumeClaim"].is_object()
-                    || (name == "dynamo-cache-scratch" && added["emptyDir"] == json!({})))
+                    || (EMPTY_DIRS.contains(&name) && added["emptyDir"] == json!({})))
         }
         ".spec.securityContext.fsGroupChangePolicy" => added == "OnRootMismatch",
         ".spec.containers[].env[]" | ".spec.initContainers[].env[]" => {
-            VARIABLES.contains(&name) && added["value"].is_string()
+            (VARIABLES.contains(&name) || Engine::is_staged_variable(name)) && added["value"].is_string()
         }
         ".spec.containers[].volumeMounts[]" | ".spec.initContainers[].volumeMounts[]" => added["mountPath"].is_string(),
         ".spec.containers[].args[]"

@@ -38,7 +38,7 @@ impl Case {
         let required =
             |name: &str| yaml(&folder.join(name)).unwrap_or_else(|| panic!("{} has no {name}", folder.display()));
         let mut object = required("object.yaml");
-        let mut expected = with_version(required("expected.yaml"));
+        let mut expected = with_version(&required("expected.yaml"));
         for pod in [&mut object, &mut expected] {
             if let Some(metadata) = pod["metadata"].as_object_mut() {
                 // Given by the API server, or by us in `created`.
@@ -108,9 +108,10 @@ impl NamespaceSetup {
             if is_being_deleted(claim) {
                 metadata["finalizers"] = json!(["dynamo-cache.io/still-needed"]);
             }
+            metadata["annotations"] = json!(claim["metadata"]["annotations"].as_object().cloned().unwrap_or_default());
             if claim["status"]["phase"] == "Lost" {
                 spec["volumeName"] = json!("gone");
-                metadata["annotations"] = json!({"pv.kubernetes.io/bind-completed": "yes"});
+                metadata["annotations"]["pv.kubernetes.io/bind-completed"] = json!("yes");
             }
             json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec})
         };
@@ -175,7 +176,8 @@ fn is_being_deleted(claim: &Value) -> bool {
 }
 
 fn claim(name: &str) -> Value {
-    json!({"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteMany"]}})
+    let metadata = json!({"name": name, "annotations": {"dynamo-cache.io/writable": "true"}});
+    json!({"metadata": metadata, "spec": {"accessModes": ["ReadWriteMany"]}})
 }
 
 fn yaml(file: &Path) -> Option<Value> {
@@ -183,11 +185,8 @@ fn yaml(file: &Path) -> Option<Value> {
     Some(serde_saphyr::from_str(&text).unwrap_or_else(|why| panic!("{}: {why}", file.display())))
 }
 
-/// Expectations say `VERSION` where the status says ours.
-fn with_version(mut expected: Value) -> Value {
-    if let Some(status) = expected.pointer_mut("/metadata/annotations/dynamo-cache.io~1status") {
-        let ours = format!("\"version\":\"{}\"", env!("CARGO_PKG_VERSION"));
-        *status = json!(status.as_str().unwrap_or_default().replace("\"version\":\"VERSION\"", &ours));
-    }
-    expected
+/// Expectations say `VERSION` where the status and the image of mode staged say ours.
+fn with_version(expected: &Value) -> Value {
+    let text = expected.to_string().replace("VERSION", env!("CARGO_PKG_VERSION"));
+    serde_json::from_str(&text).expect("a version is a part of a text")
 }

@@ -1,7 +1,8 @@
 //! Builds the Job that writes to a claim.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::admission::plan::TOOL_VOLUME;
 use crate::cli::Probe;
 use crate::command::check::write_probe::ClaimUse;
 use crate::manifest::input::embedded_json;
@@ -14,7 +15,7 @@ const SCRIPT: &str = include_str!("write.sh");
 const GRACE_SECONDS: u64 = 60;
 
 /// Builds the Job with a generated name. Its pod meets the Pod Security Standard `restricted`, and has the mount that the
-/// webhook would give a worker, and the `fsGroup` of the settings if they have one.
+/// webhook would give a worker, and the security context of one.
 pub(super) fn job(used: &ClaimUse, options: &Probe) -> Value {
     let mut job = embedded_json(include_str!("job.json"));
     job["metadata"]["generateName"] = format!("dynamo-cache-probe-{}-", used.cache).into();
@@ -22,12 +23,14 @@ pub(super) fn job(used: &ClaimUse, options: &Probe) -> Value {
     spec["activeDeadlineSeconds"] = options.probe_timeout.as_secs().saturating_add(GRACE_SECONDS).into();
     spec["ttlSecondsAfterFinished"] = GRACE_SECONDS.into();
     let pod = &mut spec["template"]["spec"];
-    pod["volumes"] = Value::Array(vec![used.volume.clone()]);
-    let security = &mut pod["securityContext"];
-    if let Some(user) = options.probe_user.0 {
-        security["runAsUser"] = user.into();
-        security["runAsGroup"] = 0.into();
+    let mut volumes = vec![used.volume.clone()];
+    if let Some(tool) = &used.tool {
+        // Runs as in a staged pod: a pod whose nodes cannot pull its image would wait for it.
+        volumes.push(json!({"name": TOOL_VOLUME, "emptyDir": {}}));
+        pod["initContainers"] = Value::Array(vec![tool.clone()]);
     }
+    pod["volumes"] = Value::Array(volumes);
+    let security = &mut pod["securityContext"];
     for (field, value) in &used.security {
         security[field] = value.clone();
     }

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::inspect::api::Error;
-use crate::inspect::job_status::{Job, condition, plain, waiting};
+use crate::inspect::job_status::{Job, condition, failure_message, user, waiting};
+use crate::inspect::writable::Write;
 
 /// The outcome of a Job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,18 @@ pub(super) fn from_job(job: Option<&Job>) -> Outcome {
     })
 }
 
+/// The write that a Job has made, if it came so far; `None` if its outcome says nothing about the claim.
+pub(super) fn write(job: &Job) -> Option<Write> {
+    let message = job.pod.as_ref().and_then(|pod| pod.pointer("/status/containerStatuses/0/state/terminated/message"));
+    let user = user(job);
+    let reported = message.and_then(Value::as_str).and_then(|message| Write::from_output(message, user));
+    if from_job(Some(job)) == Outcome::Wrote {
+        let user = reported.map(|write| write.user).or(user)?;
+        return Some(Write { user, has_succeeded: true });
+    }
+    reported.filter(|write| !write.has_succeeded)
+}
+
 /// The outcome if the API server refused a request.
 pub(super) fn from_refusal(error: &Error) -> Outcome {
     let message = error.to_string();
@@ -49,16 +62,6 @@ pub(super) fn from_refusal(error: &Error) -> Outcome {
     } else {
         Outcome::Failed(message)
     }
-}
-
-/// The last output of a failed pod in one line; if its container never ran, the kubelet's message.
-fn failure_message(pod: &Value) -> Option<String> {
-    let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
-    let message = text("/status/containerStatuses/0/state/terminated/message")
-        .or_else(|| text("/status/message"))
-        .or_else(|| text("/status/containerStatuses/0/state/terminated/reason"))
-        .or_else(|| text("/status/reason"))?;
-    Some(plain(message).lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; "))
 }
 
 /// What to do about a message of the pod or of the cluster.
@@ -89,9 +92,10 @@ pub(super) fn hint(message: &str, claim: &str, namespace: &str) -> String {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{Outcome, from_job, from_refusal, hint};
+    use super::{Outcome, from_job, from_refusal, hint, write};
     use crate::inspect::api::Error;
     use crate::inspect::job_status::Job;
+    use crate::inspect::writable::Write;
 
     fn outcome(conditions: &Value, pod: Option<Value>, warning: Option<&str>) -> Outcome {
         let object = json!({"status": {"conditions": conditions}});
@@ -128,8 +132,33 @@ mod tests {
     }
 
     #[test]
+    fn only_a_probe_that_ran_says_who_can_write() {
+        let made = |pod: Value| write(&Job { object: json!({}), pod: Some(pod), warning: None });
+        let ended = |phase: &str, message: &str| {
+            let mut pod = pod(phase, &json!({"terminated": {"message": message}}));
+            pod["spec"] = json!({"securityContext": {"runAsUser": 1000}});
+            pod
+        };
+        let by = |user, has_succeeded| Some(Write { user, has_succeeded });
+        assert_eq!(made(ended("Succeeded", "uid 7\nwrote\n")), by(7, true));
+        assert_eq!(made(ended("Succeeded", "")), by(1000, true), "the pod's own user, if the Job could not report it");
+        assert_eq!(made(ended("Failed", "uid 7\nmktemp: Permission denied\n")), by(7, false));
+        assert_eq!(made(ended("Failed", "uid 7\n/m/hub is a link that leads out of the claim, to /\n")), None);
+        assert_eq!(made(ended("Failed", "exec: \"sh\": Permission denied")), None, "no script ran");
+        assert_eq!(made(ended("Running", "")), None);
+        assert_eq!(made(json!({"status": {"phase": "Succeeded"}})), None, "the user is not known");
+        let failed = from_job(Some(&Job {
+            object: json!({}),
+            pod: Some(ended("Failed", "uid 7\nmktemp: Permission denied\n")),
+            warning: None,
+        }));
+        assert_eq!(failed, Outcome::Failed("mktemp: Permission denied".to_owned()));
+    }
+
+    #[test]
     fn a_missing_permission_is_not_a_failed_write() {
-        let refusal = |message: &str| from_refusal(&Error::Refused { code: 403, message: message.to_owned() });
+        let refusal =
+            |message: &str| from_refusal(&Error::Refused { code: 403, message: message.to_owned(), resume: None });
         let hidden = "jobs.batch is forbidden: User \"u\" cannot create resource \"jobs\" in API group \"batch\"";
         assert_eq!(refusal(hidden), Outcome::Hidden(hidden.to_owned()));
         let quota = "jobs.batch \"x\" is forbidden: exceeded quota: few, requested: count/jobs.batch=1";
