@@ -1,4 +1,5 @@
-//! The server under load: `serve --standalone`, an echo on the same stack, and controller-runtime with the same work.
+//! The server under load: `serve --standalone`, an echo on the same server and one on hyper and rustls alone, and
+//! controller-runtime with the same work.
 //!
 //! One server at a time is on the first processor, h2load on the second, in rounds one after another. `cargo bench --bench load`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints")]
@@ -14,6 +15,7 @@ mod samples;
 
 mod api_server;
 mod awake;
+mod bare_echo;
 mod bounds;
 mod caller;
 mod echo;
@@ -33,10 +35,14 @@ const PARTS: [&str; 5] = ["rounds", "growth", "start", "memory", "bounds"];
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    // Cargo builds one program of this; the echo and the stand-in are processes of their own all the same.
+    // Cargo builds one program of this; the echoes and the stand-in are processes of their own all the same.
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["echo", address, ca] => {
             echo::run(address, ca);
+            return ExitCode::SUCCESS;
+        }
+        ["bare-echo", address, ca] => {
+            bare_echo::run(address, ca);
             return ExitCode::SUCCESS;
         }
         ["api-server", address, namespaces] => {

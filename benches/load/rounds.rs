@@ -1,13 +1,12 @@
-//! The three servers by turns: requests per second, processor time per request, latency, handshakes and memory.
+//! The servers by turns: requests per second, processor time per request, latency, handshakes and memory.
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use crate::awake::Awake;
 use crate::generator::{self, Run};
+use crate::median;
 use crate::subject::Subject;
-use crate::{median, samples};
 
 /// An odd number, so that one is in the middle.
 const ROUNDS: usize = 5;
@@ -30,35 +29,35 @@ struct Seen {
 
 /// Prints a table with processors that are kept awake, where that is allowed, and one with processors that are not.
 pub(crate) fn run(folder: &Path) {
-    let body = folder.join("worker.json");
-    fs::write(&body, samples::review(&samples::worker(0))).unwrap();
     let subjects = [
+        (Subject::bare_echo(folder), 60_000),
         (Subject::echo(folder), 60_000),
         (Subject::ours(folder), 60_000),
+        (Subject::staged(folder), 60_000),
         (Subject::controller_runtime(folder), 2_000),
     ];
     let idle = subjects.each_ref().map(|(subject, _)| subject.process.memory("VmRSS"));
     for (subject, requests) in &subjects {
-        measure(folder, subject, &body, CONNECTIONS, requests / 10);
+        measure(folder, subject, CONNECTIONS, requests / 10);
     }
     println!("The 8 kB review over {CONNECTIONS} connections; medians of {ROUNDS} rounds, one processor.\n");
     match Awake::keep() {
-        Ok(_awake) => table("Processors are kept awake:", folder, &body, &subjects, idle),
+        Ok(_awake) => table("Processors are kept awake:", folder, &subjects, idle),
         Err(why) => println!("Processors cannot be kept awake ({why}); as root they can.\n"),
     }
-    table("Processors sleep when they have nothing to do:", folder, &body, &subjects, idle);
+    table("Processors sleep when they have nothing to do:", folder, &subjects, idle);
 }
 
-fn table(title: &str, folder: &Path, body: &Path, subjects: &[(Subject, u32); 3], idle: [f64; 3]) {
-    let mut all: [Seen; 3] = Default::default();
+fn table(title: &str, folder: &Path, subjects: &[(Subject, u32); 5], idle: [f64; 5]) {
+    let mut all: [Seen; 5] = Default::default();
     for _ in 0..ROUNDS {
         for ((subject, requests), seen) in subjects.iter().zip(&mut all) {
-            let (run, cpu) = measure(folder, subject, body, CONNECTIONS, *requests);
+            let (run, cpu) = measure(folder, subject, CONNECTIONS, *requests);
             seen.per_second.push(run.per_second);
             seen.cpu.push(micros(cpu, *requests));
             seen.p50.push(run.percentile(50));
             seen.p99.push(run.percentile(99));
-            let (_, cpu) = measure(folder, subject, body, SHORT, SHORT);
+            let (_, cpu) = measure(folder, subject, SHORT, SHORT);
             seen.short.push(micros(cpu, SHORT));
         }
     }
@@ -74,16 +73,20 @@ fn table(title: &str, folder: &Path, body: &Path, subjects: &[(Subject, u32); 3]
         );
         cpu.push(each);
     }
+    let [bare, echo, ours, staged, controller_runtime] = cpu[..] else { unreachable!("one of each") };
     println!(
-        "\nCPU per request: {:.2} × the echo's, 1/{:.0} of controller-runtime's\n",
-        cpu[1] / cpu[0],
-        cpu[2] / cpu[1]
+        "\nCPU per request: {:.2} × the bare echo's, {:.2} × that of the echo on our server, 1/{:.0} of \
+         controller-runtime's; staged, {:.2} × direct\n",
+        ours / bare,
+        ours / echo,
+        controller_runtime / ours,
+        staged / ours
     );
 }
 
-fn measure(folder: &Path, subject: &Subject, body: &Path, connections: u32, requests: u32) -> (Run, Duration) {
+fn measure(folder: &Path, subject: &Subject, connections: u32, requests: u32) -> (Run, Duration) {
     let before = subject.process.cpu();
-    let run = generator::run(folder, subject.address, body, connections, requests, subject.answer);
+    let run = generator::run(folder, subject.address, &subject.body, connections, requests, subject.answer);
     (run, subject.process.cpu().saturating_sub(before))
 }
 

@@ -1,4 +1,4 @@
-//! The three servers that are measured against each other.
+//! The servers that are measured against each other.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -17,27 +17,49 @@ pub(crate) struct Subject {
     pub(crate) name: &'static str,
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
-    /// The length of its answer to the worker's review.
+    /// The review that it is asked, as a file.
+    pub(crate) body: PathBuf,
+    /// The length of its answer to it.
     pub(crate) answer: usize,
 }
 
 impl Subject {
     /// `serve --standalone`.
     pub(crate) fn ours(folder: &Path) -> Self {
-        let (process, address, _, ca) = standalone(folder, Process::pinned);
-        let answer = ask(address, &ca);
-        assert_eq!(answer, samples::answer(&samples::review(&samples::worker(0))));
-        Subject { name: "dynamo-cache", process, address, answer: answer.len() }
+        Subject::serve(folder, "dynamo-cache", &samples::worker(0))
     }
 
-    /// The echo, a part of this program.
+    /// The same, for a worker whose compile cache is staged.
+    pub(crate) fn staged(folder: &Path) -> Self {
+        Subject::serve(folder, "dynamo-cache, staged", &samples::staged())
+    }
+
+    fn serve(folder: &Path, name: &'static str, pod: &Value) -> Self {
+        let (process, address, _, ca) = standalone(folder, Process::pinned);
+        let review = samples::review(pod);
+        let answer = ask(address, &ca, &review);
+        assert_eq!(answer, samples::answer(&review));
+        Subject { name, process, address, body: write(folder, name, &review), answer: answer.len() }
+    }
+
+    /// The echo on our server, a part of this program.
     pub(crate) fn echo(folder: &Path) -> Self {
-        let (address, ca) = (free(), folder.join("echo.pem"));
-        let arguments = ["echo".to_owned(), address.to_string(), ca.display().to_string()];
+        Subject::of_this_program(folder, "echo")
+    }
+
+    /// The echo on hyper and rustls alone, a part of this program.
+    pub(crate) fn bare_echo(folder: &Path) -> Self {
+        Subject::of_this_program(folder, "bare-echo")
+    }
+
+    fn of_this_program(folder: &Path, name: &'static str) -> Self {
+        let (address, ca) = (free(), folder.join(format!("{name}.pem")));
+        let arguments = [name.to_owned(), address.to_string(), ca.display().to_string()];
         let process = Process::pinned(&std::env::current_exe().unwrap(), &arguments);
         shakes_hands(address, &ca);
-        assert_eq!(ask(address, &ca), echo::ANSWER.as_bytes());
-        Subject { name: "echo", process, address, answer: echo::ANSWER.len() }
+        let review = samples::review(&samples::worker(0));
+        assert_eq!(ask(address, &ca, &review), echo::ANSWER.as_bytes());
+        Subject { name, process, address, body: write(folder, name, &review), answer: echo::ANSWER.len() }
     }
 
     /// controller-runtime, which makes the same pod.
@@ -53,11 +75,18 @@ impl Subject {
         ];
         let process = Process::pinned(&program, &arguments);
         shakes_hands(address, &ca);
-        let (worker, answer) = (samples::worker(0), ask(address, &ca));
-        let ours = samples::answer(&samples::review(&worker));
-        assert_eq!(samples::patched(&worker, &answer), samples::patched(&worker, &ours));
-        Subject { name: "controller-runtime", process, address, answer: answer.len() }
+        let (name, worker) = ("controller-runtime", samples::worker(0));
+        let review = samples::review(&worker);
+        let answer = ask(address, &ca, &review);
+        assert_eq!(samples::patched(&worker, &answer), samples::patched(&worker, &samples::answer(&review)));
+        Subject { name, process, address, body: write(folder, name, &review), answer: answer.len() }
     }
+}
+
+fn write(folder: &Path, name: &str, review: &[u8]) -> PathBuf {
+    let body = folder.join(format!("{name}.json"));
+    fs::write(&body, review).unwrap();
+    body
 }
 
 /// Starts `serve --standalone` and waits until it is ready: the webhook's address, the admin's, and the CA's file.
@@ -78,8 +107,8 @@ pub(crate) fn standalone(
     (process, address, admin, ca)
 }
 
-fn ask(address: SocketAddr, ca: &Path) -> Vec<u8> {
-    let answer = Caller::connect(address, ca).unwrap().ask(&samples::review(&samples::worker(0)));
+fn ask(address: SocketAddr, ca: &Path, review: &[u8]) -> Vec<u8> {
+    let answer = Caller::connect(address, ca).unwrap().ask(review);
     let review: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!((answer.status, &review["response"]["allowed"]), (200, &Value::Bool(true)), "{review}");
     answer.body

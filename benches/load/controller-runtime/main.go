@@ -24,7 +24,7 @@ import (
 
 const (
 	hub     = "/home/dynamo/.cache/huggingface"
-	compile = "/home/dynamo/.cache/vllm"
+	compile = "/home/dynamo/.cache/dynamo-cache"
 	status  = "dynamo-cache.io/status"
 )
 
@@ -98,8 +98,8 @@ func addCaches(pod *corev1.Pod, container *corev1.Container) {
 		{Name: "HF_HUB_CACHE", Value: hub + "/hub"},
 		{Name: "HF_XET_CACHE", Value: "/tmp/huggingface/xet"},
 		{Name: "HF_MODULES_CACHE", Value: "/tmp/huggingface/modules"},
+		{Name: "HF_TOKEN_PATH", Value: "/tmp/huggingface/token"},
 		{Name: "VLLM_CACHE_ROOT", Value: key},
-		{Name: "TRITON_CACHE_DIR", Value: key + "/triton"},
 	} {
 		container.Env = append(container.Env, variable)
 	}
@@ -109,7 +109,7 @@ func addCaches(pod *corev1.Pod, container *corev1.Container) {
 func key(pod *corev1.Pod, container *corev1.Container) string {
 	words := append(append([]string{}, container.Command...), container.Args...)
 	gpu := pod.Spec.NodeSelector["nvidia.com/gpu.product"]
-	return short(container.Image) + "/" + gpu + "/" + short(strings.Join(words, "\x00"))
+	return short(container.Image) + "-" + gpu + "-" + short(strings.Join(words, "\x00"))
 }
 
 func short(text string) string {
