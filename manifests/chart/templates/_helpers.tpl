@@ -38,6 +38,27 @@ prometheus.io/port: {{ .Values.ports.admin | quote }}
 {{- default (include "dynamo-cache.fullname" .) .Values.serviceAccount.name }}
 {{- end }}
 
+{{- define "dynamo-cache.image" -}}
+{{- with .Values.image }}
+{{- if .digest }}
+{{- printf "%s@%s" .repository .digest }}
+{{- else }}
+{{- printf "%s:%s" .repository (default $.Chart.AppVersion .tag) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* The settings, with the image of mode staged: the release's own, so that both are of one version, unless a value names another. */ -}}
+{{- define "dynamo-cache.settings" -}}
+{{- $settings := deepCopy (default dict .Values.config) }}
+{{- $staging := default dict $settings.staging }}
+{{- if not $staging.image }}
+{{- $_ := set $staging "image" (include "dynamo-cache.image" .) }}
+{{- end }}
+{{- $_ := set $settings "staging" $staging }}
+{{- toYaml $settings }}
+{{- end }}
+
 {{- /* Whether the settings ask for events: not empty where they do. The right to write them and what the API server is
 promised of side effects follow from it. */ -}}
 {{- define "dynamo-cache.events" -}}
