@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+pub(crate) mod any_pod;
 pub(crate) mod case;
 pub(crate) mod certificates;
 pub(crate) mod cgroup;
@@ -10,6 +11,8 @@ pub(crate) mod document_commands;
 pub(crate) mod download_job;
 pub(crate) mod hostile_connections;
 pub(crate) mod markdown;
+pub(crate) mod kinds;
+pub(crate) mod odd_yaml;
 pub(crate) mod pods;
 pub(crate) mod program;
 pub(crate) mod prometheus;

@@ -5,7 +5,7 @@ import os
 import tempfile
 
 for name in sorted(os.environ):
-    if name.startswith(("HF_", "VLLM_", "TRITON_")):
+    if name.startswith(("HF_", "VLLM_")):
         print(f"  {name}={os.environ[name]}", flush=True)
 for name in ("HF_HOME", "VLLM_CACHE_ROOT"):
     os.makedirs(os.environ[name], exist_ok=True)

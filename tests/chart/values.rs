@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
+use dynamo_cache::config::Config;
 use serde_json::{Value, json};
 
 use crate::harness::ROOT;
@@ -223,6 +224,30 @@ fn a_switch_of_the_program_is_an_argument_of_the_program() {
     ] {
         let arguments = at(&template(values).unwrap(), "Deployment", &format!("{POD}/containers/0/args"));
         assert!(arguments.as_array().unwrap().contains(&json!(argument)), "{values}: {arguments}");
+    }
+}
+
+#[test]
+fn mode_staged_has_the_image_of_the_release_unless_a_value_names_another() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let release = concat!("ghcr.io/dynamo-cache/dynamo-cache:", env!("CARGO_PKG_VERSION"));
+    for (values, image) in [
+        ("{}", release),
+        ("{config: null}", release),
+        ("{config: {staging: null}}", release),
+        ("{config: {compileCache: {mode: staged}}, image: {repository: mine, tag: v2}}", "mine:v2"),
+        (
+            &format!("{{image: {{repository: 'registry:5000/mine', digest: '{digest}'}}}}"),
+            &*format!("registry:5000/mine@{digest}"),
+        ),
+        ("{config: {staging: {image: 'other:1', resources: {limits: {cpu: 2}}}}}", "other:1"),
+    ] {
+        let file = at(&template(values).unwrap(), "ConfigMap", "/data/config.yaml");
+        let config = Config::read(file.as_str().unwrap()).unwrap_or_else(|error| panic!("{values}: {error}"));
+        assert_eq!(config.settings.staging.image(), image, "{values}");
+    }
+    for values in ["{config: {staging: {image: 'A B'}}}", "{config: {staging: {resources: {limits: {cpu: lots}}}}}"] {
+        assert!(template(values).is_err(), "{values}");
     }
 }
 

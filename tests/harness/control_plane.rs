@@ -142,8 +142,13 @@ impl ControlPlane {
             "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]},
         });
         self.kubectl(&["create", "-f", &self.file(&definition.to_string())]).unwrap();
-        let definition = format!("customresourcedefinition/{name}");
-        self.kubectl(&["wait", "--for=condition=Established", &definition, "--timeout=60s"]).unwrap();
+        self.wait_until_established(&[&format!("customresourcedefinition/{name}")]);
+    }
+
+    /// Waits until a definition is established. kubectl fails, and does not wait, while one has no conditions yet.
+    pub(crate) fn wait_until_established(&self, definition: &[&str]) {
+        let wait = ["wait", "--for=condition=Established", "--timeout=60s"];
+        wait_for("a definition to be established", || self.kubectl(&[&wait, definition].concat()).map(drop));
     }
 
     /// Writes a file that ends with the control plane, and says where it is.

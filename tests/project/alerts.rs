@@ -62,6 +62,7 @@ fn an_alert_on_a_misspelt_metric_does_not_pass() {
         let expression = &mut wrong["groups"][0]["rules"][index]["expr"];
         let good = expression.as_str().unwrap();
         let bad = good.replace("dynamo_cache_", "dynamo_cash_").replace("fail_open_count", "fails_open_count");
+        let bad = bad.replace("volume_stats_available", "volume_stat_available");
         assert_ne!(good, bad, "{name} is about a metric");
         *expression = bad.into();
         let said = put_to_the_test(&format!("misspelt-{name}"), &wrong);

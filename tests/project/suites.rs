@@ -3,7 +3,7 @@
 use crate::harness::sources::{rust_files, tests};
 
 /// The folders of the suites. Each imports the harness and itself.
-const SUITES: [&str; 6] = ["chart", "cli", "cluster", "core", "project", "server"];
+const SUITES: [&str; 7] = ["chart", "cli", "cluster", "core", "project", "server", "stage"];
 
 /// Only these may use the control plane, and Helm, which comes with it: `tests/run --no-control-plane` skips them.
 const WITH_CONTROL_PLANE: [&str; 2] = ["chart", "cluster"];

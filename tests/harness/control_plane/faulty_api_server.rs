@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -41,8 +43,25 @@ pub(crate) enum WatchFault {
     Passes,
 }
 
+/// What becomes of a list that is read page by page.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum ListFault {
+    /// Its pages have two objects.
+    HasSmallPages,
+    /// The same, and it has expired when its second page is asked for.
+    Expires,
+    /// The same, and its second page fails.
+    FailsAfterOnePage,
+    /// The API server answers.
+    #[default]
+    Passes,
+}
+
 struct Faults {
     client: kube::Client,
+    listing: Mutex<ListFault>,
+    /// Pages that were asked for.
+    pages: AtomicUsize,
     /// What is answered instead of asking.
     refuses: Mutex<Option<StatusCode>>,
     watching: Mutex<WatchFault>,
@@ -64,6 +83,8 @@ impl FaultyApiServer {
         let address = listener.local_addr().unwrap();
         let faults = Arc::new(Faults {
             client,
+            listing: Mutex::default(),
+            pages: AtomicUsize::new(0),
             refuses: Mutex::default(),
             watching: Mutex::default(),
             cuts: watch::Sender::default(),
@@ -97,6 +118,16 @@ impl FaultyApiServer {
     /// Answers every watch so from now on.
     pub(crate) fn set_watch_fault(&self, watching: WatchFault) {
         *self.faults.watching.lock().unwrap_or_else(PoisonError::into_inner) = watching;
+    }
+
+    /// Answers every list so from now on.
+    pub(crate) fn set_list_fault(&self, listing: ListFault) {
+        *self.faults.listing.lock().unwrap_or_else(PoisonError::into_inner) = listing;
+    }
+
+    /// How many pages of lists were asked for so far.
+    pub(crate) fn pages(&self) -> usize {
+        self.faults.pages.load(Relaxed)
     }
 
     /// How many watches were begun so far, of all kinds.
@@ -133,6 +164,10 @@ async fn pass(State(faults): State<Arc<Faults>>, request: Request) -> Response {
     }
     let (mut head, body) = request.into_parts();
     head.headers.remove(header::HOST);
+    match list(&faults, &head.uri) {
+        Err(answer) => return *answer,
+        Ok(uri) => head.uri = uri,
+    }
     let body = to_bytes(body, 1 << 20).await.unwrap();
     match faults.client.send(Request::from_parts(head, kube::client::Body::from(body.to_vec()))).await {
         Ok(answer) => {
@@ -143,4 +178,41 @@ async fn pass(State(faults): State<Arc<Faults>>, request: Request) -> Response {
         }
         Err(why) => (StatusCode::BAD_GATEWAY, why.to_string()).into_response(),
     }
+}
+
+/// What is asked for instead of a page of a list, or answered.
+fn list(faults: &Faults, uri: &Uri) -> Result<Uri, Box<Response>> {
+    let listing = *faults.listing.lock().unwrap_or_else(PoisonError::into_inner);
+    let text = uri.to_string();
+    let Some((before, rest)) = text.split_once("limit=") else { return Ok(uri.clone()) };
+    faults.pages.fetch_add(1, Relaxed);
+    if listing == ListFault::Passes {
+        return Ok(uri.clone());
+    }
+    let token = rest.split_once("&continue=").map(|(_, token)| token.to_owned());
+    let fault = match (listing, token) {
+        (ListFault::FailsAfterOnePage, Some(_)) => {
+            json!({"code": 500, "reason": "InternalError", "message": "as the test wants it"})
+        }
+        (ListFault::Expires, Some(token)) => {
+            // The API server writes it so, too: no version, and the same last object.
+            let mut token: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token).unwrap()).unwrap();
+            if token["rv"] == -1 {
+                Value::Null
+            } else {
+                token["rv"] = json!(-1);
+                let token = URL_SAFE_NO_PAD.encode(token.to_string());
+                json!({"code": 410, "reason": "Expired", "message": "too old", "metadata": {"continue": token}})
+            }
+        }
+        _ => Value::Null,
+    };
+    if fault.is_null() {
+        let rest = rest.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        return Ok(format!("{before}limit=2{rest}").parse().unwrap());
+    }
+    let status = StatusCode::from_u16(fault["code"].as_u64().unwrap().try_into().unwrap()).unwrap();
+    let mut body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure"});
+    body.as_object_mut().unwrap().extend(fault.as_object().unwrap().clone());
+    Err(Box::new((status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()))
 }

@@ -48,10 +48,34 @@ impl<'p> Namespace<'p> {
         Namespace { plane, name }
     }
 
-    /// Creates `ReadWriteMany` claims, which wait for a volume for ever: nothing here provides one.
+    /// Creates `ReadWriteMany` claims that are marked as writable. They wait for a volume for ever: nothing here provides one.
     pub(crate) fn claims(&self, names: &[&str]) {
         let claims = names.iter().map(|name| claim(name).to_string());
         self.create(&claims.collect::<Vec<_>>().join("\n---\n")).unwrap();
+    }
+
+    /// Creates a `ReadWriteMany` claim, not proven, and the volume that it is bound to, with these fields beside the usual ones;
+    /// the volume's name.
+    pub(crate) fn bound_claim(&self, name: &str, fields: &Value) -> String {
+        let volume = format!("{}-{name}", self.name);
+        let mut spec = json!({
+            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteMany"], "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": self.name, "name": name},
+        });
+        spec.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let object =
+            json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume}, "spec": spec});
+        self.create(&format!("{object}\n---\n{}", unproven_claim(name))).unwrap();
+        let bound = "--for=jsonpath={.status.phase}=Bound";
+        self.kubectl(&["wait", bound, &format!("persistentvolumeclaim/{name}"), "--timeout=60s"]).unwrap();
+        volume
+    }
+
+    /// Creates the same without the mark.
+    pub(crate) fn unproven_claims(&self, names: &[&str]) {
+        for name in names {
+            self.create(&unproven_claim(name).to_string()).unwrap();
+        }
     }
 
     /// Applies manifests, in YAML or JSON.
@@ -109,8 +133,36 @@ impl<'p> Namespace<'p> {
     }
 }
 
-/// A claim that can be mounted everywhere.
+/// A claim that can be mounted everywhere, and that every user can write to.
 pub(crate) fn claim(name: &str) -> Value {
+    let metadata = json!({"name": name, "annotations": {"dynamo-cache.io/writable": "true"}});
     let spec = json!({"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}});
-    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec})
+    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec})
+}
+
+/// The same without a word on who can write to it.
+fn unproven_claim(name: &str) -> Value {
+    let mut claim = claim(name);
+    claim["metadata"]["annotations"].take();
+    claim
+}
+
+/// The source of a volume that a CSI driver mounts, for [`Namespace::bound_claim`].
+pub(crate) fn csi(driver: &str) -> Value {
+    json!({"csi": {"driver": driver, "volumeHandle": "handle"}})
+}
+
+/// The same for a volume that only nodes with this label can mount; the rest of its source is in `fields`.
+pub(crate) fn tied_to(label: (&str, &str), mut fields: Value) -> Value {
+    let one = json!({"key": label.0, "operator": "In", "values": [label.1]});
+    fields["nodeAffinity"] = json!({"required": {"nodeSelectorTerms": [{"matchExpressions": [one]}]}});
+    fields
+}
+
+/// A node with this label, on which nothing runs.
+pub(crate) fn node(name: &str, label: (&str, &str)) -> Value {
+    // No DaemonSet of another test creates a pod for it.
+    let taints = json!([{"key": "dynamo-cache.test", "effect": "NoSchedule"}]);
+    let metadata = json!({"name": name, "labels": {label.0: label.1}});
+    json!({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"taints": taints}})
 }

@@ -63,11 +63,16 @@ fn a_download_prepares_its_claims_for_restricted_pods_and_is_not_repeated() {
     running.stdout.take().unwrap().read_to_string(&mut created).unwrap();
     println!("---- dynamo-cache {}\n{created}{said}----", download.join(" "));
     assert!(running.wait().unwrap().success(), "{said}");
-    let job = "download-qwen3-0-6b";
+    let job = "download-qwen3-0-6b-c1899de289a0-d5e15aa7";
     let expected = "created PersistentVolumeClaim/model-cache\ncreated PersistentVolumeClaim/compilation-cache\n";
     assert_eq!(created, format!("{expected}created Job/{job}\n"));
     assert!(printed.len() >= 2, "the bar moved: {printed:?}\n{said}");
-    assert!(said.ends_with("done\n"), "{said}");
+    let (_, last_words) = said.split_once("\ndone\n").unwrap_or_else(|| panic!("{said}"));
+    assert!(!last_words.contains("--write-probe"), "both claims are proven: {last_words}");
+    for claim in ["model-cache", "compilation-cache"] {
+        assert_eq!(namespace.writable(claim), "1000", "{last_words}");
+        assert!(last_words.contains(&format!("claim {claim} is marked as writable for user 1000 (")), "{last_words}");
+    }
     let claims = namespace.read(&["persistentvolumeclaims"]);
     for claim in claims["items"].as_array().unwrap() {
         assert_eq!(claim["status"]["phase"], "Bound", "{claim:#}");
@@ -101,6 +106,6 @@ fn a_download_prepares_its_claims_for_restricted_pods_and_is_not_repeated() {
     let wrong = [&["download", "Qwen/None-Such"], at_the_hub.as_slice()].concat();
     let said = cluster.dynamo_cache(&wrong);
     assert_eq!(said.code, Some(1));
-    let own = said.errors.split_once("Job download-none-such failed: ").map(|(_, own)| own);
-    assert!(own.is_some_and(|own| own.starts_with("Error: Model 'Qwen/None-Such' not found.\n")), "{}", said.errors);
+    let reason = " failed: Error: the hub has no model Qwen/None-Such that this token may read (HTTP 404)\n";
+    assert!(said.errors.ends_with(reason), "{}", said.errors);
 }

@@ -25,7 +25,7 @@ def say(*words):
 def look_around():
     say("user", os.getuid(), "group", os.getgid())
     for name in sorted(os.environ):
-        if name.startswith(("HF_", "VLLM_", "TRITON_", "XDG_")):
+        if name.startswith(("HF_", "VLLM_", "XDG_")):
             say("environment", f"{name}={os.environ[name]}")
     for line in open("/proc/mounts"):
         _, path, _, options = line.split()[:4]
@@ -81,6 +81,5 @@ parser.add_argument("--model", required=True)
 look_around()
 load(parser.parse_args().model)
 compile("VLLM_CACHE_ROOT", "torch_compile_cache")
-compile("TRITON_CACHE_DIR", "kernels")
 say("serving")
 http.server.ThreadingHTTPServer(("", int(os.environ["DYN_SYSTEM_PORT"])), Health).serve_forever()

@@ -28,6 +28,11 @@ impl<'n> Hub<'n> {
         Self::with(namespace, &["--hold-back"])
     }
 
+    /// A hub with faults, such as `--busy=2`.
+    pub(crate) fn serve_with(namespace: &'n Namespace, faults: &[&str]) -> Self {
+        Self::with(namespace, faults)
+    }
+
     fn with(namespace: &'n Namespace, arguments: &[&str]) -> Self {
         namespace.config_map("hub", "hub.py", include_str!("hub.py"));
         let ports = json!([{"port": 80, "targetPort": 8080}]);

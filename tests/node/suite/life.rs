@@ -10,7 +10,7 @@ use super::release;
 use super::volume::Volume;
 
 /// The name of the download Job of the examples.
-const JOB: &str = "job/download-qwen3-0-6b";
+const JOB: &str = "job/download-qwen3-0-6b-c1899de289a0-d5e15aa7";
 
 #[test]
 fn a_worker_finds_its_model_with_the_network_gone_and_without_the_label_it_does_not() {
@@ -40,6 +40,9 @@ fn a_worker_finds_its_model_with_the_network_gone_and_without_the_label_it_does_
     namespace.kubectl(&["delete", "pod/hub", "--now"]).unwrap();
 
     let _running = release::running();
+    let probe = ["check", "--write-probe", "--probe-image", PYTHON, "-n", &namespace.name];
+    let said = namespace.cluster.dynamo_cache(&probe);
+    assert!(said.output.contains("claim compilation-cache is marked"), "{}{}", said.output, said.errors);
     namespace.config_map("engine", "__main__.py", include_str!("engine.py"));
     let worker = worker(&namespace, &endpoint);
     namespace.create(&worker);
@@ -73,21 +76,18 @@ fn a_worker_finds_its_model_with_the_network_gone_and_without_the_label_it_does_
         "user 1000 group 0",
         "environment HF_HUB_OFFLINE=1",
         "mount /home/dynamo/.cache/huggingface rw",
-        "mount /home/dynamo/.cache/vllm rw",
+        "mount /home/dynamo/.cache/dynamo-cache rw",
         "network gone",
         &format!("model {snapshots}"),
         "config model_type=qwen3",
         "weights 1 tensor",
-        "compiled VLLM_CACHE_ROOT /home/dynamo/.cache/vllm/",
-        "compiled TRITON_CACHE_DIR /home/dynamo/.cache/vllm/",
+        "compiled VLLM_CACHE_ROOT /home/dynamo/.cache/dynamo-cache/",
     ] {
         assert!(first.contains(&format!("] {line}")), "the worker did not say '{line}': {path}");
     }
     assert!(!first.contains("] found"), "the first worker found what no worker had compiled: {path}");
-    for variable in ["VLLM_CACHE_ROOT", "TRITON_CACHE_DIR"] {
-        let found = format!("] found {variable} by {name}");
-        assert!(second.contains(&found), "the second replica does not see what the first compiled: {path}");
-    }
+    let found = format!("] found VLLM_CACHE_ROOT by {name}");
+    assert!(second.contains(&found), "the second replica does not see what the first compiled: {path}");
     assert!(!without.contains("] model"), "{path}");
 }
 

@@ -4,18 +4,34 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a promise that is broken ends its test")]
 #![allow(clippy::print_stdout, reason = "numbers and logs are for people, by --nocapture")]
 
-mod provided_certificate;
+#[path = "../harness"]
+mod harness {
+    pub(crate) mod cluster;
+    pub(crate) mod namespace;
+    pub(crate) mod pod;
+    pub(crate) mod release;
+    pub(crate) mod tool;
+    pub(crate) mod volume;
+}
+/// What the suite writes.
+pub(crate) const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/node");
+/// What builds the images that its pods run, beside the product's.
+pub(crate) const IMAGES: &[&str] = &["tests/node/images/python/build"];
+
+use harness::{cluster, namespace, pod, release, volume};
+
 mod certificate;
 mod check;
-mod cluster;
 mod download;
+mod fill;
 mod hub;
 mod install;
 mod life;
-mod namespace;
-mod pod;
-mod release;
+mod local_files;
+mod provided_certificate;
 mod restart;
+mod staged;
 mod storage;
-mod tool;
-mod volume;
+mod usage;
+mod user_namespace;
+mod volume_owner;

@@ -24,18 +24,20 @@ pub(crate) const REFUSED: [&str; 4] = [
     "root 755 0:0",
     "touch: cannot touch '/home/dynamo/.cache/huggingface/written': Permission denied",
     "refused in /home/dynamo/.cache/huggingface",
-    "refused in /home/dynamo/.cache/vllm",
+    "refused in /home/dynamo/.cache/dynamo-cache",
 ];
 
 /// What it says where the kubelet has given them to group 0.
 pub(crate) const WROTE: [&str; 3] =
-    ["root 2775 0:0", "wrote to /home/dynamo/.cache/huggingface", "wrote to /home/dynamo/.cache/vllm"];
+    ["root 2775 0:0", "wrote to /home/dynamo/.cache/huggingface", "wrote to /home/dynamo/.cache/dynamo-cache"];
 
 #[test]
 fn a_root_of_root_refuses_a_worker_of_uid_1000_until_the_pod_has_fs_group_0() {
     let _running = release::running();
+    // A proof that is wrong: no user has written there.
+    let proven = |claim| Volume { writable: "true", ..Volume::of_root(claim) };
     let namespace = Namespace::opted_in(&[]);
-    namespace.claims(&[Volume::of_root("model-cache"), Volume::of_root("compilation-cache")]);
+    namespace.claims(&[proven("model-cache"), proven("compilation-cache")]);
     namespace.run(&pod::engine("without", READS_AND_WRITES)).assert_said(&REFUSED);
     let mut with = pod::engine("with", READS_AND_WRITES);
     with["spec"]["securityContext"]["fsGroup"] = json!(0);
@@ -70,13 +72,13 @@ mkdir "$stream/models--streamed"
 fn a_model_cache_that_is_set_read_only_is_mounted_read_only() {
     let _running = release::running();
     let namespace = Namespace::opted_in(&[("model-read-only", "true")]);
-    namespace.claims(&[Volume::prepared("model-cache"), Volume::prepared("compilation-cache")]);
+    namespace.claims(&[Volume::prepared("model-cache"), Volume::proven("compilation-cache")]);
     namespace.run(&pod::engine("reads", READS_AND_WRITES)).assert_said(&[
         "mount /home/dynamo/.cache/huggingface ro",
         "touch: cannot touch '/home/dynamo/.cache/huggingface/written': Read-only file system",
         "refused in /home/dynamo/.cache/huggingface",
-        "mount /home/dynamo/.cache/vllm rw",
-        "wrote to /home/dynamo/.cache/vllm",
+        "mount /home/dynamo/.cache/dynamo-cache rw",
+        "wrote to /home/dynamo/.cache/dynamo-cache",
     ]);
 }
 
@@ -92,7 +94,19 @@ fn a_read_only_many_claim_is_mounted_read_only_and_is_no_compile_cache() {
         "touch: cannot touch '/home/dynamo/.cache/huggingface/written': Read-only file system",
         "refused in /home/dynamo/.cache/huggingface",
     ]);
-    assert!(!ended.log.contains(".cache/vllm"), "{}", ended.log);
+    assert!(!ended.log.contains(".cache/dynamo-cache"), "{}", ended.log);
     let skipped = json!([{"cache": "compile", "container": "main", "reason": "claim-read-only"}]);
+    assert_eq!(ended.status()["skipped"], skipped);
+}
+
+#[test]
+fn a_compile_claim_that_is_not_proven_is_skipped() {
+    let _running = release::running();
+    let namespace = Namespace::opted_in(&[]);
+    namespace.claims(&[Volume::prepared("model-cache"), Volume::of_root("compilation-cache")]);
+    let ended = namespace.run(&pod::engine("unproven", READS_AND_WRITES));
+    ended.assert_said(&["wrote to /home/dynamo/.cache/huggingface"]);
+    assert!(!ended.log.contains(".cache/dynamo-cache"), "{}", ended.log);
+    let skipped = json!([{"cache": "compile", "container": "main", "reason": "claim-unproven"}]);
     assert_eq!(ended.status()["skipped"], skipped);
 }

@@ -122,7 +122,7 @@ fn a_repeated_field_is_refused_and_the_last_of_two_equal_annotations_counts() {
             ("the metadata", with("pod", r#""metadata":{}"#), Refused(400)),
             ("the containers", with("spec", r#""containers":[]"#), Refused(400)),
             ("a container's name", with("container", r#""name":"other""#), Refused(400)),
-            ("a field that we do not read", with("spec", r#""hostNetwork":true,"hostNetwork":false"#), Patched),
+            ("a field that we do not read", with("spec", r#""hostPID":true,"hostPID":false"#), Patched),
             ("a name with escapes in it", with("request", r#""\u0075id":"u-2""#), Refused(400)),
         ],
     );

@@ -14,10 +14,10 @@ const pauseImage = "dynamo-cache.test/pause:latest"
 // podRange is where pods get addresses from; its first is the node's.
 const podRange = "198.18.0.0/24"
 
-// containerdConfiguration is for containerd 1.6 and 1.7. The machine's own
-// containerd, if it has one, shares nothing with it.
+// containerdConfiguration is for containerd 2. The machine's own containerd, if it
+// has one, shares nothing with it.
 func (n *node) containerdConfiguration() string {
-	return fmt.Sprintf(`version = 2
+	return fmt.Sprintf(`version = 3
 root = %[1]q
 state = "/run/containerd"
 
@@ -27,19 +27,26 @@ address = %[2]q
 [plugins."io.containerd.internal.v1.opt"]
 path = %[3]q
 
+[plugins."io.containerd.nri.v1.nri"]
+disable = true
+
 [plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = %[4]q
+stream_server_address = "127.0.0.1"
+
+[plugins."io.containerd.cri.v1.images".pinned_images]
+sandbox = %[4]q
+
+[plugins."io.containerd.cri.v1.runtime"]
 # To lower an oom_score_adj takes CAP_SYS_RESOURCE, which a container that is
 # itself the machine does not have.
 restrict_oom_score_adj = true
 disable_apparmor = true
-stream_server_address = "127.0.0.1"
 
-[plugins."io.containerd.grpc.v1.cri".cni]
-bin_dir = "/usr/lib/cni"
+[plugins."io.containerd.cri.v1.runtime".cni]
+bin_dirs = ["/usr/lib/cni"]
 conf_dir = %[5]q
 
-[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
 `, n.file("containerd"), n.file("containerd.sock"), n.file("opt"), pauseImage, n.file("cni"))
 }

@@ -72,6 +72,17 @@ func makeMounts(dir string) error {
 	if err := makeProcessors(dir); err != nil {
 		return err
 	}
+	// The kernel lets a user namespace have a file system of these kinds only where
+	// all of such a one can be seen; those at /proc and /sys have files covered.
+	for _, kind := range []string{"proc", "sysfs"} {
+		whole := file("whole-" + kind)
+		if err := os.Mkdir(whole, 0o755); err != nil {
+			return err
+		}
+		if err := mount(kind, whole, kind, syscall.MS_NOSUID|syscall.MS_NODEV|syscall.MS_NOEXEC, ""); err != nil {
+			return err
+		}
+	}
 	if err := enterCgroups(dir); err != nil {
 		return err
 	}

@@ -64,7 +64,8 @@ func (n *node) start() (environment string, err error) {
 	if err := n.configure(); err != nil {
 		return "", err
 	}
-	containerd, err := n.launch("/usr/bin/containerd", "--config="+n.file("containerd.toml"))
+	// From the PATH, where its shim, ctr and runc are too.
+	containerd, err := n.launch("containerd", "--config="+n.file("containerd.toml"))
 	if err != nil {
 		return "", err
 	}

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use super::cluster::{Cluster, ROOT, shared, wait_for};
+use super::cluster::{Cluster, ROOT, shared, wait_at_most, wait_for};
 use super::namespace::Namespace;
 use super::pod;
 
 /// What the release is called, its namespace, and all that is in it.
 pub(crate) const NAME: &str = "dynamo-cache";
+
+/// The longest that all tests together use the release as it is shipped: a stage publishes after minutes.
+const OTHERS: Duration = Duration::from_secs(20 * 60);
 
 /// The tests that use the release as it is shipped; it is installed while there are any.
 struct Users {
@@ -39,7 +43,7 @@ pub(crate) fn running() -> Running {
 
 /// No release, for as long as the answer is held, but what its holder installs and uninstalls.
 pub(crate) fn alone() -> Alone {
-    wait_for("the other tests to need the release no longer", || {
+    wait_at_most(OTHERS, "the other tests to need the release no longer", || {
         let users = USERS.lock().unwrap_or_else(PoisonError::into_inner);
         if users.number == 0 { Ok(Alone(users)) } else { Err(format!("{} tests use it", users.number)) }
     })

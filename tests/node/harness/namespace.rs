@@ -55,6 +55,11 @@ impl Namespace {
         self.cluster.read(&[&["--namespace", &self.name], arguments].concat())
     }
 
+    /// The annotation of a claim that says who can write to it.
+    pub(crate) fn writable(&self, claim: &str) -> Value {
+        self.read(&["persistentvolumeclaim", claim])["metadata"]["annotations"]["dynamo-cache.io/writable"].take()
+    }
+
     /// Creates an object.
     pub(crate) fn create(&self, object: &Value) {
         self.kubectl(&["create", "-f", &self.cluster.file(object)]).unwrap();

@@ -17,7 +17,7 @@ pub(crate) const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 pub(crate) const DEADLINE: Duration = Duration::from_secs(300);
 
 /// What we write: manifests, certificates, logs to read afterwards.
-pub(crate) const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/node");
+pub(crate) use crate::FOLDER;
 
 /// A cluster whose nodes run pods.
 pub(crate) struct Cluster {
@@ -152,12 +152,12 @@ fn named_cluster(kubeconfig: PathBuf) -> Result<Reached, String> {
 /// Builds what is missing, its progress shown, and starts a node with the images.
 fn start_node() -> Result<Reached, String> {
     output(Command::new(format!("{ROOT}/tests/node/up")).arg("--check"))?;
-    let image = output(Command::new(format!("{ROOT}/tests/node/image")).stderr(Stdio::inherit()))?;
-    let python = output(Command::new(format!("{ROOT}/tests/node/images/python/build")).stderr(Stdio::inherit()))?;
-    let (image, python) = (image.trim(), python.trim());
-
+    let image = build("tests/node/image")?;
     let mut command = Command::new(format!("{ROOT}/tests/node/up"));
-    command.args(["--until-stdin-closes", "--image", image, "--image", python]);
+    command.args(["--until-stdin-closes", "--image", &image]);
+    for script in crate::IMAGES {
+        command.args(["--image", &build(script)?]);
+    }
     let up = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let mut up = up.map_err(|why| format!("failed to start tests/node/up: {why}"))?;
     let out = up.stdout.take().ok_or("tests/node/up has no piped output")?;
@@ -177,6 +177,12 @@ fn start_node() -> Result<Reached, String> {
     };
     let (name, volumes) = (value("DYNAMO_CACHE_NODE")?, value("DYNAMO_CACHE_NODE_VOLUMES")?);
     Ok(Reached::Node { name, volumes, image: image.into(), _up: up })
+}
+
+/// The path that a script of this checkout prints, which builds what is missing there and shows its progress.
+pub(crate) fn build(script: &str) -> Result<String, String> {
+    let path = output(Command::new(format!("{ROOT}/{script}")).stderr(Stdio::inherit()))?;
+    Ok(path.trim().to_owned())
 }
 
 /// What a command prints; where it fails, all that it said, unless that is shown already.
@@ -200,12 +206,18 @@ pub(crate) fn keep(name: &str, log: &str) -> String {
 
 /// Waits until `look` sees what it looks for; what it last saw instead is in the message when the deadline has passed.
 #[track_caller]
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+pub(crate) fn wait_for<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
+    wait_at_most(DEADLINE, what, look)
+}
+
+/// The same, with another deadline.
+#[track_caller]
+pub(crate) fn wait_at_most<T>(deadline: Duration, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let begun = Instant::now();
     loop {
         match look() {
             Ok(seen) => return seen,
-            Err(why) => assert!(begun.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain for {what}: {why}"),
+            Err(why) => assert!(begun.elapsed() < deadline, "waited {deadline:?} in vain for {what}: {why}"),
         }
         #[expect(clippy::disallowed_methods, reason = "the one place where the tests pause, between two looks")]
         std::thread::sleep(Duration::from_millis(200));

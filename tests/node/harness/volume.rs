@@ -15,29 +15,41 @@ pub(crate) enum Kind {
 }
 
 /// A volume that waits for one claim.
+#[derive(Clone)]
 pub(crate) struct Volume<'a> {
     pub(crate) claim: &'a str,
     pub(crate) kind: Kind,
     pub(crate) access: &'a str,
     /// Of its root, which belongs to root and group 0.
     pub(crate) mode: &'a str,
+    /// Who can write to it, as the claim says; empty: it says nothing.
+    pub(crate) writable: &'a str,
 }
 
 impl<'a> Volume<'a> {
     /// As storage is that is prepared for Dynamo's images, which run in group 0.
     pub(crate) fn prepared(claim: &'a str) -> Self {
-        Volume { claim, kind: Kind::HostPath, access: "ReadWriteMany", mode: "0775" }
+        Volume { claim, kind: Kind::HostPath, access: "ReadWriteMany", mode: "0775", writable: "" }
+    }
+
+    /// The same, and proven to be writable for Dynamo's user.
+    pub(crate) fn proven(claim: &'a str) -> Self {
+        Volume { writable: "1000", ..Volume::prepared(claim) }
     }
 
     /// As a disk is before it is prepared.
     pub(crate) fn of_root(claim: &'a str) -> Self {
-        Volume { claim, kind: Kind::Local, access: "ReadWriteMany", mode: "0755" }
+        Volume { claim, kind: Kind::Local, access: "ReadWriteMany", mode: "0755", writable: "" }
     }
 
     /// The claim.
     pub(crate) fn claim(&self) -> Value {
         let spec = json!({"accessModes": [self.access], "resources": {"requests": {"storage": "1Gi"}}});
-        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": self.claim}, "spec": spec})
+        let mut metadata = json!({"name": self.claim});
+        if !self.writable.is_empty() {
+            metadata["annotations"] = json!({"dynamo-cache.io/writable": self.writable});
+        }
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec})
     }
 
     /// Bound to its claim by the claim's name. The class is the one that the claim will have.
@@ -80,7 +92,10 @@ impl Namespace {
         let Namespace { cluster, name } = self;
         let folder = |volume: &Volume<'_>| format!("mkdir -m {} /volumes/{name}/{}", volume.mode, volume.claim);
         let folders: Vec<_> = volumes.iter().map(folder).collect();
-        self.on_host("make-folders", &format!("mkdir -p /volumes/{name}; {}", folders.join("; ")));
+        self.on_host(
+            &format!("make-folder-of-{}", volumes[0].claim),
+            &format!("mkdir -p /volumes/{name}; {}", folders.join("; ")),
+        );
         let classes = cluster.read(&["storageclasses"]);
         let is_default =
             |class: &&Value| class["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"] == "true";
@@ -109,7 +124,7 @@ impl Namespace {
     }
 
     /// Runs a script as root on the node with the volumes.
-    fn on_host(&self, name: &str, script: &str) {
+    pub(crate) fn on_host(&self, name: &str, script: &str) {
         let mount = json!({"name": "volumes", "mountPath": "/volumes"});
         let command = ["bash", "-ec", script];
         let main = json!({"name": "main", "image": PYTHON, "command": command, "volumeMounts": [mount]});
