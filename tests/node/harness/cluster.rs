@@ -212,12 +212,27 @@ pub(crate) fn wait_for<T>(what: &str, look: impl FnMut() -> Result<T, String>) -
 
 /// The same, with another deadline.
 #[track_caller]
-pub(crate) fn wait_at_most<T>(deadline: Duration, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+pub(crate) fn wait_at_most<T>(deadline: Duration, what: &str, look: impl FnMut() -> Result<T, String>) -> T {
+    wait_or_say(deadline, what, look).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The same, for a caller that has more to say than what was last seen.
+///
+/// # Errors
+/// The deadline has passed.
+pub(crate) fn wait_or_say<T>(
+    deadline: Duration,
+    what: &str,
+    mut look: impl FnMut() -> Result<T, String>,
+) -> Result<T, String> {
     let begun = Instant::now();
     loop {
         match look() {
-            Ok(seen) => return seen,
-            Err(why) => assert!(begun.elapsed() < deadline, "waited {deadline:?} in vain for {what}: {why}"),
+            Ok(seen) => return Ok(seen),
+            Err(why) if begun.elapsed() > deadline => {
+                return Err(format!("waited {deadline:?} in vain for {what}: {why}"));
+            }
+            Err(_) => {}
         }
         #[expect(clippy::disallowed_methods, reason = "the one place where the tests pause, between two looks")]
         std::thread::sleep(Duration::from_millis(200));

@@ -87,6 +87,38 @@ impl Namespace {
         self.wait_until_bound();
     }
 
+    /// A claim that is bound to a file system of its own, whose size is as mount takes it (`64m`).
+    pub(crate) fn small_claim(&self, volume: &Volume<'_>, size: &str) {
+        self.volumes(std::slice::from_ref(volume));
+        let folder = format!("/volumes/{}/{}", self.name, volume.claim);
+        self.mount_on_host(&format!("mount -t tmpfs -o size={size},mode={},gid=0 tmpfs {folder}", volume.mode));
+        self.create(&volume.claim());
+        self.wait_until_bound();
+    }
+
+    /// Writes into a claim until so many KiB are left.
+    pub(crate) fn fill(&self, claim: &str, left_kibibytes: u64) {
+        let script = format!(
+            "cd /volumes/{}/{claim}; free=$(df --output=avail -k . | tail -n 1)
+            head -c $(((free - {left_kibibytes}) * 1024)) /dev/zero >>filled; df .",
+            self.name
+        );
+        self.on_host(&format!("fill-{claim}"), &script);
+    }
+
+    /// Runs a script as root that mounts something on the node, below its folder with the volumes.
+    fn mount_on_host(&self, script: &str) {
+        let mount = json!({"name": "volumes", "mountPath": "/volumes", "mountPropagation": "Bidirectional"});
+        let main = json!({
+            "name": "main", "image": PYTHON, "command": ["bash", "-ec", script], "volumeMounts": [mount],
+            "securityContext": {"privileged": true},
+        });
+        let volumes = json!([{"name": "volumes", "hostPath": {"path": self.cluster.volumes()}}]);
+        let spec = json!({"restartPolicy": "Never", "containers": [main], "volumes": volumes});
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "mount"}, "spec": spec});
+        self.run(&pod).assert_said(&[]);
+    }
+
     /// Makes folders and volumes for claims to come.
     pub(crate) fn volumes(&self, volumes: &[Volume<'_>]) {
         let Namespace { cluster, name } = self;
