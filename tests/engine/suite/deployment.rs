@@ -64,6 +64,14 @@ pub(crate) fn annotate(deployment: &mut Value, annotations: &[(&str, &str)]) {
     }
 }
 
+/// The user of its pods, in group 0 as Dynamo's images are.
+pub(crate) fn run_as(deployment: &mut Value, user: u32) {
+    let pod = deployment.pointer_mut("/spec/template/spec").unwrap();
+    pod["securityContext"] = json!({"runAsUser": user, "runAsGroup": 0});
+    // PyTorch asks for a user's name, and the image has none for this one.
+    pod["containers"][0]["env"].as_array_mut().unwrap().push(json!({"name": "USER", "value": "other"}));
+}
+
 fn container(command: &[&str], arguments: &[&str]) -> Value {
     json!({
         "name": "main", "image": IMAGE, "command": command, "args": arguments,

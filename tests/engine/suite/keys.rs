@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::deployment::{NEXT_IMAGE, worker};
+use crate::deployment::{NEXT_IMAGE, run_as, worker};
 use crate::harness::namespace::Namespace;
 use crate::harness::release;
 use crate::harness::volume::Volume;
@@ -26,10 +26,7 @@ fn names_and_seeds_share_what_was_compiled_and_lengths_users_and_images_do_not()
     let renamed = worker("renamed", &["--served-model-name", "another", "--seed", "7"]);
     let longer = worker("longer", &["--max-model-len", "1024"]);
     let mut other_user = worker("other-user", &[]);
-    let pod = other_user.pointer_mut("/spec/template/spec").unwrap();
-    pod["securityContext"] = json!({"runAsUser": 2000, "runAsGroup": 0});
-    // PyTorch asks for a user's name, and the image has none for this one.
-    pod["containers"][0]["env"].as_array_mut().unwrap().push(json!({"name": "USER", "value": "other"}));
+    run_as(&mut other_user, 2000);
     let mut upgraded = worker("upgraded", &[]);
     upgraded["spec"]["template"]["spec"]["containers"][0]["image"] = json!(NEXT_IMAGE);
     for deployment in [&renamed, &longer, &other_user, &upgraded] {

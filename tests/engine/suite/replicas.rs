@@ -35,6 +35,7 @@ fn two_replicas_at_once_and_one_on_a_cut_artifact_start_and_the_next_is_warm() {
     for start in &both {
         assert_eq!(start.restarts(), 0, "{:#}", start.pod);
     }
+    assert!(both.iter().any(|start| start.saved().is_some()), "one of them compiled");
     let folder = on_node(&namespace, both[0].folder());
     namespace.stop("worker");
     worker["spec"]["replicas"] = 1.into();

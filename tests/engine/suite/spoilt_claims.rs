@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::deployment::{MODEL, annotate, worker};
+use crate::deployment::{MODEL, annotate, run_as, worker};
 use crate::harness::namespace::Namespace;
 use crate::harness::pod::PYTHON;
 use crate::harness::release;
@@ -37,10 +37,11 @@ fn a_worker_starts_beside_claims_that_it_cannot_write_to_or_that_are_full() {
         Volume::proven("model-cache"),
         of_root("models-of-root"),
         of_root("of-root"),
+        Volume::proven("proven"),
         Volume { access: "ReadOnlyMany", writable: "true", ..Volume::prepared("read-only") },
     ]);
     model::bring(&namespace, "model-cache");
-    namespace.small_claim("filling", 64);
+    namespace.small_claim(&Volume::prepared("filling"), "64m");
 
     // One that fills up while a worker uses it.
     name_claims(&namespace, "model-cache", "filling");
@@ -52,8 +53,10 @@ fn a_worker_starts_beside_claims_that_it_cannot_write_to_or_that_are_full() {
     namespace.create(&before);
     let start = namespace.one_ready("before", "cold, on a small claim");
     start.assert_cold();
-    let folder = format!("/volumes/{}/filling", namespace.name);
-    namespace.on_host("fill", &format!("dd if=/dev/zero of={folder}/filled bs=64k 2>/dev/null || df {folder}"));
+    // With all that is needed for the key, as it is on a claim that became read-only later.
+    let folder = format!("/volumes/{}", namespace.name);
+    namespace.on_host("copy", &format!("cp -a {folder}/filling/. {folder}/read-only/"));
+    namespace.fill("filling", 0);
     let said = probe(&namespace, 1);
     assert!(said.contains("No space left on device"), "{said}");
     assert_eq!(namespace.writable("filling"), json!("false"), "{said}");
@@ -69,7 +72,7 @@ fn a_worker_starts_beside_claims_that_it_cannot_write_to_or_that_are_full() {
     let hub = model::hub(&namespace);
     let with = |name: &str, arguments: &[&str], claims: [(&str, &str); 2], more: &[(&str, &str)]| {
         let mut worker = worker(name, arguments);
-        annotate(&mut worker, &claims.map(|(cache, claim)| (cache, claim)));
+        annotate(&mut worker, &claims);
         annotate(&mut worker, more);
         worker
     };
@@ -78,56 +81,39 @@ fn a_worker_starts_beside_claims_that_it_cannot_write_to_or_that_are_full() {
     let full = with("full", &["--max-model-len", "1024"], claims("filling"), &offline);
     let of_root = with("of-root", &[], claims("of-root"), &offline);
     let read_only = with("read-only", &[], claims("read-only"), &offline);
+    let mut other_user = with("other-user", &[], claims("proven"), &offline);
+    run_as(&mut other_user, 2000);
     let unwritable = [("model-claim", "models-of-root"), ("compile-claim", "of-root")];
     let mut neither = with("neither", &[], unwritable, &[]);
     let main = &mut neither["spec"]["template"]["spec"]["containers"][0];
     main["env"].as_array_mut().unwrap().push(json!({"name": "HF_ENDPOINT", "value": hub}));
-    for worker in [&full, &of_root, &read_only, &neither] {
-        namespace.create(worker);
-    }
-    for (name, what, caches, skipped) in [
-        ("full", "beside a full claim", &["model"][..], &[("compile", "claim-unproven")][..]),
-        ("of-root", "beside a claim of root", &["model"], &[("compile", "claim-unproven")]),
-        ("read-only", "beside a read-only claim", &["model"], &[("compile", "claim-read-only")]),
-        ("neither", "beside two claims of root", &[], &[("compile", "claim-unproven"), ("model", "claim-unproven")]),
-    ] {
-        let start = namespace.one_ready(name, what);
-        assert_eq!(start.caches(), caches, "{name}");
-        let reasons = start.skipped();
-        let reasons: Vec<(&str, &str)> =
-            reasons.iter().map(|(cache, reason)| (cache.as_str(), reason.as_str())).collect();
-        assert_eq!(reasons, skipped, "{name}");
-        assert_eq!((start.restarts(), start.variable("VLLM_CACHE_ROOT")), (0, None), "{name}");
-        if name == "neither" {
-            let given = namespace.kubectl(&["logs", "hub"]).unwrap();
-            assert!(given.contains(&format!("GET /{MODEL}/resolve/")), "it brought the model itself: {given}");
+    let model: &[&str] = &["model"];
+    let unproven = ("compile", "claim-unproven");
+    let starts = [
+        (full, "beside a full claim", model, vec![unproven]),
+        (of_root, "beside a claim of root", model, vec![unproven]),
+        (read_only, "beside a read-only claim that has its key", model, vec![("compile", "claim-read-only")]),
+        (other_user, "as a user for whom the claim is not proven", model, vec![unproven]),
+        (neither, "beside two claims of root", &[], vec![unproven, ("model", "claim-unproven")]),
+    ];
+    for pair in starts.chunks(2) {
+        for (worker, ..) in pair {
+            namespace.create(worker);
         }
-        namespace.stop(name);
+        for (worker, what, caches, skipped) in pair {
+            let name = worker["metadata"]["name"].as_str().unwrap();
+            let start = namespace.one_ready(name, what);
+            assert_eq!(start.caches(), *caches, "{name}");
+            let reasons = start.skipped();
+            let reasons: Vec<(&str, &str)> =
+                reasons.iter().map(|(cache, reason)| (cache.as_str(), reason.as_str())).collect();
+            assert_eq!(reasons, *skipped, "{name}");
+            assert_eq!((start.restarts(), start.variable("VLLM_CACHE_ROOT")), (0, None), "{name}");
+        }
+        for (worker, ..) in pair {
+            namespace.stop(worker["metadata"]["name"].as_str().unwrap());
+        }
     }
-}
-
-impl Namespace {
-    /// A claim that is bound to a file system of this size in MiB, prepared for Dynamo's images.
-    pub(crate) fn small_claim(&self, claim: &str, mebibytes: u32) {
-        let volume = Volume::prepared(claim);
-        self.volumes(&[volume]);
-        let folder = format!("/volumes/{}/{claim}", self.name);
-        let options = format!("size={mebibytes}m,mode=0775,gid=0");
-        self.mount_on_host(&format!("mount -t tmpfs -o {options} tmpfs {folder}"));
-        self.create(&Volume::prepared(claim).claim());
-        self.wait_until_bound();
-    }
-
-    /// Runs a script as root that mounts something on the node, below its folder with the volumes.
-    fn mount_on_host(&self, script: &str) {
-        let mount = json!({"name": "volumes", "mountPath": "/volumes", "mountPropagation": "Bidirectional"});
-        let main = json!({
-            "name": "main", "image": PYTHON, "command": ["bash", "-ec", script], "volumeMounts": [mount],
-            "securityContext": {"privileged": true},
-        });
-        let volumes = json!([{"name": "volumes", "hostPath": {"path": self.cluster.volumes()}}]);
-        let spec = json!({"restartPolicy": "Never", "containers": [main], "volumes": volumes});
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "mount"}, "spec": spec});
-        self.run(&pod).assert_said(&[]);
-    }
+    let given = namespace.kubectl(&["logs", "hub"]).unwrap();
+    assert!(given.contains(&format!("GET /{MODEL}/resolve/")), "the last brought the model itself: {given}");
 }

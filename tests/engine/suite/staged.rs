@@ -10,10 +10,9 @@ use dynamo_cache::stage::folder::Folder;
 use dynamo_cache::stage::generation::{Manifest, Strikes};
 use dynamo_cache::stage::layout::{Location, Store};
 use dynamo_cache::stage::record::{Event, Reason, Record};
-use serde_json::{Value, json};
 
 use crate::FOLDER;
-use crate::deployment::{annotate, worker};
+use crate::deployment::{annotate, run_as, worker};
 use crate::harness::cluster::wait_at_most;
 use crate::harness::namespace::Namespace;
 use crate::harness::release;
@@ -29,16 +28,6 @@ fn furnished(volumes: &[Volume<'_>]) -> Namespace {
     namespace
 }
 
-/// A worker of another user.
-fn of_other_user(name: &str) -> Value {
-    let mut worker = worker(name, &[]);
-    let pod = worker.pointer_mut("/spec/template/spec").unwrap();
-    pod["securityContext"] = json!({"runAsUser": 2000, "runAsGroup": 0});
-    // PyTorch asks for a user's name, and the image has none for this one.
-    pod["containers"][0]["env"].as_array_mut().unwrap().push(json!({"name": "USER", "value": "other"}));
-    worker
-}
-
 #[test]
 fn any_user_starts_warm_from_an_archive_and_cold_once_it_has_killed_an_engine_twice() {
     let _running = release::running();
@@ -52,7 +41,8 @@ fn any_user_starts_warm_from_an_archive_and_cold_once_it_has_killed_an_engine_tw
     let published = namespace.staged(&first, Event::Published);
     namespace.stop("first");
 
-    let mut others = of_other_user("others");
+    let mut others = worker("others", &[]);
+    run_as(&mut others, 2000);
     others["spec"]["replicas"] = 3.into();
     namespace.create(&others);
     for start in namespace.ready("others", 3, "staged: three of another user at once, restored") {
@@ -88,9 +78,8 @@ fn a_staged_worker_starts_beside_claims_that_it_cannot_write_to_or_read() {
         Volume { mode: "0700", ..Volume::prepared("unreadable") },
         Volume { access: "ReadOnlyMany", ..Volume::prepared("read-only") },
     ]);
-    namespace.small_claim("full", 1);
-    let folder = format!("/volumes/{}/full", namespace.name);
-    namespace.on_host("fill", &format!("dd if=/dev/zero of={folder}/filled bs=64k 2>/dev/null || df {folder}"));
+    namespace.small_claim(&Volume::prepared("full"), "1m");
+    namespace.fill("full", 0);
     let claims = [
         ("of-root", Some(Reason::NoneUsable), Reason::ClaimNotWritable),
         ("unreadable", Some(Reason::ClaimFailed), Reason::ClaimNotWritable),

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 
 use crate::FOLDER;
-use crate::harness::cluster::wait_at_most;
+use crate::harness::cluster::wait_or_say;
 use crate::harness::namespace::Namespace;
 use crate::harness::pod::status;
 
@@ -56,7 +56,7 @@ impl Start {
     }
 
     /// The artifact that it compiled and saved.
-    fn saved(&self) -> Option<&str> {
+    pub(crate) fn saved(&self) -> Option<&str> {
         self.after("saved AOT compiled function to ")
     }
 
@@ -123,7 +123,7 @@ impl Namespace {
     #[track_caller]
     pub(crate) fn ready(&self, deployment: &str, number: usize, what: &str) -> Vec<Start> {
         let selector = format!("app={deployment}");
-        let pods = wait_at_most(DEADLINE, &format!("{number} pods of {deployment} to be ready"), || {
+        let ready = wait_or_say(DEADLINE, &format!("{number} pods of {deployment} to be ready"), || {
             let pods = self.read(&["pods", "--selector", &selector]);
             let pods = pods["items"].as_array().unwrap().iter();
             let pods: Vec<Value> = pods
@@ -133,10 +133,9 @@ impl Namespace {
             if pods.len() == number {
                 return Ok(pods);
             }
-            let described = self.kubectl(&["describe", "pods", "--selector", &selector])?;
-            let log = self.kubectl(&["logs", "--selector", &selector, "--tail=60", "--prefix"]);
-            Err(format!("{} are\n{described}\n{}", pods.len(), log.unwrap_or_else(|why| why)))
+            Err(format!("{} are", pods.len()))
         });
+        let pods = ready.unwrap_or_else(|why| panic!("{why}\n{}", self.described(&selector)));
         let starts = pods.into_iter().map(|pod| {
             let log = self.kubectl(&["logs", pod["metadata"]["name"].as_str().unwrap()]).unwrap();
             let start = Start { pod, log };
@@ -144,6 +143,18 @@ impl Namespace {
             start
         });
         starts.collect()
+    }
+
+    /// What a person would look at where pods do not become ready.
+    fn described(&self, selector: &str) -> String {
+        let pods = ["--selector", selector];
+        let log = [pods.as_slice(), &["--tail=60", "--prefix", "--all-containers"]].concat();
+        let said = [
+            [&["describe", "pods"], pods.as_slice()].concat(),
+            [&["logs"], log.as_slice()].concat(),
+            [&["logs", "--previous"], log.as_slice()].concat(),
+        ];
+        said.map(|arguments| self.kubectl(&arguments).unwrap_or_else(|why| why)).join("\n")
     }
 
     /// The one pod of a Deployment, once it is ready.

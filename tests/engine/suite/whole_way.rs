@@ -3,11 +3,13 @@
 use serde_json::json;
 
 use crate::deployment::{IMAGE, MODEL, discovers_by, frontend, worker};
+use crate::harness::cluster::wait_at_most;
 use crate::harness::namespace::Namespace;
 use crate::harness::pod::PYTHON;
 use crate::harness::release;
 use crate::harness::volume::Volume;
 use crate::model;
+use crate::start::DEADLINE;
 
 /// Waits until the frontend knows the model, and asks it for a chat completion.
 const CHAT: &str = r#"
@@ -18,9 +20,9 @@ curl -s --fail "$FRONTEND/v1/chat/completions" --header 'Content-Type: applicati
 "#;
 
 #[test]
-fn a_downloaded_model_answers_a_chat_without_a_network_and_the_next_worker_is_warm() {
+fn a_downloaded_model_answers_a_chat_once_offline_is_set_and_the_next_worker_is_warm() {
     let _running = release::running();
-    let namespace = Namespace::opted_in(&[("model-offline", "true")]);
+    let namespace = Namespace::opted_in(&[]);
     let discovery = Volume { mode: "0777", ..Volume::prepared("discovery") };
     namespace.volumes(&[Volume::prepared("model-cache"), Volume::prepared("compilation-cache")]);
     namespace.claims(&[discovery]);
@@ -54,6 +56,18 @@ fn a_downloaded_model_answers_a_chat_without_a_network_and_the_next_worker_is_wa
     for object in [&worker, &frontend, &service] {
         namespace.create(object);
     }
+    // The claim has all that the worker needs, and it asks the hub all the same: without us, it would end in the same way.
+    wait_at_most(DEADLINE, "the worker to end without its hub", || {
+        let pods = namespace.read(&["pods", "--selector=app=worker"]);
+        let ended = &pods["items"][0]["status"]["containerStatuses"][0]["restartCount"];
+        if ended.as_u64().is_some_and(|ended| ended > 0) { Ok(()) } else { Err(format!("{:#}", pods["items"][0])) }
+    });
+    let said = namespace.cluster.dynamo_cache(&["check", "-n", &namespace.name]);
+    let offline = format!("annotate namespace {} dynamo-cache.io/model-offline=true", namespace.name);
+    let says = "workers still ask the hub, and fail while it cannot be reached";
+    assert!(said.output.contains(says) && said.output.contains(&format!("kubectl {offline}\n")), "{}", said.output);
+    namespace.kubectl(&offline.split(' ').collect::<Vec<_>>()).unwrap();
+    namespace.kubectl(&["rollout", "restart", "deployment/worker"]).unwrap();
     let first = namespace.one_ready("worker", "cold");
     assert_eq!(first.caches(), ["model", "compile"]);
     assert_eq!(first.variable("HF_HUB_OFFLINE"), Some("1"));
