@@ -29,7 +29,7 @@ impl ProgressLine {
         }
         line.clone_into(&mut self.current);
         if self.is_terminal {
-            let _ = write!(std::io::stderr().lock(), "\r{ERASE_LINE}{}", visible_line(line));
+            let _ = write!(std::io::stderr().lock(), "\r{ERASE_LINE}{}", fitted(line, columns()));
         } else {
             note(line);
         }
@@ -91,20 +91,40 @@ impl ProgressLines {
 
     /// Writes all lines over those that were written before.
     fn draw(&mut self) {
+        let _ = write!(std::io::stderr().lock(), "{}", self.drawn(columns()));
+        self.is_drawn = true;
+    }
+
+    /// What a terminal of this width is sent to show all lines.
+    fn drawn(&self, columns: usize) -> String {
         let mut text = if self.is_drawn { up(self.labels.len()) } else { String::new() };
         let widest = self.labels.iter().map(|label| label.chars().count()).max().unwrap_or_default();
         for (label, line) in self.labels.iter().zip(&self.current) {
-            let line = visible_line(&format!("{label:widest$}  {line}")).into_owned();
-            text.extend([ERASE_LINE, line.as_str(), "\n"]);
+            text.extend([ERASE_LINE, &fitted(&format!("{label:widest$}  {line}"), columns), "\n"]);
         }
-        self.is_drawn = true;
-        let _ = write!(std::io::stderr().lock(), "{text}");
+        text
     }
 
     /// Keeps the lines and moves below them.
     pub(crate) fn finish(&mut self) {
         self.single.finish();
     }
+}
+
+/// The width of the terminal at standard error; 0 if it is unknown.
+fn columns() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stderr()).map_or(0, |size| size.ws_col.into())
+}
+
+/// A line as it is shown in one row: one that wraps takes two, and is not rewritten as a whole.
+fn fitted(line: &str, columns: usize) -> String {
+    let line = visible_line(line).replace('\t', " ");
+    if columns == 0 || line.chars().count() < columns {
+        return line;
+    }
+    let mut fitted: String = line.chars().take(columns.saturating_sub(2)).collect();
+    fitted.push('…');
+    fitted
 }
 
 /// Shows a line on a terminal from a point in time on, until some work is done. If standard error is no terminal, nothing is
@@ -121,4 +141,31 @@ pub(crate) async fn show_while<T>(line: &str, from: Instant, work: impl Future<O
     let done = work.await;
     progress.erase();
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ProgressLines, fitted};
+
+    #[test]
+    fn several_lines_are_written_over_themselves_and_none_takes_two_rows() {
+        let mut lines = ProgressLines::new(["a/b main", "long/name main"].into_iter());
+        lines.current = vec!["starting".to_owned(), "waiting for a node: \u{1b}[2J0/9 nodes".to_owned()];
+        let first = "\u{1b}[Ka/b main        starting\n\u{1b}[Klong/name main  waiting for a …\n";
+        assert_eq!(lines.drawn(32), first);
+        lines.is_drawn = true;
+        lines.current[1] = "done".to_owned();
+        let again = "\u{1b}[2F\u{1b}[Ka/b main        starting\n\u{1b}[Klong/name main  done\n";
+        assert_eq!(lines.drawn(32), again);
+        assert_eq!(lines.drawn(0), again, "the width is unknown");
+    }
+
+    #[test]
+    fn a_line_is_cut_by_characters_and_has_no_tab() {
+        assert_eq!(fitted("█████ 100 %", 80), "█████ 100 %");
+        assert_eq!(
+            (fitted("█████ 100 %", 6), fitted("a\tb", 9), fitted("abc", 1)),
+            ("████…".into(), "a b".into(), "…".into())
+        );
+    }
 }
