@@ -156,26 +156,44 @@ pub(crate) fn find(document: &Value, pointers: &[String]) -> Templates {
     templates
 }
 
-/// Annotations of dynamo-cache on an object that has pods and is not one itself.
+/// Annotations of dynamo-cache on an object that has pods and is not one itself, or on a part of it from which no pod has them,
+/// such as the `jobTemplate` of a CronJob.
 fn ignored(search: &Search<'_>) -> Vec<Ignored> {
-    let own = format!("{}/metadata", search.at);
-    let places: Vec<_> = search.found.iter().map(|template| template.pod.metadata()).collect();
-    let annotations = search.object.pointer("/metadata/annotations").and_then(Value::as_object);
-    let ours = annotations.into_iter().flatten().map(|(key, _)| key).filter(|key| key.starts_with(PREFIX));
-    let has_effect = |key: &String| {
-        let inherits = |template: &Template| template.annotations.iter().any(|(known, _)| known == key);
-        places.iter().flatten().any(|place| *place == own) || search.found.iter().any(inherits)
-    };
-    if search.found.is_empty() {
-        return Vec::new();
-    }
+    let places: BTreeSet<_> = search.found.iter().filter_map(|template| template.pod.metadata()).collect();
     let is_sketch = search.found.iter().any(|template| matches!(template.pod, Pod::Sketch { .. }));
-    let mut belongs: Vec<_> = places.iter().flatten().map(|place| format!("{place}/annotations")).collect();
-    // The annotations of a graph's spec reach the pods of all of its components.
-    belongs.extend(is_sketch.then(|| format!("{}/spec/annotations", search.at)));
-    let ignored =
-        |key: &String| Ignored { object: name(search.object), annotation: key.clone(), belongs: belongs.clone() };
-    ours.filter(|key| !has_effect(key)).map(ignored).collect()
+    let mut parts: BTreeSet<&str> =
+        search.found.iter().flat_map(|template| parts_around(template, &search.at)).collect();
+    parts.retain(|part| !places.contains(&format!("{part}/metadata")));
+    let mut ignored = Vec::new();
+    for part in parts {
+        let below = part.strip_prefix(search.at.as_str()).unwrap_or_default();
+        let annotations = search.object.pointer(&format!("{below}/metadata/annotations")).and_then(Value::as_object);
+        let ours = annotations.into_iter().flatten().map(|(key, _)| key).filter(|key| key.starts_with(PREFIX));
+        let inherits = |template: &Template, key: &String| template.annotations.iter().any(|(known, _)| known == key);
+        let without_effect: Vec<_> =
+            ours.filter(|key| !search.found.iter().any(|template| inherits(template, key))).collect();
+        if without_effect.is_empty() {
+            continue;
+        }
+        let within = places.iter().filter(|place| place.starts_with(&format!("{part}/")));
+        let mut belongs: Vec<_> = within.map(|place| format!("{place}/annotations")).collect();
+        // The annotations of a graph's spec reach the pods of all of its components.
+        belongs.extend(is_sketch.then(|| format!("{}/spec/annotations", search.at)));
+        let object = format!("{} {below}", name(search.object)).trim_end().to_owned();
+        let of = |key: &String| Ignored { object: object.clone(), annotation: key.clone(), belongs: belongs.clone() };
+        ignored.extend(without_effect.into_iter().map(of));
+    }
+    ignored
+}
+
+/// The JSON Pointers of the object at `at`, and of each part of it that has the template.
+fn parts_around<'t>(template: &'t Template, at: &'t str) -> impl Iterator<Item = &'t str> {
+    let spec = match &template.pod {
+        Pod::Parts { spec, .. } => spec.as_str(),
+        Pod::Patched { .. } | Pod::Sketch { .. } => at,
+    };
+    let ends = spec.match_indices('/').map(|(end, _)| end).filter(move |end| *end > at.len());
+    std::iter::once(at).chain(ends.filter_map(|end| spec.get(..end)))
 }
 
 /// The kinds with pods that controllers other than those of Kubernetes have in an API group.

@@ -269,6 +269,32 @@ fn explain_reports_annotations_on_a_controller_with_where_they_belong() {
     let places = " It belongs into /spec/leaderWorkerTemplate/leaderTemplate/metadata/annotations, \
                   /spec/leaderWorkerTemplate/workerTemplate/metadata/annotations.\n";
     assert!(said.errors.ends_with(places), "{}", said.errors);
+
+    // A part of the object that has pods, and is none itself.
+    let line = |object: &str, place: &str| {
+        format!(
+            "{object}: dynamo-cache.io/skip has no effect here, only on a pod [annotation-ignored]. Put it on the pod (for a \
+             controller: on its pod template). It belongs into {place}/metadata/annotations.\n"
+        )
+    };
+    let template = "template: {metadata: {annotations: {dynamo-cache.io/engine: vllm}}, spec: {containers: []}}";
+    let part = format!("metadata: {{annotations: {{dynamo-cache.io/skip: all}}}}, spec: {{{template}}}");
+    let job =
+        format!("{{apiVersion: batch/v1, kind: CronJob, metadata: {{name: c}}, spec: {{jobTemplate: {{{part}}}}}}}");
+    let list = format!("{{apiVersion: v1, kind: List, items: [{job}]}}");
+    let sets = format!(
+        "apiVersion: jobset.x-k8s.io/v1alpha2\nkind: JobSet\nmetadata: {{name: j}}\nspec: {{replicatedJobs: [{{template: \
+         {{spec: {{{template}}}}}}}, {{template: {{{part}}}}}]}}\n"
+    );
+    let of_set = "/spec/replicatedJobs/1/template";
+    for (text, lines) in [
+        (job.as_str(), line("CronJob/c /spec/jobTemplate", "/spec/jobTemplate/spec/template")),
+        (&list, line("CronJob/c /spec/jobTemplate", "/items/0/spec/jobTemplate/spec/template")),
+        (&sets, line(&format!("JobSet/j {of_set}"), &format!("{of_set}/spec/template"))),
+    ] {
+        let said = run(&["explain", "-f", "-"], text);
+        assert!(said.errors.ends_with(&lines) && said.errors.matches("has no effect").count() == 1, "{}", said.errors);
+    }
 }
 
 #[test]
