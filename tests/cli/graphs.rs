@@ -83,7 +83,7 @@ fn what_the_operator_decides_alone_is_said() {
     };
     for (service, line) in [
         ("multinode: {nodeCount: 2}", "  the command lines of the leader and of the workers, "),
-        ("failover: {enabled: true}", "  the arguments that the operator adds for failover, "),
+        ("gpuMemoryService: {enabled: true, mode: interPod}", "  another pod of the component, "),
         ("checkpoint: {enabled: true}", "  whether the operator restores the pod from a checkpoint: "),
         ("replicas: 1", "  the operator's own Model Express address, "),
     ] {
@@ -96,13 +96,15 @@ fn what_the_operator_decides_alone_is_said() {
             said.errors
         );
     }
-    let request = "apiVersion: nvidia.com/v1beta1\nkind: DynamoGraphDeploymentRequest\nmetadata: {name: r}\n";
-    let said = run(&["explain", "-f", "-"], request);
-    assert!(
-        said.errors.contains("its operator creates the pods") && !said.errors.contains("explain -f"),
-        "{}",
-        said.errors
-    );
+    for kind in ["DynamoGraphDeploymentRequest", "DynamoCheckpoint"] {
+        let request = format!("apiVersion: nvidia.com/v1beta1\nkind: {kind}\nmetadata: {{name: r}}\n");
+        let said = run(&["explain", "-f", "-"], &request);
+        assert!(
+            said.errors.contains("its operator creates the pods") && !said.errors.contains("explain -f"),
+            "{}",
+            said.errors
+        );
+    }
 }
 
 #[test]

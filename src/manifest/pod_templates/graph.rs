@@ -46,12 +46,35 @@ struct Component {
     shared_memory: Option<String>,
     /// The number of pods in a group.
     nodes: u64,
-    /// The container that runs the frontend beside the engine, if the operator creates it.
-    frontend_sidecar: Option<Map<String, Value>>,
+    /// The container that runs the frontend beside the engine, if the operator completes it, and its place among the others.
+    frontend_sidecar: Option<(usize, Map<String, Value>)>,
     /// Whether two engines share the GPUs of the pod.
     has_failover: bool,
+    /// Where the GPU Memory Service runs, if there is one.
+    memory_service: Option<MemoryService>,
     /// What the operator decides about this component, one line each.
     unknown: Vec<String>,
+}
+
+/// Where the GPU Memory Service of a component runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum MemoryService {
+    /// Beside the engine.
+    InPod,
+    /// In a pod of its own.
+    BetweenPods,
+}
+
+impl MemoryService {
+    /// Reads its settings.
+    fn new(settings: &Value) -> Self {
+        if is_between_pods(settings) { MemoryService::BetweenPods } else { MemoryService::InPod }
+    }
+}
+
+/// Whether failover or the GPU Memory Service is set to pods of their own.
+fn is_between_pods(settings: &Value) -> bool {
+    text(settings, "mode").is_some_and(|mode| mode.eq_ignore_ascii_case("InterPod"))
 }
 
 /// The API group of the Dynamo operator.
@@ -63,10 +86,11 @@ pub(super) const KINDS: [&str; 2] = [GRAPH, COMPONENT];
 const GRAPH: &str = "DynamoGraphDeployment";
 const COMPONENT: &str = "DynamoComponentDeployment";
 const REQUEST: &str = "DynamoGraphDeploymentRequest";
+const CHECKPOINT: &str = "DynamoCheckpoint";
 
 /// Whether the Dynamo operator makes the pods of this kind.
 pub(super) fn is_operator_managed(kind: Type<'_>) -> bool {
-    KINDS.contains(&kind.name) || kind.name == REQUEST
+    KINDS.contains(&kind.name) || [REQUEST, CHECKPOINT].contains(&kind.name)
 }
 
 /// Whether pods of this kind can be described.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Component, entries, items, text};
+use super::{Component, MemoryService, entries, is_between_pods, items, text};
 
 /// Reads a service; `own` is its name in the graph.
 pub(super) fn component(service: &Value, own: &str) -> Component {
@@ -28,11 +28,11 @@ pub(super) fn component(service: &Value, own: &str) -> Component {
         shared_memory: (!is_disabled).then(|| memory.and_then(|memory| text(memory, "size")).unwrap_or_default()),
         nodes: service.pointer("/multinode/nodeCount").and_then(Value::as_u64).unwrap_or(1),
         frontend_sidecar: service.get("frontendSidecar").filter(|sidecar| sidecar.is_object()).map(frontend_sidecar),
-        has_failover: is_enabled("failover")
-            && service
-                .get("failover")
-                .and_then(|failover| text(failover, "mode"))
-                .is_none_or(|mode| !mode.eq_ignore_ascii_case("InterPod")),
+        has_failover: is_enabled("failover") && !service.get("failover").is_some_and(is_between_pods),
+        memory_service: service
+            .get("gpuMemoryService")
+            .filter(|_| is_enabled("gpuMemoryService"))
+            .map(MemoryService::new),
         ..Component::default()
     };
     if is_enabled("checkpoint") {
@@ -79,13 +79,13 @@ fn add_resources(service: &Value, main: &mut Map<String, Value>) {
     }
 }
 
-/// The container that the operator creates for the frontend beside the engine.
-fn frontend_sidecar(sidecar: &Value) -> Map<String, Value> {
+/// The container that the operator creates for the frontend beside the engine, behind all others.
+fn frontend_sidecar(sidecar: &Value) -> (usize, Map<String, Value>) {
     let mut container = Map::from_iter([("name".to_owned(), json!("sidecar-frontend"))]);
     for (from, to) in [("image", "image"), ("args", "args"), ("envs", "env")] {
         if let Some(value) = sidecar.get(from).filter(|value| !value.is_null()) {
             container.insert(to.to_owned(), value.clone());
         }
     }
-    container
+    (usize::MAX, container)
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::operator::{CHECKPOINT, MAIN};
-use super::{Component, entries, items, text};
+use super::{Component, MemoryService, entries, is_between_pods, items, text};
 
 /// Reads a component; `own` is its name if it does not have one itself.
 pub(super) fn component(given: &Value, own: &str) -> Component {
@@ -13,22 +13,22 @@ pub(super) fn component(given: &Value, own: &str) -> Component {
     let mut containers = items(spec.get("containers"));
     let mut take = |name: &str| {
         let index = containers.iter().position(|container| container.get("name").is_some_and(|known| known == name))?;
-        Some(containers.remove(index))
+        Some((index, containers.remove(index)))
     };
     let main = take(MAIN);
     let sidecar = text(given, "frontendSidecar").and_then(|name| take(&name));
     spec.insert("containers".to_owned(), containers.into());
     let cache = given.get("compilationCache");
     let claim = cache.and_then(|cache| text(cache, "pvcName"));
-    let failover = given.pointer("/experimental/failover");
+    let experimental = |key: &str| given.pointer(&format!("/experimental/{key}")).filter(|value| !value.is_null());
     let mut component = Component {
         name: text(given, "name").unwrap_or_else(|| own.to_owned()),
         kind: text(given, "type"),
         labels: metadata("labels"),
         annotations: metadata("annotations"),
         spec,
-        main: entries(main.as_ref()),
-        frontend_sidecar: sidecar.map(|sidecar| entries(Some(&sidecar))),
+        main: entries(main.map(|(_, main)| main).as_ref()),
+        frontend_sidecar: sidecar.map(|(index, sidecar)| (index, entries(Some(&sidecar)))),
         compile_cache: claim.map(|claim| (claim, cache.and_then(|cache| text(cache, "mountPath")))),
         shared_memory: match given.get("sharedMemorySize") {
             Some(Value::String(size)) if size == "0" => None,
@@ -36,11 +36,11 @@ pub(super) fn component(given: &Value, own: &str) -> Component {
             size => Some(size.and_then(Value::as_str).unwrap_or_default().to_owned()),
         },
         nodes: given.pointer("/multinode/nodeCount").and_then(Value::as_u64).unwrap_or(1),
-        has_failover: failover
-            .is_some_and(|failover| text(failover, "mode").is_none_or(|mode| !mode.eq_ignore_ascii_case("InterPod"))),
+        has_failover: experimental("failover").is_some_and(|failover| !is_between_pods(failover)),
+        memory_service: experimental("gpuMemoryService").map(MemoryService::new),
         ..Component::default()
     };
-    if given.pointer("/experimental/checkpoint").is_some_and(|checkpoint| !checkpoint.is_null()) {
+    if experimental("checkpoint").is_some() {
         component.unknown.push(CHECKPOINT.to_owned());
     }
     component

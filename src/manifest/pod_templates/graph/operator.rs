@@ -1,8 +1,10 @@
 //! What the Dynamo operator makes of a component.
 
+mod failover;
+
 use serde_json::{Map, Value, json};
 
-use super::{Component, Graph, items};
+use super::{Component, Graph, MemoryService, items};
 use crate::manifest::pod_templates::search::{SET_NAME, SET_SIZE};
 
 /// The name of the container that runs the component.
@@ -25,18 +27,26 @@ pub(super) fn complete(graph: &Graph<'_>, component: Component) -> (Value, Vec<S
     if let Some((claim, path)) = &component.compile_cache {
         add_compile_cache(graph, claim, path.as_deref(), &mut spec, &mut main);
     }
-    if kind.as_deref() == Some("epp") {
-        // Its image has another user, and a home of its own.
+    if kind.as_deref() == Some("epp") && items(main.get("volumeMounts")).is_empty() {
+        // Its image has another user, and a home of its own. Mounts of the graph replace it.
         add_volume(&mut spec, &mut main, &json!({"name": "hf-cache", "emptyDir": {}}), "/home/nonroot/.cache");
     }
-    let sidecar = component.frontend_sidecar.map(|sidecar| with_mounts_of(&main, sidecar));
+    let sidecar = component.frontend_sidecar.map(|(index, sidecar)| (index, with_mounts_of(&main, sidecar)));
     if let Some(size) = &component.shared_memory {
         add_shared_memory(size, &mut spec, &mut main);
     }
+    add_missing_volumes(&mut spec, &main);
+    if let Some(service) = component.memory_service {
+        add_memory_service(service, &mut spec, &mut main, &mut unknown);
+    }
     spec.entry("securityContext").or_insert_with(|| json!({"fsGroup": 1000}));
-    let mut containers = engines(main, component.has_failover);
-    containers.extend(items(spec.get("containers")));
-    containers.extend(sidecar.map(Value::Object));
+    let mut beside = items(spec.get("containers"));
+    if let Some((index, sidecar)) = sidecar {
+        beside.insert(index.min(beside.len()), Value::Object(sidecar));
+    }
+    let has_failover = component.has_failover;
+    let mut containers = if has_failover { failover::engines(main, &mut unknown) } else { vec![Value::Object(main)] };
+    containers.extend(beside);
     spec.insert("containers".to_owned(), containers.into());
 
     let mut metadata = Map::new();
@@ -59,25 +69,21 @@ pub(super) fn complete(graph: &Graph<'_>, component: Component) -> (Value, Vec<S
                 .to_owned(),
         );
     }
-    if component.has_failover {
-        unknown.push(
-            "the arguments that the operator adds for failover, which are a part of the compile cache's folder"
-                .to_owned(),
-        );
-    }
     metadata.insert("labels".to_owned(), all.into());
     metadata.insert("annotations".to_owned(), pod_annotations.into());
     (json!({"metadata": metadata, "spec": spec}), unknown)
 }
 
-/// A frontend has a command by default; the graph may replace it, or its arguments alone.
+/// Every component but the EPP has a command by default. The graph may replace it, or its arguments alone.
 fn add_command(kind: Option<&str>, main: &mut Map<String, Value>) {
-    if kind == Some("frontend") {
-        let is_given = |value: Option<&Value>| value.and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-        for (key, usual) in [("command", json!(["python3"])), ("args", json!(["-m", "dynamo.frontend"]))] {
-            if !is_given(main.get(key)) {
-                main.insert(key.to_owned(), usual);
-            }
+    let usual = match kind {
+        Some("epp") => return,
+        Some("frontend") => [("command", json!(["python3"])), ("args", json!(["-m", "dynamo.frontend"]))],
+        _ => [("command", json!(["/bin/sh", "-c"])), ("args", Value::Null)],
+    };
+    for (key, usual) in usual {
+        if items(main.get(key)).is_empty() && !usual.is_null() {
+            main.insert(key.to_owned(), usual);
         }
     }
 }
@@ -122,8 +128,64 @@ fn add_volume(spec: &mut Map<String, Value>, main: &mut Map<String, Value>, volu
     }
     spec.insert("volumes".to_owned(), volumes.into());
     let mut mounts = items(main.get("volumeMounts"));
-    mounts.push(json!({"name": volume.get("name"), "mountPath": path}));
+    let mount = json!({"name": volume.get("name"), "mountPath": path});
+    if !mounts.contains(&mount) {
+        mounts.push(mount);
+    }
     main.insert("volumeMounts".to_owned(), mounts.into());
+}
+
+/// A mount without a volume is that of the claim with its name.
+fn add_missing_volumes(spec: &mut Map<String, Value>, main: &Map<String, Value>) {
+    let mut volumes = items(spec.get("volumes"));
+    for mount in items(main.get("volumeMounts")) {
+        let Some(name) = mount.get("name").filter(|name| name.is_string()) else { continue };
+        if !volumes.iter().any(|known| known.get("name") == Some(name)) {
+            volumes.push(json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
+        }
+    }
+    if !volumes.is_empty() {
+        spec.insert("volumes".to_owned(), volumes.into());
+    }
+}
+
+/// The GPU Memory Service has the GPUs in place of the engine, which shares them by a claim.
+fn add_memory_service(
+    service: MemoryService,
+    spec: &mut Map<String, Value>,
+    main: &mut Map<String, Value>,
+    unknown: &mut Vec<String>,
+) {
+    for list in ["limits", "requests"] {
+        let resources = main.get_mut("resources").and_then(|resources| resources.get_mut(list)?.as_object_mut());
+        resources.and_then(|resources| resources.remove("nvidia.com/gpu"));
+    }
+    match service {
+        MemoryService::InPod => {
+            let mut containers = items(spec.get("initContainers"));
+            let command = ["python3", "-m", "gpu_memory_service.cli.server"];
+            let image = main.get("image");
+            containers
+                .push(json!({"name": "gms-server", "image": image, "command": command, "restartPolicy": "Always"}));
+            spec.insert("initContainers".to_owned(), containers.into());
+        }
+        MemoryService::BetweenPods => {
+            unknown
+                .push("another pod of the component, which runs the GPU Memory Service: it gets no caches".to_owned());
+            if is_script(main) {
+                unknown.push(
+                    "the argument that the operator adds to the script for the GPU Memory Service, which is a part of the \
+                     compile cache's folder"
+                        .to_owned(),
+                );
+            }
+        }
+    }
+}
+
+/// Whether a shell runs the component.
+fn is_script(main: &Map<String, Value>) -> bool {
+    items(main.get("command")).iter().any(|word| word.as_str().is_some_and(|word| word.ends_with("sh")))
 }
 
 /// Adds memory at `/dev/shm`, in place of a mount of the graph.
@@ -137,31 +199,19 @@ fn add_shared_memory(size: &str, spec: &mut Map<String, Value>, main: &mut Map<S
     add_volume(spec, main, &volume, PATH);
 }
 
-/// The frontend beside an engine has its mounts, and none of its variables.
+/// The frontend beside an engine has its mounts, one of each volume, and none of its variables.
 fn with_mounts_of(main: &Map<String, Value>, mut sidecar: Map<String, Value>) -> Map<String, Value> {
     add_command(Some("frontend"), &mut sidecar);
     let mut mounts = items(sidecar.get("volumeMounts"));
-    let shared = items(main.get("volumeMounts"));
-    let is_free = |mount: &Value| !mounts.iter().any(|own| own.get("mountPath") == mount.get("mountPath"));
-    let shared: Vec<_> = shared.into_iter().filter(is_free).collect();
-    mounts.extend(shared);
+    for mount in items(main.get("volumeMounts")) {
+        if !mounts.iter().any(|own| own.get("name") == mount.get("name")) {
+            mounts.push(mount);
+        }
+    }
     if !mounts.is_empty() {
         sidecar.insert("volumeMounts".to_owned(), mounts.into());
     }
     sidecar
-}
-
-/// The main container, or with failover two of them.
-fn engines(main: Map<String, Value>, has_failover: bool) -> Vec<Value> {
-    if !has_failover {
-        return vec![Value::Object(main)];
-    }
-    let engine = |number: usize| {
-        let mut engine = main.clone();
-        engine.insert("name".to_owned(), format!("engine-{number}").into());
-        Value::Object(engine)
-    };
-    vec![engine(0), engine(1)]
 }
 
 /// Labels or annotations of a graph, with those of the component, which win.
