@@ -1,4 +1,4 @@
-//! The creation of a pod, on a dry run: all of admission, and nothing stored.
+//! The creation of a pod: on a dry run, which is all of admission and stores nothing, or in earnest.
 
 use std::time::{Duration, Instant};
 
@@ -29,4 +29,17 @@ pub(crate) async fn create(client: &Client, namespace: &str, pod: &Value) -> (Va
     let text = client.request_text(request).await.unwrap();
     let took = begun.elapsed();
     (serde_json::from_str(&text).unwrap(), took)
+}
+
+/// Creates a pod, and returns what was stored and how long that took.
+///
+/// # Errors
+/// The API server has refused it.
+pub(crate) async fn store(client: &Client, namespace: &str, pod: &[u8]) -> Result<(String, Duration), kube::Error> {
+    let uri = format!("/api/v1/namespaces/{namespace}/pods");
+    let request = hyper::Request::post(uri).header("content-type", "application/json");
+    let request = request.body(pod.to_vec()).unwrap();
+    let begun = Instant::now();
+    let text = client.request_text(request).await?;
+    Ok((text, begun.elapsed()))
 }

@@ -2,6 +2,8 @@
 //!
 //! Against no webhook, and against policies of the API server itself that make the same pod. Then what creations cost
 //! that are asked to come again. The webhook is installed as the tests install it: the chart, by Helm.
+//!
+//! `cargo bench --bench hook -- burst` instead: bursts of creations, with two replicas.
 #![allow(clippy::print_stdout, reason = "a bench prints")]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a bench that cannot go on ends")]
 
@@ -20,6 +22,7 @@ mod samples;
 #[path = "../machine.rs"]
 mod machine;
 
+mod burst;
 mod create;
 mod policy;
 mod rounds;
@@ -32,16 +35,19 @@ use self::harness::control_plane::namespace::Namespace;
 use self::harness::control_plane::{shared, webhook};
 
 fn main() {
-    let unknown = std::env::args().skip(1).find(|argument| argument != "--bench");
-    assert_eq!(unknown, None, "hook takes no arguments");
+    let parts: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    assert!(parts.is_empty() || parts == ["burst"], "hook takes no argument but burst");
     println!("{}\n", machine::line());
     let plane = shared();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    if !parts.is_empty() {
+        return runtime.block_on(burst::run(plane));
+    }
     let webhook = webhook::running();
     // What is measured is the webhook. Its guard is a policy beside it, and would be counted with it.
     plane.kubectl(&["delete", "validatingadmissionpolicybinding", "dynamo-cache-guard"]).unwrap();
     let hooked = Namespace::opted_in(plane, &[]);
     hooked.claims(&["model-cache", "compilation-cache"]);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let client = plane.client().await;
         rounds::run(plane, &client, &hooked).await;

@@ -83,8 +83,9 @@ async fn one_round(client: &Client, namespace: &str, pod: &Value, in_flight: usi
     created.into_iter().map(|(pod, took)| (pod, took.as_secs_f64() * 1e3)).unzip()
 }
 
-fn percentile(sorted: &[f64], percent: usize) -> f64 {
-    sorted[sorted.len() * percent / 100]
+/// The value below which so many of a hundred are; 100 is the last.
+pub(crate) fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
 }
 
 /// A policy applies a moment after it was created; then the pod is the webhook's.
