@@ -1,8 +1,9 @@
-//! Packs a cache: one thread reads the files and writes the tar, the other compresses and hashes it.
+//! Packs a cache: one thread reads the files and writes the tar, one compresses it, and one hashes and writes the archive.
 
 use std::fs::File;
 use std::io::{self, BufWriter, PipeReader, PipeWriter, Read as _, Write};
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use tar::{Builder, EntryType, Header};
@@ -23,6 +24,9 @@ const SHORT_PATH: usize = 100;
 
 /// The size to which a tar pads each file.
 const BLOCK: u64 = 512;
+
+/// How many pieces of the archive, of 128 KiB at most, wait to be written.
+const WAITING: usize = 8;
 
 /// A complete archive.
 #[derive(Debug)]
@@ -57,18 +61,47 @@ pub fn pack(root: &Folder, archive: &File) -> Result<Packed, Error> {
 }
 
 fn compress(mut tar: PipeReader, archive: &File) -> io::Result<(Digest, u64)> {
-    let mut encoder = Encoder::new(Hashing::new(archive), LEVEL)?;
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        let count = tar.read(&mut chunk)?;
-        if count == 0 {
-            break;
-        }
-        encoder.write_all(chunk.get(..count).unwrap_or_default())?;
+    let (sender, receiver) = sync_channel(WAITING);
+    thread::scope(|scope| {
+        let written = scope.spawn(move || write_archive(receiver, archive));
+        let mut encoder = Encoder::new(Compressed(sender), LEVEL)?;
+        let mut chunk = vec![0; CHUNK];
+        let mut encode = || loop {
+            let count = tar.read(&mut chunk)?;
+            if count == 0 {
+                return Ok(());
+            }
+            encoder.write_all(chunk.get(..count).unwrap_or_default())?;
+        };
+        let result: io::Result<()> = encode();
+        let result = result.and_then(|()| encoder.finish().map(drop));
+        // If the archive could not be written, no more could be encoded, and that says nothing.
+        let written = written.join().unwrap_or_else(|_| Err(io::Error::other("writing the archive panicked")))?;
+        result.map(|()| written)
+    })
+}
+
+/// Compressed bytes on their way to the thread that writes them.
+struct Compressed(SyncSender<Vec<u8>>);
+
+impl Write for Compressed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.send(bytes.to_vec()).map_err(|_| io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
     }
-    let finished = encoder.finish()?.finish();
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn write_archive(compressed: Receiver<Vec<u8>>, archive: &File) -> io::Result<(Digest, u64)> {
+    let mut archive_hash = Hashing::new(archive);
+    for bytes in compressed {
+        archive_hash.write_all(&bytes)?;
+    }
     archive.sync_all()?;
-    Ok(finished)
+    Ok(archive_hash.finish())
 }
 
 fn write_tar(root: &Folder, writer: PipeWriter) -> Result<Inventory, Error> {
