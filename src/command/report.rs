@@ -75,7 +75,7 @@ async fn collect(api: &Api, all_namespaces: bool) -> anyhow::Result<Groups> {
         while let Some((namespace, name, owner, time_to_ready, log)) =
             api.waiting_for("reading the logs of stages", read.next()).await
         {
-            let restore = logs.restore(&namespace, &name, log?);
+            let restore = logs.restore(&namespace, &name, log);
             group(&mut groups, namespace, owner, Found::staged(restore)).add(time_to_ready, restore);
         }
     }

@@ -28,12 +28,13 @@ impl Job {
         pods.sort_by_key(|pod| text(pod, "/metadata/creationTimestamp").to_owned());
         let pod = pods.pop();
         let about = match &pod {
-            None => Some(name),
-            Some(pod) => Some(text(pod, "/metadata/name")).filter(|_| text(pod, "/status/phase") == "Pending"),
+            None => Some(&object),
+            Some(pod) => Some(pod).filter(|_| text(pod, "/status/phase") == "Pending"),
         };
         let mut warning = None;
-        if let Some(about) = about {
-            let selected = format!("fieldSelector=involvedObject.name%3D{about},type%3DWarning");
+        // By uid: an earlier Job of this name has events, too.
+        if let Some(uid) = about.map(|about| text(about, "/metadata/uid")) {
+            let selected = format!("fieldSelector=involvedObject.uid%3D{uid},type%3DWarning");
             let events = format!("/api/v1/namespaces/{namespace}/events");
             let events = api.select(&events, &selected).await.unwrap_or_default();
             // Warnings with other reasons do not keep the pod from running.

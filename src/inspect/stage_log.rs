@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use crate::admission::names::STAGE_CONTAINER;
-use crate::inspect::api::{Api, Error};
+use crate::inspect::api::Api;
 use crate::stage::record::{Event, Reason, Record};
 use crate::terminal::note;
 
@@ -45,21 +45,17 @@ impl<'a> StageLogs<'a> {
     }
 
     /// Reads the log of a pod's stage.
-    ///
-    /// # Errors
-    /// The API server was not reached.
-    pub(crate) async fn read(&self, namespace: &str, pod: &str) -> Result<StageLog, Error> {
+    pub(crate) async fn read(&self, namespace: &str, pod: &str) -> StageLog {
         if self.hidden.borrow().contains(namespace) {
-            return Ok(StageLog::Hidden(String::new()));
+            return StageLog::Hidden(String::new());
         }
         let path =
             format!("/api/v1/namespaces/{namespace}/pods/{pod}/log?container={STAGE_CONTAINER}&limitBytes={LIMIT}");
         match self.api.text(&path).await {
-            Ok(log) => Ok(StageLog::Read(restore(&log))),
-            Err(error) if error.is_forbidden() => Ok(StageLog::Hidden(error.to_string())),
-            // The kubelet may be away, or the container gone.
-            Err(error @ Error::Refused { .. }) => Ok(StageLog::Unreadable(error.to_string())),
-            Err(unreachable) => Err(unreachable),
+            Ok(log) => StageLog::Read(restore(&log)),
+            Err(error) if error.is_forbidden() => StageLog::Hidden(error.to_string()),
+            // The kubelet, which the API server asks, may be away or hang, or the container is gone.
+            Err(error) => StageLog::Unreadable(error.to_string()),
         }
     }
 

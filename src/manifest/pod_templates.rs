@@ -157,7 +157,7 @@ pub(crate) fn find(document: &Value, pointers: &[String]) -> Templates {
 }
 
 /// Annotations of dynamo-cache on an object that has pods and is not one itself, or on a part of it from which no pod has them,
-/// such as the `jobTemplate` of a CronJob.
+/// such as the `jobTemplate` of a `CronJob`.
 fn ignored(search: &Search<'_>) -> Vec<Ignored> {
     let places: BTreeSet<_> = search.found.iter().filter_map(|template| template.pod.metadata()).collect();
     let is_sketch = search.found.iter().any(|template| matches!(template.pod, Pod::Sketch { .. }));

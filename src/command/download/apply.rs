@@ -1,5 +1,6 @@
 //! Creates the Jobs that are missing, and follows those that have not ended.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -43,16 +44,14 @@ pub(super) async fn apply(
     for claim in claims {
         create(api, &format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims"), claim).await?;
     }
+    if options.replace {
+        delete_existing(api, &jobs, plan).await?;
+    }
     let (mut followed, mut old, mut failed, mut created) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for download in &plan.downloads {
         let label = download.label();
         match (&download.existing, &download.state) {
-            (Some(existing), _) if options.replace => {
-                let path = format!("{jobs}/{}", existing.name());
-                api.delete(&path).await?;
-                wait_until_deleted(api, &path).await?;
-                print(&format!("deleted Job/{}\n", existing.name()))?;
-            }
+            _ if options.replace => {}
             (Some(existing), State::Filled(_)) => {
                 note_existing(options, existing, &download.state);
                 old.push(existing.name().to_owned());
@@ -86,6 +85,19 @@ pub(super) async fn apply(
     }
     if !failed.is_empty() {
         bail!("{}", failed.join("\n"));
+    }
+    Ok(())
+}
+
+/// Deletes each Job that exists for the plan. One may stand for two revisions: the branch, and the commit that it had.
+async fn delete_existing(api: &Api, jobs: &str, plan: &Plan) -> anyhow::Result<()> {
+    let existing = plan.downloads.iter().filter_map(|download| download.existing.as_ref());
+    let names: BTreeSet<_> = existing.map(download_job::DownloadJob::name).collect();
+    for name in names {
+        let path = format!("{jobs}/{name}");
+        api.delete(&path).await?;
+        wait_until_deleted(api, &path).await?;
+        print(&format!("deleted Job/{name}\n"))?;
     }
     Ok(())
 }

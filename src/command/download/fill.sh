@@ -28,7 +28,7 @@ within "$HF_HUB_CACHE"
 # it, as root. So it is made before anything can fail.
 mkdir -p "$HF_HUB_CACHE" || {
   prove /model-cache
-  exit 1
+  give_up "the folder $HF_HUB_CACHE cannot be made on the claim"
 }
 # The hub's folder is where workers write. Where the compile cache shares the claim, its folders lie beside the hub.
 prove "$HF_HUB_CACHE" ${COMPILE_CACHE:+"$COMPILE_CACHE"}
@@ -65,7 +65,8 @@ ref() { # NAME
   mv --no-target-directory "$file" "$model/refs/$1"
 }
 # Dynamo looks for the ref `main` on the claim before it contacts the hub, so without it Dynamo would download the model again.
-ref main
+# Of several revisions, the one that is called so has it, whichever Job ends last.
+if [[ $REVISION == main || ! -f $model/refs/main || -L $model/refs/main ]]; then ref main; fi
 # `hf cache prune` removes what no ref names: each commit has one that does not move.
 ref "dynamo-cache-${commit::12}"
 # Workers that name a branch or a tag find it offline.

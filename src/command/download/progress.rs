@@ -27,7 +27,7 @@ pub(super) fn read(job: &Value, pod: Option<&Value>, log: &str, warning: Option<
     }
     let pod_error = pod.and_then(failure_message);
     if let Some(failed) = condition(job, "Failed") {
-        let own = error_in_log(log).or(pod_error).unwrap_or_default();
+        let own = pod.and_then(out_of_memory).or_else(|| error_in_log(log)).or(pod_error).unwrap_or_default();
         return Progress::Failed(if own.is_empty() { failed } else { own });
     }
     let phase = |words: String| Progress::Phase(words);
@@ -102,11 +102,25 @@ fn read_log(log: &str) -> Progress {
     Progress::Phase("starting".to_owned())
 }
 
-/// The last output of the container that failed, else the reason of its end.
-fn failure_message(pod: &Value) -> Option<String> {
+/// The end of the container that failed.
+fn terminated(pod: &Value) -> Option<&Value> {
     let of_client = pod.pointer("/status/initContainerStatuses/0/state/terminated");
     let of_client = of_client.filter(|terminated| terminated.get("exitCode").is_some_and(|code| code != 0));
-    let terminated = of_client.or_else(|| pod.pointer("/status/containerStatuses/0/state/terminated"))?;
+    of_client.or_else(|| pod.pointer("/status/containerStatuses/0/state/terminated"))
+}
+
+/// What to do about a container that was killed for its memory. Its log, which may have warnings, does not say it.
+fn out_of_memory(pod: &Value) -> Option<String> {
+    let was_killed = terminated(pod)?.get("reason")? == "OOMKilled";
+    was_killed.then(|| "it needs more memory than it may have (OOMKilled); --memory gives it more".to_owned())
+}
+
+/// Why the container failed: that it had too little memory, else its last output, else the reason of its end.
+fn failure_message(pod: &Value) -> Option<String> {
+    if let Some(why) = out_of_memory(pod) {
+        return Some(why);
+    }
+    let terminated = terminated(pod)?;
     let message = terminated.get("message").and_then(Value::as_str).and_then(error_in_log);
     message.or_else(|| terminated.get("reason").and_then(Value::as_str).map(str::to_owned))
 }
@@ -220,6 +234,11 @@ mod tests {
         assert_eq!(read(&of_type("Failed"), None, "", None), Progress::Failed("too often".to_owned()));
         assert_eq!(read(&json!({}), Some(&pod), "", None).line(), "the pod failed and is retried: RepositoryNotFound");
         assert_eq!(read(&of_type("Complete"), Some(&pod), "", None), Progress::Done);
+        let mut killed = pod.clone();
+        killed["status"]["containerStatuses"][0]["state"]["terminated"]["reason"] = "OOMKilled".into();
+        let why = "it needs more memory than it may have (OOMKilled); --memory gives it more";
+        assert_eq!(read(&of_type("Failed"), Some(&killed), "Warning: slow\n", None), Progress::Failed(why.to_owned()));
+        assert_eq!(read(&json!({}), Some(&killed), "", None).line(), format!("the pod failed and is retried: {why}"));
         let log = "\u{1b}[90mHint\u{1b}[0m\nError: Model 'x' not found.\nIf it is private, log in.\n";
         let own = "Hint\nError: Model 'x' not found.\nIf it is private, log in.".to_owned();
         assert_eq!(read(&of_type("Failed"), None, log, None), Progress::Failed(own));

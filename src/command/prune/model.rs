@@ -11,6 +11,7 @@ use crate::inspect::claim_job;
 use crate::inspect::claim_job::{ClaimJob, MOUNT, Said, Template, client, is_unfinished};
 use crate::inspect::demand::Demand;
 use crate::inspect::download_job;
+use crate::inspect::download_job::MODEL_VOLUME;
 use crate::inspect::survey;
 use crate::inspect::survey::{MeasuredClaim, Survey};
 use crate::terminal::amount::{bytes, date};
@@ -54,7 +55,8 @@ pub(super) async fn run(api: &Api, model: &str, options: &Prune) -> anyhow::Resu
             api.namespace
         );
     }
-    check_not_downloaded(api).await?;
+    let jobs = api.list(&format!("/apis/batch/v1/namespaces/{}/jobs", api.namespace)).await?;
+    check_not_downloaded(&jobs)?;
     for target in &targets {
         check_alone(target, &survey)?;
         if !options.force {
@@ -66,6 +68,9 @@ pub(super) async fn run(api: &Api, model: &str, options: &Prune) -> anyhow::Resu
     match options.output {
         UsageOutput::Json => print_exact(&to_json(&targets, &done))?,
         UsageOutput::Table => print(&words(&targets, &done, options.yes))?,
+    }
+    if options.yes {
+        note_finished_jobs(&jobs, &targets, &api.namespace);
     }
     let failed: Vec<_> =
         done.iter().filter_map(|said| Some(format!("claim {}: {}", said.claim, said.log.as_ref().err()?))).collect();
@@ -90,8 +95,7 @@ fn find<'s>(survey: &'s Survey, name: &str, commit: Option<&str>) -> Vec<Target<
 }
 
 /// Refuses while a download Job has not ended: it could be about to use a file that is removed.
-async fn check_not_downloaded(api: &Api) -> anyhow::Result<()> {
-    let jobs = api.list(&format!("/apis/batch/v1/namespaces/{}/jobs", api.namespace)).await?;
+fn check_not_downloaded(jobs: &[Value]) -> anyhow::Result<()> {
     let running = jobs.iter().filter(|job| is_unfinished(job));
     let downloads =
         running.filter_map(|job| Some((job.pointer("/metadata/name")?.as_str()?, download_job::model(job)?)));
@@ -100,6 +104,22 @@ async fn check_not_downloaded(api: &Api) -> anyhow::Result<()> {
         return Ok(());
     }
     bail!("nothing is removed while a download has not ended: {}", names.join(", "))
+}
+
+/// Names the finished Jobs by which a download would take the model as being there.
+fn note_finished_jobs(jobs: &[Value], targets: &[Target<'_>], namespace: &str) {
+    let is_about = |job: &&Value| {
+        targets.iter().any(|target| {
+            download_job::model(job) == Some(target.model.model.as_str())
+                && download_job::claim(job, MODEL_VOLUME) == Some(target.claim)
+        })
+    };
+    for job in jobs.iter().filter(is_about) {
+        let name = job.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        note(&format!(
+            "Job {name} brought it, and stands for it still: before the next download, kubectl delete job {name} -n {namespace}"
+        ));
+    }
 }
 
 /// Refuses a model that a pod or a workload names, or may name.

@@ -51,6 +51,8 @@ impl Template {
         container["command"] = std::iter::once(PROGRAM).chain(args.iter().map(String::as_str)).collect();
         if is_read_only {
             container["volumeMounts"][0]["readOnly"] = true.into();
+            // Else the kubelet would give all of the claim to the fsGroup.
+            pod["volumes"][0]["persistentVolumeClaim"]["readOnly"] = true.into();
         }
         job
     }
@@ -104,7 +106,8 @@ mod tests {
         let job = template.job("usage", "models", true, &["measure".to_owned(), "/claim".to_owned()]);
         let pod = &job["spec"]["template"]["spec"];
         assert_eq!(job["spec"]["activeDeadlineSeconds"], 150, "the cluster ends a Job that cannot be removed");
-        assert_eq!(pod["volumes"], json!([{"name": "claim", "persistentVolumeClaim": {"claimName": "models"}}]));
+        let claim = json!({"claimName": "models", "readOnly": true});
+        assert_eq!(pod["volumes"], json!([{"name": "claim", "persistentVolumeClaim": claim}]));
         let mount = json!([{"name": "claim", "mountPath": "/claim", "readOnly": true}]);
         assert_eq!(pod["containers"][0]["volumeMounts"], mount);
         assert_eq!(pod["containers"][0]["command"], json!(["/dynamo-cache", "measure", "/claim"]));

@@ -28,7 +28,7 @@ fn a_download_that_does_not_fit_writes_nothing_and_says_how_much_is_missing() {
     let last = said.errors.lines().last().unwrap_or_default();
     assert_eq!(said.code, Some(1), "{}", said.errors);
     for words in [
-        "Error: Qwen/Qwen3-0.6B needs 0.3 MB more, and 0.1 MB are free on the claim: ",
+        "Error: Qwen/Qwen3-0.6B needs 256 KiB more, and 128 KiB are free on the claim: ",
         "enlarge it, or remove from it what is not needed",
     ] {
         assert!(last.contains(words), "no '{words}' in: {last}");
@@ -49,10 +49,10 @@ fn a_claim_that_fills_up_is_said_by_check_and_by_the_alert_as_its_kubelet_measur
     namespace.create(&worker);
     namespace.kubectl(&["wait", "--for=condition=Ready", "pod/worker", "--timeout=3m"]).unwrap();
 
-    says(&namespace, "ok: ", " of 4.2 MB free");
+    says(&namespace, "ok: ", " of 4.1 MB free");
     let before = measured(&namespace);
     namespace.fill("compilation-cache", 100);
-    says(&namespace, "warning: ", "nearly full, 0.1 MB of 4.2 MB free");
+    says(&namespace, "warning: ", "nearly full, 102 kB of 4.1 MB free");
     // What the kubelet says to Prometheus it has from the same measure.
     let after = measured(&namespace);
     assert_fires("before", &namespace, &before, false);
