@@ -105,9 +105,25 @@ func addCaches(pod *corev1.Pod, container *corev1.Container) {
 	}
 }
 
+// notCompiled are flags of the engine that do not change what it compiles, each with the number of its values.
+var notCompiled = map[string]int{
+	"--enable-prefix-caching":  0,
+	"--gpu-memory-utilization": 1,
+	"--port":                   1,
+	"--seed":                   1,
+}
+
 // key keeps the compile caches of different images, GPUs and command lines apart.
 func key(pod *corev1.Pod, container *corev1.Container) string {
-	words := append(append([]string{}, container.Command...), container.Args...)
+	all := append(append([]string{}, container.Command...), container.Args...)
+	words := make([]string, 0, len(all))
+	for index := 0; index < len(all); index++ {
+		if values, ok := notCompiled[all[index]]; ok {
+			index += values
+			continue
+		}
+		words = append(words, all[index])
+	}
 	gpu := pod.Spec.NodeSelector["nvidia.com/gpu.product"]
 	return short(container.Image) + "-" + gpu + "-" + short(strings.Join(words, "\x00"))
 }
