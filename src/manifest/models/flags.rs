@@ -115,6 +115,7 @@ impl Found {
             return;
         }
         let mut arguments: Vec<(Purpose, Argument)> = Vec::new();
+        let mut file = None;
         let mut revisions: Vec<(Purpose, String)> = Vec::new();
         let mut rest = words.iter().peekable();
         while let Some(word) = rest.next() {
@@ -144,12 +145,19 @@ impl Found {
                     Ok(json) => arguments.extend(in_configuration(&name, &by, &json)),
                     Err(_) if is_unclear(&value) => self.unclear.push(Unclear { by, text: value }),
                     // A file, which only the container has.
-                    Err(_) => {}
+                    Err(_) => file = file.or((name == "config").then_some(Unclear { by, text: value })),
                 }
             }
         }
-        if !arguments.iter().any(|(purpose, _)| *purpose == Purpose::Weights) {
+        let names_weights =
+            |arguments: &[(Purpose, Argument)]| arguments.iter().any(|(purpose, _)| *purpose == Purpose::Weights);
+        if !names_weights(&arguments) {
             arguments.extend(positional(words).map(|argument| (Purpose::Weights, argument)));
+        }
+        if !names_weights(&arguments) {
+            // Which of the words behind flags is a value of a flag, and which is the model, only the program knows.
+            let serves = || serving(words).map(|(by, _)| Unclear { by, text: "and flags".to_owned() });
+            self.unclear.extend(file.or_else(serves));
         }
         for (purpose, mut argument) in arguments {
             let revision = revisions.iter().rev().find(|(of, _)| *of == purpose).map(|(_, revision)| revision.clone());
@@ -171,6 +179,9 @@ impl Found {
     /// Adds the models that variables name, for a command line that names none. One without an owner is the name for callers.
     pub(super) fn add_variables(&mut self, environment: &Environment) {
         for name in VARIABLES {
+            if environment.is_unknown(name) {
+                self.unclear.push(Unclear { by: name.to_owned(), text: format!("${{{name}}}") });
+            }
             let Some(model) = environment.value(name).and_then(hub_name::read) else { continue };
             if model.name.contains('/') {
                 let (by, purpose) = (name.to_owned(), Purpose::Weights);
@@ -187,15 +198,18 @@ fn value(own: Option<&str>, rest: &mut Peekable<Iter<'_, String>>) -> Option<Str
 
 /// The argument without a flag in which servers take the model.
 fn positional(words: &[String]) -> Option<Argument> {
-    let at = |by: &str, index: usize| {
-        let value = words.get(index).filter(|value| !value.starts_with('-'))?;
-        Some(Argument { by: by.to_owned(), value: value.clone(), revision: None })
-    };
+    let (by, index) = serving(words)?;
+    let value = words.get(index).filter(|value| !value.starts_with('-'))?;
+    Some(Argument { by, value: value.clone(), revision: None })
+}
+
+/// A server that takes the model without a flag, and where its arguments begin.
+fn serving(words: &[String]) -> Option<(String, usize)> {
     words.iter().enumerate().find_map(|(index, word)| {
         let serves = words.get(index + 1).is_some_and(|next| next == "serve");
         match last_name(word) {
-            "trtllm-serve" => at("trtllm-serve", index + 1 + usize::from(serves)),
-            program @ ("sglang" | "vllm" | "vllm-rs") if serves => at(&format!("{program} serve"), index + 2),
+            "trtllm-serve" => Some(("trtllm-serve".to_owned(), index + 1 + usize::from(serves))),
+            program @ ("sglang" | "vllm" | "vllm-rs") if serves => Some((format!("{program} serve"), index + 2)),
             _ => None,
         }
     })

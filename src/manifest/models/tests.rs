@@ -100,6 +100,16 @@ fn scripts_and_variables_name_models_as_a_shell_reads_them() {
     assert_eq!(run("--model=$UNKNOWN"), (vec![], vec!["--model $UNKNOWN".to_owned()]));
     assert_eq!(run(""), (vec!["a/b by MODEL_PATH".to_owned()], vec![]));
     assert_eq!(run("--model /models/x"), (vec![], vec![]), "a flag counts before a variable");
+    assert_eq!(
+        run("--config /etc/vllm.yaml"),
+        (vec!["a/b by MODEL_PATH".to_owned()], vec!["--config /etc/vllm.yaml".to_owned()])
+    );
+    let serve = |rest: &[&str]| named_with(&[&["vllm", "serve"], rest].concat(), &json!([]));
+    assert_eq!(serve(&["--port", "1", "a/b"]), (vec![], vec!["vllm serve and flags".to_owned()]));
+    assert_eq!(serve(&["--port", "1", "--model", "a/b"]), (vec!["a/b by --model".to_owned()], vec![]));
+    let secret = json!([{"name": "MODEL_PATH", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]);
+    let unclear = vec!["MODEL_PATH ${MODEL_PATH}".to_owned()];
+    assert_eq!(named_with(&["python3", "-m", "dynamo.vllm"], &secret), (vec![], unclear));
     let own = json!([{"name": "MODEL_NAME", "value": "gpt2"}]);
     assert_eq!(named_with(&["python3", "-m", "dynamo.vllm"], &own).0, [""; 0], "a name for callers");
 }
