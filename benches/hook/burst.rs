@@ -40,7 +40,7 @@ pub(crate) async fn run(plane: &'static ControlPlane) {
         let mut bursts: [Vec<Burst>; 2] = Default::default();
         for round in 0..=ROUNDS {
             for ((name, namespace), bursts) in subjects.iter().zip(&mut bursts) {
-                let burst = Burst::of(&clients, &namespace.name).await;
+                let burst = Burst::new(&clients, &namespace.name).await;
                 plane.kubectl(&["delete", "pods", "--all", "--force", "--namespace", &namespace.name]).unwrap();
                 assert!(burst.refused.is_empty(), "{name}, {policy}: {:?}", burst.refused);
                 assert!(*name == "nothing" || burst.unreviewed == 0, "{policy}: {} not reviewed", burst.unreviewed);
@@ -78,7 +78,7 @@ struct Burst {
 }
 
 impl Burst {
-    async fn of(clients: &[Client], namespace: &str) -> Self {
+    async fn new(clients: &[Client], namespace: &str) -> Self {
         let mut pod = worker(0);
         let metadata = pod["metadata"].as_object_mut().unwrap();
         metadata.remove("name");

@@ -20,7 +20,7 @@ curl -s --fail "$FRONTEND/v1/chat/completions" --header 'Content-Type: applicati
 "#;
 
 #[test]
-fn a_downloaded_model_answers_a_chat_once_offline_is_set_and_the_next_worker_is_warm() {
+fn a_downloaded_model_answers_a_chat_once_offline_is_set_and_the_next_is_warm() {
     let _running = release::running();
     let namespace = Namespace::opted_in(&[]);
     let discovery = Volume { mode: "0777", ..Volume::prepared("discovery") };
