@@ -37,7 +37,7 @@ fn a_download_that_does_not_fit_writes_nothing_and_says_how_much_is_missing() {
 }
 
 #[test]
-fn a_claim_that_fills_up_is_said_by_check_and_by_the_alert_as_its_kubelet_measured_it() {
+fn a_claim_that_fills_up_is_said_by_check_and_by_the_alert_as_it_was_measured() {
     let _running = release::running();
     let namespace = Namespace::opted_in(&[]);
     namespace.claims(&[Volume::proven("model-cache")]);
