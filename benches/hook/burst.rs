@@ -54,9 +54,10 @@ pub(crate) async fn run(plane: &'static ControlPlane) {
                 values.sort_by(f64::total_cmp);
                 values[values.len() / 2]
             };
-            let unreviewed = if *name == "nothing" { "–".to_owned() } else { "0".to_owned() };
+            let [refused, unreviewed] = [|burst: &Burst| burst.refused.len(), |burst: &Burst| burst.unreviewed]
+                .map(|count| bursts.iter().map(count).sum::<usize>());
             println!(
-                "| {policy} | {name} | {:.1} ms | {:.1} ms | {:.1} ms | {:.0} | 0 | {unreviewed} |",
+                "| {policy} | {name} | {:.1} ms | {:.1} ms | {:.1} ms | {:.0} | {refused} | {unreviewed} |",
                 median(|burst| percentile(&burst.times, 50)),
                 median(|burst| percentile(&burst.times, 99)),
                 median(|burst| percentile(&burst.times, 100)),

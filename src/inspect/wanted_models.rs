@@ -23,11 +23,10 @@ pub(crate) struct WantedModels {
 /// # Errors
 /// The API server was not reached, or the user may not list pods.
 pub(crate) async fn read(api: &Api, namespace: &str) -> Result<WantedModels, Error> {
-    // Of an object that names none, and no ConfigMap that may, nothing is kept.
+    // Of an object that names none, nothing is kept. A variable from a ConfigMap names one that is not known yet.
     let naming = |item: Item<'_>| {
         let object = item.object()?;
-        let names = !models::of_object(&object, &ConfigMaps::default()).is_empty()
-            || !models::referenced_config_maps(std::slice::from_ref(&object)).is_empty();
+        let names = !models::of_object(&object, &ConfigMaps::default()).is_empty();
         Some(names.then_some(object))
     };
     let Workloads { found, hidden: mut notes } = workloads::list(api, namespace, naming).await?;
