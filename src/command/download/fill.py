@@ -10,12 +10,13 @@ import shutil
 import sys
 import threading
 import time
+from urllib.parse import urlsplit
 
 # The log is read by people: no bars.
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 try:
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.utils import filter_repo_objects
 except ImportError as error:
     print(f"Error: the image has no Hugging Face client: {error}", file=sys.stderr)
@@ -26,6 +27,11 @@ FOLDER = os.path.join(HUB, "models--" + MODEL.replace("/", "--"))
 # How long attempts that bring nothing are repeated, and how long the first pauses are, in seconds.
 RETRY_FOR = int(os.environ.get("RETRY_FOR", "1800"))
 FIRST_PAUSE, LONGEST_PAUSE = 5, 300
+# How often what has arrived is counted and shown, in seconds.
+INTERVAL = 2
+# A file in progress to which nobody has written for so many seconds is of a pod that was killed: the client neither goes on with it
+# nor removes it.
+ABANDONED_AFTER = 600
 
 options = list(zip(sys.argv[1::2], sys.argv[2::2]))
 INCLUDE = [value for option, value in options if option == "--include"] or None
@@ -51,7 +57,7 @@ def fail(reason):
 
 
 class Incomplete(Exception):
-    """The client has returned, and files are missing."""
+    """Files are missing, for a reason that may pass."""
 
 
 def answer(error):
@@ -75,10 +81,13 @@ def give_up_or(error):
             fail(f"{MODEL} has no revision {REVISION} at the hub (HTTP {status})")
         if kind == "RepositoryNotFoundError":
             fail(f"the hub has no model {MODEL} that this token may read (HTTP {status})")
-        if 400 <= status < 500 and status not in (408, 429):
+        # The hub sends the client on to the storage of its files, with a signature that may have expired meanwhile.
+        is_hub = urlsplit(str(response.url)).netloc == urlsplit(constants.ENDPOINT).netloc
+        if is_hub and 400 <= status < 500 and status not in (408, 429):
             fail(f"the hub refuses {MODEL}: {first_line(cause)}")
+        who = "the hub" if is_hub else "the storage of the hub"
         words = "allows no more requests for now" if status == 429 else "does not answer as it should"
-        return f"the hub {words} (HTTP {status})", asked_pause(response.headers)
+        return f"{who} {words} (HTTP {status})", asked_pause(response.headers)
     # What Xet writes fails with an error of its own, which has the words of the system's.
     words, number = str(error), getattr(error, "errno", None)
     if number in (errno.EACCES, errno.EPERM, errno.EROFS) or any(os.strerror(number) in words for number in (errno.EACCES, errno.EROFS)):
@@ -124,21 +133,59 @@ def has(file):
     return os.path.exists(link) or (content is not None and os.path.exists(content))
 
 
-def arrived(missing):
-    """The bytes of the missing files that are there by now."""
-    count = sum(file[0] for file in missing if has(file))
+def in_progress():
+    """The files that are not complete, of this pod or another: path, bytes that are stored, time of the last write."""
     try:
         for entry in os.scandir(os.path.join(FOLDER, "blobs")):
             if entry.name.endswith(".incomplete"):
-                count += entry.stat().st_blocks * 512
+                about = entry.stat()
+                yield entry.path, about.st_blocks * 512, about.st_mtime
     except OSError:
         pass
-    return count
 
 
-def report(missing, total, ended):
-    while not ended.wait(2):
-        say(f"progress {min(arrived(missing), total)} of {total} bytes")
+def remove_abandoned():
+    """Removes what killed pods have left. Returns the bytes of what is not complete and may yet be removed."""
+    left = 0
+    for path, count, written in list(in_progress()):
+        if time.time() - written > ABANDONED_AFTER:
+            say(f"phase removing {size(count)} of a download that was killed")
+            os.unlink(path)
+        else:
+            left += count
+    return left
+
+
+def arrived(missing):
+    """The bytes of the missing files that are there by now."""
+    return sum(file[0] for file in missing if has(file)) + sum(count for _, count, _ in in_progress())
+
+
+class Progress:
+    """Shows what has arrived, while an attempt runs."""
+
+    # The seconds of all attempts in which something arrived: a single large file may take longer than RETRY_FOR, and then break off.
+    productive = 0
+
+    def __init__(self, missing, total):
+        self.missing, self.total, self.ended = missing, total, threading.Event()
+        self.thread = threading.Thread(target=self.show, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+
+    def show(self):
+        before = arrived(self.missing)
+        while not self.ended.wait(INTERVAL):
+            now = arrived(self.missing)
+            say(f"progress {min(now, self.total)} of {self.total} bytes")
+            if now > before:
+                Progress.productive += INTERVAL
+            before = now
 
 
 def attempt():
@@ -149,21 +196,16 @@ def attempt():
         fail(f"no file of {MODEL} matches --include and --exclude" if options else f"{MODEL} has no files")
     missing = [file for file in files if not has(file)]
     needed = sum(file[0] for file in missing)
+    others = remove_abandoned()
     room, total = free()
     if total and needed > room:
-        fail(
-            f"{MODEL} needs {size(needed)} more, and {size(room)} are free on the claim: enlarge it, "
-            "or remove from it what is not needed"
-        )
+        lacks = f"{MODEL} needs {size(needed)} more, and {size(room)} are free on the claim"
+        if needed <= room + others:
+            raise Incomplete(f"{lacks}, where another download has {size(others)} in progress, or left them")
+        fail(f"{lacks}: enlarge it, or remove from it what is not needed")
     say(f"phase downloading {info.sha}, {size(needed)} of {size(sum(file[0] for file in files))}")
-    ended = threading.Event()
-    reporter = threading.Thread(target=report, args=(missing, needed, ended), daemon=True)
-    reporter.start()
-    try:
+    with Progress(missing, needed):
         snapshot = snapshot_download(MODEL, revision=info.sha, allow_patterns=INCLUDE, ignore_patterns=EXCLUDE)
-    finally:
-        ended.set()
-        reporter.join()
     lacking = [link for _, link, _ in files if not os.path.exists(link)]
     if lacking:
         # The client returns what it has where the hub stops answering.
@@ -172,9 +214,10 @@ def attempt():
 
 
 def stored():
-    """The bytes of the model that are on the claim, by which one attempt differs from the last."""
+    """The bytes of the model's complete files, by which one attempt differs from the last."""
     try:
-        return sum(entry.stat().st_size for entry in os.scandir(os.path.join(FOLDER, "blobs")))
+        files = os.scandir(os.path.join(FOLDER, "blobs"))
+        return sum(file.stat().st_size for file in files if not file.name.endswith(".incomplete"))
     except OSError:
         return 0
 
@@ -188,9 +231,9 @@ def main():
             reason, asked = give_up_or(error)
         now = stored()
         if now > before:
-            begun, pause, before = time.monotonic(), FIRST_PAUSE, now
+            begun, pause, before, Progress.productive = time.monotonic(), FIRST_PAUSE, now, 0
         wait = max(asked, pause * random.uniform(0.75, 1.25))
-        if time.monotonic() - begun + wait > RETRY_FOR:
+        if time.monotonic() - begun - Progress.productive + wait > RETRY_FOR:
             fail(reason)
         say(f"phase {reason}; trying again in {wait:.0f} s")
         time.sleep(wait)

@@ -3,6 +3,7 @@
   --hold-back    two more files, of which each GET of /go gives one
   --busy=N       allows none of the first N requests (429)
   --break-off=N  closes the connection in the middle of the first N large files
+  --expired=N    keeps large files elsewhere (this machine, as localhost), where the first N links have expired (403)
 """
 
 import hashlib
@@ -18,7 +19,7 @@ MODELS = {"Qwen/Qwen3-0.6B": [COMMIT, EARLIER], "team/draft": ["d" * 40], "team/
 # One that fits no claim.
 MODELS["team/huge"] = ["e" * 40]
 OPTIONS = dict(argument.lstrip("-").split("=") for argument in sys.argv[1:] if "=" in argument)
-LEFT = {fault: int(OPTIONS.get(fault, 0)) for fault in ("busy", "break-off")}
+LEFT = {fault: int(OPTIONS.get(fault, 0)) for fault in ("busy", "break-off", "expired")}
 LOCK = threading.Lock()
 
 
@@ -87,6 +88,14 @@ class Hub(http.server.BaseHTTPRequestHandler):
     def give(self, name, commit):
         """The content of a file, or what of it is asked for."""
         body, status = content(name, commit), 200
+        host = self.headers.get("Host", "")
+        if "expired" in OPTIONS and len(body) > 100_000:
+            if not host.startswith("localhost"):
+                elsewhere = f"http://localhost:{self.server.server_port}{self.path}"
+                linked = {"X-Linked-Etag": f'"{oid(body)}"', "X-Linked-Size": str(len(body)), "X-Repo-Commit": commit}
+                return self.answer(302, b"", {"Location": elsewhere} | linked)
+            if self.command == "GET" and happens("expired"):
+                return self.answer(403, b"Request has expired", {})
         headers = {"ETag": f'"{oid(body)}"', "X-Repo-Commit": commit, "Content-Type": "application/octet-stream"}
         if self.command == "GET" and name in GO:
             return self.hold_back(name, headers)
