@@ -14,5 +14,6 @@ pub mod remove;
 
 mod cache_path;
 mod compiled;
+mod first;
 mod models;
 mod tree;

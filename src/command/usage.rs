@@ -24,7 +24,7 @@ const SHORT: usize = 12;
 /// A claim cannot be measured, or the cluster does not answer.
 pub(super) fn run(options: &Usage) -> anyhow::Result<()> {
     let survey = api::with_cluster(&options.cluster, async |api| {
-        survey::survey(&api, &options.jobs, options.config.as_deref()).await
+        survey::survey(&api, &options.jobs, options.config.as_deref(), |_| Ok(())).await
     })?;
     match options.output {
         UsageOutput::Json => print_exact(&json(&survey))?,
@@ -131,7 +131,7 @@ fn tables(survey: &Survey) -> String {
             );
         }
         if contents.omitted > 0 {
-            let _ = writeln!(text, "\n  {} smaller ones are not listed.", contents.omitted);
+            let _ = writeln!(text, "\n  {} more are not listed, smaller or longer unused.", contents.omitted);
         }
         if contents.models.is_empty() && contents.folders.is_empty() && contents.archives.is_empty() {
             text += "  No model and no compile cache is on it.\n";

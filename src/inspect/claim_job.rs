@@ -38,8 +38,10 @@ pub(crate) struct ClaimJob {
 pub(crate) struct Said {
     /// Its claim.
     pub(crate) claim: String,
-    /// Its log; or why there is none, with the Job's own error if it has one.
-    pub(crate) log: Result<String, String>,
+    /// Its log, as far as it could be read, also of a Job that has not succeeded.
+    pub(crate) log: String,
+    /// Whether it has succeeded; or why not, with the Job's own error if it has one.
+    pub(crate) end: Result<(), String>,
 }
 
 /// A Job on its way.
@@ -47,13 +49,15 @@ struct Running {
     claim: String,
     /// The Job's name; `None` if it could not be created.
     name: Option<String>,
+    /// The name of its newest pod, once it has any.
+    pod: Option<String>,
     outcome: Outcome,
 }
 
 /// Runs the Jobs beside each other, and removes them afterwards, also after an error or a signal. `doing` says what they do while they run.
 ///
 /// # Errors
-/// A signal asked to stop, or the API server was not reached.
+/// A signal asked to stop, or the API server was not reached when the Jobs were to be created.
 pub(crate) async fn run(api: &Api, jobs: Vec<ClaimJob>, doing: &str, timeout: Duration) -> anyhow::Result<Vec<Said>> {
     let mut signals = Signals::listen().context("failed to listen to signals")?;
     let mut running = Vec::new();
@@ -61,15 +65,14 @@ pub(crate) async fn run(api: &Api, jobs: Vec<ClaimJob>, doing: &str, timeout: Du
     let created = create(api, jobs, &mut running).await;
     let finished = if created.is_ok() {
         tokio::select! {
-            finished = follow(api, &mut running, doing, timeout) => finished.map_err(anyhow::Error::from),
+            said = follow(api, &mut running, doing, timeout) => Ok(said),
             signal = signals.next() => Err(Stopped(signal).into()),
         }
     } else {
-        created.map_err(Into::into)
+        created.map(|()| Vec::new()).map_err(Into::into)
     };
     remove(api, &api.namespace, running.iter().filter_map(|job| job.name.as_deref()), &mut signals).await?;
-    finished?;
-    Ok(running.into_iter().map(|job| Said { claim: job.claim, log: job.outcome.into_log(timeout) }).collect())
+    finished
 }
 
 /// Creates the Jobs. Those that were created are in `running` even if this fails.
@@ -84,47 +87,58 @@ async fn create(api: &Api, jobs: Vec<ClaimJob>, running: &mut Vec<Running>) -> R
             Err(refused @ Error::Refused { .. }) => (None, Outcome::Failed(refused.to_string())),
             Err(unreachable) => return Err(unreachable),
         };
-        running.push(Running { claim, name, outcome });
+        running.push(Running { claim, name, pod: None, outcome });
     }
     Ok(())
 }
 
-/// Reads the state of the Jobs until each has ended or the timeout has passed, and shows what they wait for.
-async fn follow(api: &Api, running: &mut [Running], doing: &str, timeout: Duration) -> Result<(), Error> {
+/// Reads the state of the Jobs until each has ended or the timeout has passed, and shows what they wait for. An API server that is
+/// away for a while is waited for, too.
+async fn follow(api: &Api, running: &mut [Running], doing: &str, timeout: Duration) -> Vec<Said> {
     let (begun, mut progress) = (Instant::now(), ProgressLine::new());
     loop {
         let mut waits = Vec::new();
         for job in running.iter_mut().filter(|job| matches!(job.outcome, Outcome::Waits(_))) {
             let Some(name) = &job.name else { continue };
             job.outcome = match Job::get(api, &api.namespace, name).await {
-                Err(refused @ Error::Refused { .. }) => outcome::from_refusal(&refused),
-                found => outcome::from_job(found?.as_ref(), doing),
+                Err(error) => outcome::from_error(&error),
+                Ok(found) => {
+                    job.pod = found.as_ref().and_then(Job::pod_name).map(str::to_owned);
+                    outcome::from_job(found.as_ref(), doing)
+                }
             };
-            if let Outcome::Ended(pod) = &job.outcome {
-                job.outcome = log(api, pod).await;
-            }
             if let Outcome::Waits(words) = &job.outcome {
                 waits.push(format!("claim {}: {words}", job.claim));
             }
         }
         if waits.is_empty() || begun.elapsed() >= timeout {
-            progress.finish();
-            return Ok(());
+            break progress.finish();
         }
         progress.update(&waits.join("; "));
         sleep(POLL_INTERVAL).await;
     }
+    let mut all = Vec::new();
+    for job in running {
+        let log = match &job.pod {
+            Some(pod) => log(api, pod).await.map_err(|why| why.to_string()),
+            None => Err("its pod is gone".to_owned()),
+        };
+        let end = match job.outcome.end(timeout) {
+            // The kubelet, which the API server asks, may be away or hang.
+            Ok(()) => {
+                log.as_ref().map(drop).map_err(|why| format!("the Job has ended, and its log cannot be read: {why}"))
+            }
+            failed => failed,
+        };
+        all.push(Said { claim: job.claim.clone(), log: log.unwrap_or_default(), end });
+    }
+    all
 }
 
-/// The log of a pod that has succeeded.
-async fn log(api: &Api, pod: &str) -> Outcome {
+async fn log(api: &Api, pod: &str) -> Result<String, Error> {
     let namespace = &api.namespace;
-    let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/log?container={CONTAINER}&limitBytes={LONGEST_LOG}");
-    match api.text(&path).await {
-        Ok(log) => Outcome::Log(log),
-        // The kubelet, which the API server asks, may be away or hang.
-        Err(why) => Outcome::Failed(format!("the Job has ended, and its log cannot be read: {why}")),
-    }
+    api.text(&format!("/api/v1/namespaces/{namespace}/pods/{pod}/log?container={CONTAINER}&limitBytes={LONGEST_LOG}"))
+        .await
 }
 
 /// Removes the Jobs and their pods. Another signal aborts the removal; the cluster then removes the Jobs after a minute.

@@ -44,6 +44,11 @@ impl Job {
         }
         Ok(Some(Job { object, pod, warning }))
     }
+
+    /// The name of its newest pod.
+    pub(crate) fn pod_name(&self) -> Option<&str> {
+        self.pod.as_ref()?.pointer("/metadata/name")?.as_str()
+    }
 }
 
 fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {

@@ -42,11 +42,17 @@ pub(crate) struct MeasuredClaim {
 }
 
 /// Runs a Job for each bound claim that has caches, or would have: those of the namespace's settings, and those of its workloads.
+/// `check` may refuse to go on before any Job is created.
 ///
 /// # Errors
-/// The namespace does not exist, the user may not list its claims or pods, a signal asked to stop, or the API server was not
-/// reached.
-pub(crate) async fn survey(api: &Api, options: &ClaimJobs, config: Option<&Path>) -> anyhow::Result<Survey> {
+/// The namespace does not exist, the user may not list its claims or pods, `check` refused, a signal asked to stop, or the API
+/// server was not reached.
+pub(crate) async fn survey(
+    api: &Api,
+    options: &ClaimJobs,
+    config: Option<&Path>,
+    check: impl FnOnce(&Demand) -> anyhow::Result<()>,
+) -> anyhow::Result<Survey> {
     let webhook = installation::find(api).await?;
     let base = crate::inspect::settings::in_force(api, &webhook, config).await?;
     let snapshot = NamespaceSnapshot::read(api, &api.namespace).await?;
@@ -55,6 +61,7 @@ pub(crate) async fn survey(api: &Api, options: &ClaimJobs, config: Option<&Path>
     let mut demand = Demand::read(api, &context).await?;
     demand.unknown.extend(base.unknown.clone());
     demand.unknown.extend(snapshot.notes.iter().cloned());
+    check(&demand)?;
     let (settings, _) = settings::resolve(&base.settings, &snapshot.facts.namespace, None);
     let wanted: BTreeSet<_> =
         [&settings.model.claim, &settings.compile.claim].into_iter().chain(&demand.claims).cloned().collect();
@@ -83,8 +90,8 @@ pub(crate) async fn survey(api: &Api, options: &ClaimJobs, config: Option<&Path>
             Err(why) => note(&format!("claim {name} is not measured: {why}")),
         }
     }
-    for Said { claim, log } in claim_job::run(api, jobs, "measuring", options.timeout).await? {
-        let contents = log.and_then(|log| {
+    for Said { claim, log, end } in claim_job::run(api, jobs, "measuring", options.timeout).await? {
+        let contents = end.and_then(|()| {
             let found = log.lines().find_map(Contents::parse);
             found.ok_or_else(|| "the log of the Job does not say what is on the claim".to_owned())
         });

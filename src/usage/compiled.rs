@@ -10,15 +10,21 @@ use crate::stage::layout::{Location, Store, VERSION};
 use crate::stage::strikes;
 use crate::usage::cache_path;
 use crate::usage::contents::{Archives, Folder, Generation, Size};
+use crate::usage::first::Largest;
 use crate::usage::tree::{self, Budget};
 
 /// The most generations of one key and node that are listed. There are two, unless somebody else wrote the pointer.
 const MAX_GENERATIONS: usize = 10;
 
-/// The compile caches of mode `direct`: those that their names show, and `others` by their paths. With them, what an interrupted
+/// Adds the compile caches of mode `direct`: those that their names show, and `others` by their paths; and what an interrupted
 /// removal has left, in the root and with the archives.
-pub(super) fn folders(root: &folder::Folder, others: &[String], budget: &mut Budget) -> (Vec<Folder>, Vec<Folder>) {
-    let (mut folders, mut unfinished) = (Vec::new(), Vec::new());
+pub(super) fn folders(
+    root: &folder::Folder,
+    others: &[String],
+    budget: &mut Budget,
+    folders: &mut Largest<Folder>,
+    unfinished: &mut Largest<Folder>,
+) {
     for name in root.entries().into_iter().flatten().flatten() {
         let Some(text) = name.to_str() else { continue };
         if cache_path::is_unfinished(&name) {
@@ -36,7 +42,6 @@ pub(super) fn folders(root: &folder::Folder, others: &[String], budget: &mut Bud
             unfinished.extend(measured(&staged, text, &format!("{VERSION}/{text}"), budget));
         }
     }
-    (folders, unfinished)
 }
 
 /// Measures the folder at a path below another one; `None` if there is none.
@@ -60,10 +65,9 @@ fn size(parent: &folder::Folder, name: &OsStr, modified: i64, budget: &mut Budge
     if size.files == 0 { Size { last_use: modified, ..size } } else { size }
 }
 
-/// The archives of mode `staged`. `claim` is the folder where the claim is mounted.
-pub(super) fn archives(root: &folder::Folder, claim: &Path, budget: &mut Budget) -> Vec<Archives> {
-    let mut archives = Vec::new();
-    let Ok(keys) = root.folder(OsStr::new(VERSION)) else { return archives };
+/// Adds the archives of mode `staged`. `claim` is the folder where the claim is mounted.
+pub(super) fn archives(root: &folder::Folder, claim: &Path, budget: &mut Budget, archives: &mut Largest<Archives>) {
+    let Ok(keys) = root.folder(OsStr::new(VERSION)) else { return };
     for key in keys.entries().into_iter().flatten().flatten().filter(|key| !cache_path::is_unfinished(key)) {
         let (Some(text), Ok(nodes)) = (key.to_str(), keys.folder(&key)) else { continue };
         let names = nodes.entries().into_iter().flatten().flatten();
@@ -84,7 +88,6 @@ pub(super) fn archives(root: &folder::Folder, claim: &Path, budget: &mut Budget)
             })
         }));
     }
-    archives
 }
 
 /// The generations that pods may take, or could if they were not struck.

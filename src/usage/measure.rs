@@ -8,7 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::stage::folder::Folder;
 use crate::usage::compiled;
-use crate::usage::contents::Contents;
+use crate::usage::contents::{self, Archives, Contents, Model};
+use crate::usage::first::First;
 use crate::usage::models;
 use crate::usage::tree::Budget;
 
@@ -32,29 +33,20 @@ pub fn measure(claim: &Path, others: &[String], limit: Duration) -> io::Result<C
     drop(root.entries()?);
     let (free_bytes, capacity_bytes) = root.space()?;
     let mut budget = Budget { names: MAX_NAMES, until: Instant::now() + limit };
-    let archives = compiled::archives(&root, claim, &mut budget);
-    let (folders, unfinished) = compiled::folders(&root, others, &mut budget);
-    let mut all = models::models(&root, "", &mut budget);
+    let mut archives = First::new(MAX_LISTED, |one: &Archives| (Reverse(one.size.bytes), one.path.clone()));
+    compiled::archives(&root, claim, &mut budget, &mut archives);
+    let [mut folders, mut unfinished] =
+        [(); 2].map(|()| First::new(MAX_LISTED, |one: &contents::Folder| (Reverse(one.size.bytes), one.path.clone())));
+    compiled::folders(&root, others, &mut budget, &mut folders, &mut unfinished);
+    let mut all = First::new(MAX_LISTED, |one: &Model| (Reverse(one.size.bytes), one.model.clone()));
+    models::models(&root, "", &mut budget, &mut all);
     if let Ok(hub) = root.folder(OsStr::new(HUB)) {
-        all.extend(models::models(&hub, HUB, &mut budget));
+        models::models(&hub, HUB, &mut budget, &mut all);
     }
-    let mut contents =
-        Contents { now: now(), free_bytes, capacity_bytes, models: all, folders, archives, unfinished, omitted: 0 };
-    contents.models.sort_by_key(|model| Reverse((model.size.bytes, Reverse(model.model.clone()))));
-    contents.folders.sort_by_key(|folder| Reverse((folder.size.bytes, Reverse(folder.path.clone()))));
-    contents.archives.sort_by_key(|archives| Reverse((archives.size.bytes, Reverse(archives.path.clone()))));
-    contents.omitted = cut(&mut contents.models)
-        + cut(&mut contents.folders)
-        + cut(&mut contents.archives)
-        + cut(&mut contents.unfinished);
-    Ok(contents)
-}
-
-/// Drops what is not listed, and counts it.
-fn cut<T>(list: &mut Vec<T>) -> u64 {
-    let omitted = list.len().saturating_sub(MAX_LISTED);
-    list.truncate(MAX_LISTED);
-    omitted as u64
+    let ((models, a), (folders, b)) = (all.into_parts(), folders.into_parts());
+    let ((archives, c), (unfinished, d)) = (archives.into_parts(), unfinished.into_parts());
+    let omitted = a + b + c + d;
+    Ok(Contents { now: now(), free_bytes, capacity_bytes, models, folders, archives, unfinished, omitted })
 }
 
 /// Seconds since 1970.

@@ -1,21 +1,29 @@
 //! The models on a claim, in the layout of a Hugging Face hub.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use crate::stage::folder::{Entry, Folder, Kind};
 use crate::usage::contents::{Model, Revision, Size};
+use crate::usage::first::{First, Largest};
 use crate::usage::tree::Budget;
 
 /// What the folder of a model begins with.
 const MODELS: &str = "models--";
 
 /// The most revisions of a model that are listed.
-const MAX_REVISIONS: usize = 20;
+const MAX_REVISIONS: usize = 50;
+
+/// The most files of a model that are told apart. The models of the hub have hundreds.
+const MAX_FILES: usize = 100_000;
 
 /// The most names that are listed of those that lead to a revision.
 const MAX_REFS: usize = 5;
+
+/// The most commits whose names are kept.
+const MAX_NAMED: usize = 10_000;
 
 /// The most bytes of a ref: it is a commit.
 const MAX_REF: u64 = 200;
@@ -26,15 +34,16 @@ const MAX_DEPTH: usize = 50;
 /// The files of a model, by their names in `blobs/`.
 type Blobs = BTreeMap<OsString, Size>;
 
-/// Measures the models of a hub. `path` is its path from the root of the claim.
-pub(super) fn models(hub: &Folder, path: &str, budget: &mut Budget) -> Vec<Model> {
-    let names = hub.entries().into_iter().flatten().flatten();
-    let model = |name: OsString| {
-        let model = name.to_str()?.strip_prefix(MODELS).filter(|model| is_model(model))?.replacen("--", "/", 1);
-        let (size, revisions) = measured(hub, &hub.folder(&name).ok()?, budget);
-        Some(Model { model, hub: path.to_owned(), size, revisions })
-    };
-    names.filter_map(model).collect()
+/// Measures the models of a hub, and adds them. `path` is its path from the root of the claim.
+pub(super) fn models(hub: &Folder, path: &str, budget: &mut Budget, found: &mut Largest<Model>) {
+    for name in hub.entries().into_iter().flatten().flatten() {
+        let model = name.to_str().and_then(|name| name.strip_prefix(MODELS)).filter(|model| is_model(model));
+        let (Some(model), Ok(folder)) = (model, hub.folder(&name)) else { continue };
+        let (size, revisions) = measured(hub, &folder, budget);
+        let (revisions, omitted) = revisions.into_parts();
+        found.push(Model { model: model.replacen("--", "/", 1), hub: path.to_owned(), size, revisions });
+        found.omit(omitted);
+    }
 }
 
 /// Whether the rest of a folder's name can be that of a model: no other text is shown as one.
@@ -42,7 +51,10 @@ fn is_model(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
-fn measured(hub: &Folder, model: &Folder, budget: &mut Budget) -> (Size, Vec<Revision>) {
+/// The revisions, the last used first.
+type Revisions = First<Revision, Reverse<(i64, String)>>;
+
+fn measured(hub: &Folder, model: &Folder, budget: &mut Budget) -> (Size, Revisions) {
     let mut blobs = Blobs::new();
     let mut size = Size { is_whole: true, ..Size::default() };
     if let Ok(folder) = model.folder(OsStr::new("blobs")) {
@@ -58,12 +70,17 @@ fn measured(hub: &Folder, model: &Folder, budget: &mut Budget) -> (Size, Vec<Rev
             };
             if let Some(file) = file {
                 size = size.and(file);
-                blobs.insert(name, file);
+                if blobs.len() < MAX_FILES {
+                    blobs.insert(name, file);
+                } else {
+                    size.is_whole = false;
+                }
             }
         }
     }
     let refs = refs(model, budget);
-    let mut revisions = Vec::new();
+    let mut revisions =
+        Revisions::new(MAX_REVISIONS, |revision| Reverse((revision.size.last_use, revision.revision.clone())));
     if let Ok(snapshots) = model.folder(OsStr::new("snapshots")) {
         for name in snapshots.entries().into_iter().flatten().flatten() {
             let Some(commit) = name.to_str().filter(|name| is_commit(name)) else { continue };
@@ -78,8 +95,6 @@ fn measured(hub: &Folder, model: &Folder, budget: &mut Budget) -> (Size, Vec<Rev
             revisions.push(Revision { revision: commit.to_owned(), refs, size: whole });
         }
     }
-    revisions.sort_by_key(|revision| std::cmp::Reverse((revision.size.last_use, revision.revision.clone())));
-    revisions.truncate(MAX_REVISIONS);
     (size, revisions)
 }
 
@@ -112,7 +127,7 @@ struct Snapshot {
 impl Snapshot {
     fn add(&mut self, folder: &Folder, budget: &mut Budget, depth: usize) {
         for name in folder.entries().into_iter().flatten().flatten() {
-            if depth == MAX_DEPTH || !budget.take() {
+            if depth == MAX_DEPTH || self.links.len() == MAX_FILES || !budget.take() {
                 self.own.is_whole = false;
                 return;
             }
@@ -135,20 +150,19 @@ impl Snapshot {
     }
 }
 
+/// The first names that lead to each commit.
+type Refs = BTreeMap<String, First<String, String>>;
+
 /// The names that lead to each commit.
 fn refs(model: &Folder, budget: &mut Budget) -> BTreeMap<String, Vec<String>> {
-    let mut found = BTreeMap::new();
+    let mut found = Refs::new();
     if let Ok(folder) = model.folder(OsStr::new("refs")) {
         add_refs(&folder, "", &mut found, budget, 0);
     }
-    for names in found.values_mut() {
-        names.sort();
-        names.truncate(MAX_REFS);
-    }
-    found
+    found.into_iter().map(|(commit, names)| (commit, names.into_parts().0)).collect()
 }
 
-fn add_refs(folder: &Folder, path: &str, found: &mut BTreeMap<String, Vec<String>>, budget: &mut Budget, depth: usize) {
+fn add_refs(folder: &Folder, path: &str, found: &mut Refs, budget: &mut Budget, depth: usize) {
     for name in folder.entries().into_iter().flatten().flatten() {
         if depth == MAX_DEPTH || !budget.take() {
             return;
@@ -163,8 +177,12 @@ fn add_refs(folder: &Folder, path: &str, found: &mut BTreeMap<String, Vec<String
             }
             Ok(Kind::File(_)) => {
                 let content = folder.read(&name, MAX_REF).ok().and_then(|content| String::from_utf8(content).ok());
-                if let Some(commit) = content.filter(|commit| is_commit(commit.trim())) {
-                    found.entry(commit.trim().to_owned()).or_default().push(path);
+                let Some(commit) = content.as_deref().map(str::trim).filter(|commit| is_commit(commit)) else {
+                    continue;
+                };
+                if found.len() < MAX_NAMED || found.contains_key(commit) {
+                    let names = found.entry(commit.to_owned());
+                    names.or_insert_with(|| First::new(MAX_REFS, String::clone)).push(path);
                 }
             }
             _ => {}

@@ -12,6 +12,7 @@ use crate::cli::{Prune, UsageOutput};
 use crate::inspect::api::Api;
 use crate::inspect::claim_job;
 use crate::inspect::claim_job::{ClaimJob, MOUNT, Said, Template};
+use crate::inspect::demand::Demand;
 use crate::inspect::survey;
 use crate::inspect::survey::{MeasuredClaim, Survey};
 use crate::terminal::amount::{bytes, date, time};
@@ -29,17 +30,13 @@ const MOST: usize = 500;
 /// # Errors
 /// It is not known what the workloads would get, a claim cannot be measured, or something cannot be removed.
 pub(super) async fn run(api: &Api, options: &Prune) -> anyhow::Result<()> {
-    let survey = survey::survey(api, &options.jobs, options.config.as_deref()).await?;
+    let survey = survey::survey(api, &options.jobs, options.config.as_deref(), check_known).await?;
     let mut caches = Vec::new();
     let none = BTreeSet::new();
     for MeasuredClaim { name, shared_with, contents } in &survey.claims {
         let shared_with = if options.force { &none } else { shared_with };
         let contents = contents.as_ref().map_err(|why| anyhow::anyhow!("claim {name} was not measured: {why}"))?;
         caches.extend(decide::decide(name, contents, &survey.demand, shared_with, options.older_than));
-    }
-    if !survey.demand.unknown.is_empty() {
-        note_all(&survey.demand.unknown);
-        bail!("nothing is removed, because it is not known what all workloads of the namespace would get");
     }
     if options.output == UsageOutput::Table {
         print(&table(&caches))?;
@@ -55,6 +52,15 @@ pub(super) async fn run(api: &Api, options: &Prune) -> anyhow::Result<()> {
         1 => bail!("1 compile cache was not removed"),
         several => bail!("{several} compile caches were not removed"),
     }
+}
+
+/// Refuses where a cache could be wanted by a workload that is not known.
+fn check_known(demand: &Demand) -> anyhow::Result<()> {
+    if demand.unknown.is_empty() {
+        return Ok(());
+    }
+    note_all(&demand.unknown);
+    bail!("nothing is removed, because it is not known what all workloads of the namespace would get")
 }
 
 /// What became of a cache, by its claim and its path; or why that is not known.
@@ -77,17 +83,14 @@ async fn remove(api: &Api, survey: &Survey, options: &Prune, caches: &[Cache<'_>
         results.extend(paths.into_iter().map(not_known));
     }
     let said = claim_job::run(api, jobs, "removing", options.jobs.timeout).await;
-    for Said { claim, log } in said.context("what was removed until then is not known; run usage")? {
-        match log {
-            Ok(log) => {
-                let removals = log.lines().filter_map(Removal::parse);
-                results.extend(removals.map(|removal| ((claim.clone(), removal.path.clone()), Ok(removal))));
-            }
-            Err(why) => {
-                let of_claim = results.iter_mut().filter(|((of, _), _)| *of == claim);
-                of_claim.for_each(|(_, result)| *result = Err(why.clone()));
-            }
+    for Said { claim, log, end } in said.context("what was removed until then is not known; run usage")? {
+        if let Err(why) = end {
+            let of_claim = results.iter_mut().filter(|((of, _), _)| *of == claim);
+            of_claim.for_each(|(_, result)| *result = Err(why.clone()));
         }
+        // What was removed before a timeout or a failure is removed.
+        let removals = log.lines().filter_map(Removal::parse);
+        results.extend(removals.map(|removal| ((claim.clone(), removal.path.clone()), Ok(removal))));
     }
     Ok(results)
 }

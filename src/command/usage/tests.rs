@@ -79,7 +79,7 @@ fn the_table_has_a_row_for_each_revision_and_each_compile_cache() {
     row(&["staged-v1/key", "00112233", "2 (strikes: 2 against eeeeeeeeeeee)", "1.5 GB", "2026-11-30", "–"]);
     assert!(text.contains("An interrupted prune has left .dynamo-cache-removed-1"), "{text}");
     assert!(text.contains("The same storage is behind theirs/models, whose"), "{text}");
-    assert!(text.contains("7 smaller ones are not listed"), "{text}");
+    assert!(text.contains("7 more are not listed"), "{text}");
     assert!(
         text.contains("\nClaim hangs: not measured\n") && text.ends_with("No model and no compile cache is on it.\n")
     );

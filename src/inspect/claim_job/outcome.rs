@@ -12,15 +12,13 @@ use crate::inspect::job_status::{Job, condition, failure_message, waiting};
 pub(super) enum Outcome {
     /// It has not ended yet; what it waits for.
     Waits(String),
-    /// It has succeeded; the name of its pod.
-    Ended(String),
-    /// It has succeeded; its log.
-    Log(String),
+    /// It has succeeded.
+    Succeeded,
     /// It has failed, or was never created; why.
     Failed(String),
 }
 
-/// Reads the outcome from a Job; `None` if the Job is gone. `doing` says what it does while its pod runs.
+/// Reads the outcome of a Job; `None` if the Job is gone. `doing` says what it does while its pod runs.
 pub(super) fn from_job(job: Option<&Job>, doing: &str) -> Outcome {
     let Some(Job { object, pod, warning }) = job else {
         return Outcome::Failed("the Job was deleted by someone else".to_owned());
@@ -28,10 +26,7 @@ pub(super) fn from_job(job: Option<&Job>, doing: &str) -> Outcome {
     let text = |pointer: &str| pod.as_ref().and_then(|pod| pod.pointer(pointer)?.as_str());
     let phase = text("/status/phase");
     if phase == Some("Succeeded") || condition(object, "Complete").is_some() {
-        return match text("/metadata/name") {
-            Some(pod) => Outcome::Ended(pod.to_owned()),
-            None => Outcome::Failed("its pod is gone, and so is its log".to_owned()),
-        };
+        return Outcome::Succeeded;
     }
     let given_up = condition(object, "Failed");
     if phase == Some("Failed") || given_up.is_some() {
@@ -44,20 +39,19 @@ pub(super) fn from_job(job: Option<&Job>, doing: &str) -> Outcome {
     })
 }
 
-/// The outcome if the API server refuses to show the Job.
-pub(super) fn from_refusal(error: &Error) -> Outcome {
+/// The outcome if the API server does not show the Job: what may pass is waited for.
+pub(super) fn from_error(error: &Error) -> Outcome {
     let message = error.to_string();
     if error.is_retryable() { Outcome::Waits(message) } else { Outcome::Failed(message) }
 }
 
 impl Outcome {
-    /// The log, or why there is none.
-    pub(super) fn into_log(self, timeout: Duration) -> Result<String, String> {
+    /// Whether it has succeeded, or why not, after the timeout.
+    pub(super) fn end(&self, timeout: Duration) -> Result<(), String> {
         match self {
-            Outcome::Log(log) => Ok(log),
-            Outcome::Failed(why) => Err(with_hint(why)),
+            Outcome::Succeeded => Ok(()),
+            Outcome::Failed(why) => Err(with_hint(why.clone())),
             Outcome::Waits(words) => Err(with_hint(format!("the Job has not ended within {timeout:?}: {words}"))),
-            Outcome::Ended(_) => Err("the log of the Job was not read".to_owned()),
         }
     }
 }
@@ -90,7 +84,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::{Outcome, from_job, from_refusal};
+    use super::{Outcome, from_error, from_job};
     use crate::inspect::api::Error;
     use crate::inspect::job_status::Job;
 
@@ -108,13 +102,13 @@ mod tests {
         let none = json!([]);
         assert_eq!(outcome(&none, None), Outcome::Waits("waiting for its pod".to_owned()));
         assert_eq!(outcome(&none, Some(pod("Running", &json!({})))), Outcome::Waits("measuring".to_owned()));
-        assert_eq!(outcome(&none, Some(pod("Succeeded", &json!({})))), Outcome::Ended("p".to_owned()));
+        assert_eq!(outcome(&none, Some(pod("Succeeded", &json!({})))), Outcome::Succeeded);
         let complete = json!([{"type": "Complete", "status": "True"}]);
-        assert_eq!(outcome(&complete, None), Outcome::Failed("its pod is gone, and so is its log".to_owned()));
+        assert_eq!(outcome(&complete, None), Outcome::Succeeded);
         let terminated = json!({"terminated": {"message": "failed to read /claim: Permission denied\n"}});
         let failed = outcome(&none, Some(pod("Failed", &terminated)));
         assert_eq!(failed, Outcome::Failed("failed to read /claim: Permission denied".to_owned()));
-        assert!(failed.into_log(Duration::ZERO).unwrap_err().ends_with("(--user and --fs-group choose another user)"));
+        assert!(failed.end(Duration::ZERO).unwrap_err().ends_with("(--user and --fs-group choose another user)"));
         let late = json!([{"type": "Failed", "status": "True", "message": "deadline"}]);
         assert_eq!(outcome(&late, None), Outcome::Failed("deadline".to_owned()));
         assert_eq!(from_job(None, ""), Outcome::Failed("the Job was deleted by someone else".to_owned()));
@@ -123,9 +117,9 @@ mod tests {
     #[test]
     fn a_job_that_does_not_end_says_what_it_waits_for() {
         let waits = Outcome::Waits("ErrImagePull: none such".to_owned());
-        let why = waits.into_log(Duration::from_secs(90)).unwrap_err();
+        let why = waits.end(Duration::from_secs(90)).unwrap_err();
         assert!(why.starts_with("the Job has not ended within 90s: ErrImagePull: none such ("), "{why}");
-        let refused = |code| from_refusal(&Error::Refused { code, message: "m".to_owned(), resume: None });
+        let refused = |code| from_error(&Error::Refused { code, message: "m".to_owned(), resume: None });
         assert_eq!(refused(403), Outcome::Failed("m".to_owned()));
         assert_eq!(refused(503), Outcome::Waits("m".to_owned()));
     }
