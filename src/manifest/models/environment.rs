@@ -34,6 +34,11 @@ impl ConfigMaps {
         }
     }
 
+    /// Adds one that does not exist, of which no variable comes.
+    pub(crate) fn insert_missing(&mut self, name: &str) {
+        self.0.insert(name.to_owned(), Value::Null);
+    }
+
     /// Whether a ConfigMap of this name was added.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
@@ -44,19 +49,25 @@ impl ConfigMaps {
     }
 }
 
-/// The variables of a container; without a value where only the cluster knows it.
-pub(super) struct Environment(BTreeMap<String, Option<String>>);
+/// The variables of a container.
+pub(super) struct Environment {
+    /// Their values; none where only the cluster knows it.
+    values: BTreeMap<String, Option<String>>,
+    /// The `ConfigMaps` that are variables as a whole and that are not known.
+    pub(super) unknown: Vec<String>,
+}
 
 impl Environment {
     /// Reads the variables of a container, as the kubelet would.
     pub(super) fn new(container: &Value, config_maps: &ConfigMaps) -> Self {
         let list = |key: &str| container.get(key).and_then(Value::as_array).into_iter().flatten();
-        let mut all = Environment(BTreeMap::new());
+        let mut all = Environment { values: BTreeMap::new(), unknown: Vec::new() };
         for from in list("envFrom") {
             let Some(name) = from.pointer("/configMapRef/name") else { continue };
+            all.unknown.extend(name.as_str().filter(|name| !config_maps.has(name)).map(str::to_owned));
             let prefix = from.get("prefix").and_then(Value::as_str).unwrap_or_default();
             for (key, value) in config_maps.data(name).and_then(Value::as_object).into_iter().flatten() {
-                all.0.insert(format!("{prefix}{key}"), value.as_str().map(str::to_owned));
+                all.values.insert(format!("{prefix}{key}"), value.as_str().map(str::to_owned));
             }
         }
         for variable in list("env") {
@@ -69,19 +80,19 @@ impl Environment {
                 }),
                 (None, None) => Some(String::new()),
             };
-            all.0.insert(name.to_owned(), value);
+            all.values.insert(name.to_owned(), value);
         }
         all
     }
 
     /// The value of a variable, if it is known.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
-        self.0.get(name)?.as_deref()
+        self.values.get(name)?.as_deref()
     }
 
     /// The variables whose values are not known.
     pub(super) fn is_unknown(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(Option::is_none)
+        self.values.get(name).is_some_and(Option::is_none)
     }
 
     /// Assigns a variable, as a script does.
@@ -90,7 +101,7 @@ impl Environment {
         let before = if appends { self.value(name).unwrap_or_default() } else { "" };
         if before.len() + value.len() <= LONGEST {
             let value = format!("{before}{value}");
-            self.0.insert(name.to_owned(), Some(value));
+            self.values.insert(name.to_owned(), Some(value));
         }
     }
 
@@ -105,7 +116,7 @@ impl Environment {
             if let Some(after) = rest.strip_prefix('$') {
                 expanded.push('$');
                 rest = after;
-            } else if let Some((name, value)) = name.and_then(|name| Some((name, self.0.get(name)?))) {
+            } else if let Some((name, value)) = name.and_then(|name| Some((name, self.values.get(name)?))) {
                 match value {
                     Some(value) => expanded.push_str(value),
                     None => expanded.extend(["${", name, "}"]),
@@ -260,6 +271,6 @@ mod tests {
         for _ in 0..40 {
             environment.assign("W", "$W$W$V3", false);
         }
-        assert!(environment.0.values().flatten().all(|value| value.len() <= LONGEST));
+        assert!(environment.values.values().flatten().all(|value| value.len() <= LONGEST));
     }
 }

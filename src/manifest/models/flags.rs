@@ -188,6 +188,10 @@ impl Found {
                 self.models.push(NamedModel { name: model.name, revision: model.revision, purpose, by });
             }
         }
+        if self.models.is_empty() && self.unclear.is_empty() {
+            let unclear = |map: &String| Unclear { by: "envFrom".to_owned(), text: format!("all of ConfigMap {map}") };
+            self.unclear.extend(environment.unknown.iter().map(unclear));
+        }
     }
 }
 

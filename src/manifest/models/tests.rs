@@ -133,6 +133,24 @@ fn values_of_config_maps_count_where_they_are_known() {
 }
 
 #[test]
+fn a_whole_config_map_may_name_the_model_where_nothing_else_does() {
+    let from = |command: &[&str]| {
+        let from = json!([{"configMapRef": {"name": "llm"}}]);
+        pod(&json!({"name": "main", "command": command, "envFrom": from}))
+    };
+    let alone = from(&["python3", "-m", "dynamo.vllm"]);
+    let unknown = of_pod(&alone, &ConfigMaps::default());
+    assert_eq!((unknown[0].models.len(), unknown[0].unclear[0].text.as_str()), (0, "all of ConfigMap llm"));
+    let named = of_pod(&from(&["python3", "-m", "dynamo.vllm", "--model", "a/b"]), &ConfigMaps::default());
+    assert_eq!(named[0].unclear, []);
+    let mut maps = ConfigMaps::default();
+    maps.insert_missing("llm");
+    assert_eq!(of_pod(&alone, &maps), []);
+    maps.insert(&json!({"metadata": {"name": "llm"}, "data": {"MODEL_PATH": "c/d"}}));
+    assert_eq!(of_pod(&alone, &maps)[0].models[0].name, "c/d");
+}
+
+#[test]
 fn containers_that_serve_nothing_name_nothing() {
     for command in [
         &["aiperf", "profile", "--model", "a/b"][..],
