@@ -21,7 +21,10 @@ use crate::usage::contents::{Model, Revision, Size};
 /// The script that installs the client, in an init container.
 const INSTALL: &str = include_str!("model/install.sh");
 
-/// The client's packages with their hashes: those of the download Job.
+/// What both scripts that install the client have in common.
+const INSTALL_CLIENT: &str = include_str!("../download/install.sh");
+
+/// The client's packages with their hashes.
 const REQUIREMENTS: &str = include_str!("../download/requirements.txt");
 
 /// The script that removes.
@@ -41,7 +44,7 @@ struct Target<'c> {
 /// # Errors
 /// The model is on no claim, or in use, or is downloaded; or it cannot be removed.
 pub(super) async fn run(api: &Api, model: &str, options: &Prune) -> anyhow::Result<()> {
-    let survey = survey::survey(api, &options.jobs, options.config.as_deref()).await?;
+    let survey = survey::survey(api, &options.jobs, options.config.as_deref(), |_| Ok(())).await?;
     for MeasuredClaim { name, contents, .. } in &survey.claims {
         if let Err(why) = contents {
             note(&format!("claim {name} was not measured: {why}"));
@@ -73,7 +76,7 @@ pub(super) async fn run(api: &Api, model: &str, options: &Prune) -> anyhow::Resu
         note_finished_jobs(&jobs, &targets, &api.namespace);
     }
     let failed: Vec<_> =
-        done.iter().filter_map(|said| Some(format!("claim {}: {}", said.claim, said.log.as_ref().err()?))).collect();
+        done.iter().filter_map(|said| Some(format!("claim {}: {}", said.claim, said.end.as_ref().err()?))).collect();
     if failed.is_empty() { Ok(()) } else { bail!("model {model} was not removed: {}", failed.join("; ")) }
 }
 
@@ -203,7 +206,7 @@ impl Target<'_> {
             ("FOLDER", folder.as_str()),
         ];
         let job = template.job("prune", self.claim, false, &[]);
-        let install = INSTALL.replace("@REQUIREMENTS@\n", REQUIREMENTS);
+        let install = INSTALL.replace("@INSTALL@\n", INSTALL_CLIENT).replace("@REQUIREMENTS@\n", REQUIREMENTS);
         ClaimJob { claim: self.claim.to_owned(), job: client(job, image, &install, REMOVE, &variables) }
     }
 }
@@ -219,8 +222,8 @@ fn to_json(targets: &[Target<'_>], done: &[Said]) -> String {
             "claim": target.claim, "model": target.model.model, "bytes": target.size().bytes,
             "revisions": target.revisions().map(|revision| &revision.revision).collect::<Vec<_>>(),
         });
-        match done.get(index).map(|said| &said.log) {
-            Some(Ok(_)) => object["result"] = "removed".into(),
+        match done.get(index).map(|said| &said.end) {
+            Some(Ok(())) => object["result"] = "removed".into(),
             Some(Err(why)) => object["error"] = why.as_str().into(),
             None => {}
         }
@@ -235,7 +238,7 @@ fn words(targets: &[Target<'_>], done: &[Said], yes: bool) -> String {
         let commits: Vec<_> = target.revisions().map(|revision| revision.revision.as_str()).collect();
         let (size, last_use) = (bytes(target.size().bytes), date(target.size().last_use));
         let what = format!("model {} from claim {} ({})", target.model.model, target.claim, commits.join(", "));
-        let _ = match done.get(index).map(|said| said.log.is_ok()) {
+        let _ = match done.get(index).map(|said| said.end.is_ok()) {
             None => writeln!(text, "Would remove {what}: {size}, last used on {last_use}"),
             Some(true) => writeln!(text, "Removed {what}: {size}"),
             Some(false) => Ok(()),
