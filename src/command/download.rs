@@ -38,11 +38,11 @@ pub(super) fn run(options: &Download) -> anyhow::Result<()> {
     if options.offline {
         let base = BaseSettings::read(options.config.as_deref())?;
         note_all(&base.notes);
-        let (wanted, notes) = source::offline(options)?;
+        let (wanted, notes, namespace) = source::offline(options)?;
         note_all(&notes);
         note_all(&moving(&wanted));
         let facts = Facts::default();
-        let target = target(options, &base, &facts, options.cluster.namespace.as_deref());
+        let target = target(options, &base, &facts, namespace.as_deref());
         let jobs = wanted.iter().map(|wanted| job::job(options, wanted, &target));
         return print_exact(&documents(claims(options, &base, &facts, &target).into_iter().chain(jobs)));
     }

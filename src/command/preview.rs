@@ -10,11 +10,13 @@ use crate::admission::cache::Cache;
 use crate::admission::pod::Pod;
 use crate::admission::reason::Reason;
 use crate::admission::settings;
+use crate::admission::settings::ModelCache;
 use crate::cli::{Preview, PreviewOutput};
 use crate::inspect;
 use crate::inspect::api;
 use crate::inspect::api::{Api, Item};
 use crate::inspect::download_job;
+use crate::inspect::download_job::Hub;
 use crate::inspect::installation;
 use crate::inspect::namespace::NamespaceSnapshot;
 use crate::inspect::opt_in;
@@ -48,9 +50,10 @@ pub(super) fn run(options: &Preview) -> anyhow::Result<()> {
             print_exact(&diffs.concat())
         }
         PreviewOutput::Table => {
-            let Decided { digests, exclusion, claim } = decide(&api, config, entry).await?;
+            let Decided { digests, exclusion, model } = decide(&api, config, entry).await?;
             note_all(digests.iter().flat_map(|entry| &entry.mistakes));
-            let missing = missing_models(&api, &digests, &claim).await?;
+            let hub = Hub { claim: &model.claim, layout: model.layout };
+            let missing = missing_models(&api, &digests, hub).await?;
             print(&format!("{}{missing}", table(&digests, &api.namespace, exclusion.as_ref())))
         }
     })
@@ -62,8 +65,8 @@ struct Decided<T> {
     digests: Vec<T>,
     /// Why the webhook does not review them yet.
     exclusion: Option<Exclusion>,
-    /// The model claim.
-    claim: String,
+    /// The settings of the model cache.
+    model: ModelCache,
 }
 
 /// Decides about every workload and pod of the namespace. `digest` makes of each what is printed, or a note.
@@ -81,7 +84,7 @@ async fn decide<T>(
     let exclusion = opt_in::exclusion_reason(&webhook, &api.namespace, snapshot.namespace.as_ref());
     let digests = found.into_iter().filter_map(|digest| digest.map_err(|line| note(&line)).ok());
     let (settings, _) = settings::resolve(&context.settings, &context.facts.namespace, None);
-    Ok(Decided { digests: digests.collect(), exclusion, claim: settings.model.claim.clone() })
+    Ok(Decided { digests: digests.collect(), exclusion, model: settings.model.clone() })
 }
 
 /// An object with the caches; `None` if it cannot be parsed, or if only its controller knows its pods: those are listed instead.
@@ -169,7 +172,7 @@ impl Entry {
 
 /// Sentences about the models that the objects name and that no finished download Job has brought; empty also where the user may not
 /// list Jobs.
-async fn missing_models(api: &Api, entries: &[Entry], claim: &str) -> anyhow::Result<String> {
+async fn missing_models(api: &Api, entries: &[Entry], hub: Hub<'_>) -> anyhow::Result<String> {
     let namespace = &api.namespace;
     let wanted: Vec<_> = entries.iter().flat_map(|entry| entry.models.iter().cloned()).collect();
     if wanted.is_empty() {
@@ -179,11 +182,11 @@ async fn missing_models(api: &Api, entries: &[Entry], claim: &str) -> anyhow::Re
         Err(error) if error.is_forbidden() => return Ok(String::new()),
         jobs => jobs?,
     };
-    let missing = wanted_models::missing(&wanted, &jobs, claim);
+    let missing = wanted_models::missing(&wanted, &jobs, hub);
     if missing.is_empty() {
         return Ok(String::new());
     }
-    let models = wanted_models::in_words(&missing);
+    let (claim, models) = (hub.claim, wanted_models::in_words(&missing));
     Ok(format!(
         "\nNo finished download has brought to claim {claim}: {models}\n\
          To bring what is missing: dynamo-cache download --from -n {namespace} --apply --wait\n"

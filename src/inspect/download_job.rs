@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::admission::settings::Layout;
 use crate::inspect::api::{Api, Error};
 use crate::inspect::job_status::{condition, plain};
 use crate::manifest::models::TOKENIZER_FILES;
@@ -14,6 +15,23 @@ pub(crate) const COMPILE_VOLUME: &str = "compilation-cache";
 
 /// The container that downloads.
 pub(crate) const CONTAINER: &str = "download";
+
+/// Where models are to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hub<'s> {
+    /// The claim.
+    pub(crate) claim: &'s str,
+    /// What the root of the claim is.
+    pub(crate) layout: Layout,
+}
+
+/// Where the Job has the hub of a claim with this layout.
+pub(crate) fn hub_path(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Home => "/model-cache/hub",
+        Layout::Hub => "/model-cache",
+    }
+}
 
 /// A Job of `download`, with its newest pod.
 #[derive(Clone)]
@@ -121,12 +139,25 @@ impl DownloadJob {
         message(self.pod.as_ref(), CONTAINER).map(read_message).unwrap_or_default()
     }
 
-    /// Whether it is about this revision of a model, on this claim: by the revision that it was asked for, or by the commit that it
+    /// Whether it is about this revision of a model, in this hub: by the revision that it was asked for, or by the commit that it
     /// was.
-    pub(crate) fn is_about(&self, model: &str, revision: &str, model_claim: &str) -> bool {
-        self.model() == model
-            && claim(&self.object, MODEL_VOLUME) == Some(model_claim)
-            && (self.revision() == revision || self.downloaded().commit.as_deref() == Some(revision))
+    pub(crate) fn is_about(&self, model: &str, revision: &str, hub: Hub<'_>) -> bool {
+        self.model() == model && self.is_of_revision(revision) && self.fills(hub)
+    }
+
+    /// Whether it brings what it brings to this hub.
+    pub(crate) fn fills(&self, hub: Hub<'_>) -> bool {
+        claim(&self.object, MODEL_VOLUME) == Some(hub.claim) && self.hub() == Some(hub_path(hub.layout))
+    }
+
+    /// Where it has the hub.
+    pub(crate) fn hub(&self) -> Option<&str> {
+        variable(&self.object, "HF_HUB_CACHE")
+    }
+
+    /// Whether it brings this revision: by the revision that it was asked for, or by the commit that it was.
+    pub(crate) fn is_of_revision(&self, revision: &str) -> bool {
+        self.revision() == revision || self.downloaded().commit.as_deref() == Some(revision)
     }
 }
 
@@ -152,7 +183,8 @@ pub(crate) fn message<'p>(pod: Option<&'p Value>, container: &str) -> Option<&'p
 mod tests {
     use serde_json::json;
 
-    use super::{DownloadJob, Downloaded, message, read_message};
+    use super::{DownloadJob, Downloaded, Hub, message, read_message};
+    use crate::admission::settings::Layout;
 
     const COMMIT: &str = "c1899de289a04d12100db370d81485cdf75e47ca";
 
@@ -175,6 +207,7 @@ mod tests {
         assert_eq!(read_message("uid 1000\nwrote\ncommit none\nbytes -1\ncommitted x"), Downloaded::default());
         let container = json!({"name": "download", "args": ["script", "download", "--include", "*.json"], "env": [
             {"name": "MODEL", "value": "a/b"}, {"name": "REVISION", "value": "main"},
+            {"name": "HF_HUB_CACHE", "value": "/model-cache"},
         ]});
         let volumes = json!([{"name": "model-cache", "persistentVolumeClaim": {"claimName": "models"}}]);
         let object = json!({"spec": {"template": {"spec": {"containers": [container], "volumes": volumes}}}});
@@ -182,8 +215,10 @@ mod tests {
         let pod = json!({"status": {"containerStatuses": [{"name": "download", "state": terminated}]}});
         let job = DownloadJob { object, pod: Some(pod) };
         assert_eq!(job.patterns(), ["--include", "*.json"]);
-        assert!(job.is_about("a/b", "main", "models") && job.is_about("a/b", COMMIT, "models"));
-        assert!(!job.is_about("a/b", "v1", "models") && !job.is_about("a/b", "main", "other"));
+        let hub = Hub { claim: "models", layout: Layout::Hub };
+        assert!(job.is_about("a/b", "main", hub) && job.is_about("a/b", COMMIT, hub));
+        assert!(!job.is_about("a/b", "v1", hub) && !job.is_about("a/b", "main", Hub { claim: "other", ..hub }));
+        assert!(!job.is_about("a/b", "main", Hub { layout: Layout::Home, ..hub }));
         assert!(!job.has_completed() && !job.has_failed());
     }
 }

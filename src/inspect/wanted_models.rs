@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::inspect::api::{Api, Error, Item};
-use crate::inspect::download_job::DownloadJob;
+use crate::inspect::download_job::{DownloadJob, Hub};
 use crate::inspect::workloads;
 use crate::inspect::workloads::{WITHOUT_PODS, Workloads};
 use crate::manifest::models::{self, ConfigMaps, MAIN, ObjectModels, Purpose};
@@ -67,7 +67,8 @@ pub(crate) async fn with_config_maps(
             continue;
         }
         match api.get(&format!("/api/v1/namespaces/{namespace}/configmaps/{name}")).await {
-            Ok(object) => object.iter().for_each(|object| config_maps.insert(object)),
+            Ok(Some(object)) => config_maps.insert(&object),
+            Ok(None) => config_maps.insert_missing(&name),
             Err(error) if error.is_forbidden() => notes.push(error.to_string()),
             Err(error) => return Err(error),
         }
@@ -84,8 +85,8 @@ pub(crate) struct MissingModel {
     pub(crate) by: String,
 }
 
-/// The models of which no finished Job says that it has brought them to the claim, each revision once.
-pub(crate) fn missing(objects: &[ObjectModels], jobs: &[DownloadJob], claim: &str) -> Vec<MissingModel> {
+/// The models of which no finished Job says that it has brought them to the hub, each revision once.
+pub(crate) fn missing(objects: &[ObjectModels], jobs: &[DownloadJob], hub: Hub<'_>) -> Vec<MissingModel> {
     let mut all = BTreeMap::new();
     for object in objects {
         for model in object.containers.iter().flat_map(|container| &container.models) {
@@ -93,7 +94,7 @@ pub(crate) fn missing(objects: &[ObjectModels], jobs: &[DownloadJob], claim: &st
             // A tokenizer is there with any of the files.
             let is_downloaded = |job: &DownloadJob| {
                 job.has_completed()
-                    && job.is_about(&model.name, revision, claim)
+                    && job.is_about(&model.name, revision, hub)
                     && (model.purpose == Purpose::Tokenizer || !job.is_of_tokenizer())
             };
             if !jobs.iter().any(is_downloaded) {
@@ -122,11 +123,13 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{in_words, missing};
-    use crate::inspect::download_job::DownloadJob;
+    use crate::admission::settings::Layout;
+    use crate::inspect::download_job::{DownloadJob, Hub};
     use crate::manifest::models::{ConfigMaps, TOKENIZER_FILES, of_object};
 
     fn job(model: &str, revision: &str, patterns: &[&str], has_completed: bool) -> DownloadJob {
-        let env = json!([{"name": "MODEL", "value": model}, {"name": "REVISION", "value": revision}]);
+        let env = [("MODEL", model), ("REVISION", revision), ("HF_HUB_CACHE", "/model-cache/hub")];
+        let env = env.map(|(name, value)| json!({"name": name, "value": value}));
         let args: Vec<_> = ["script", "download"].iter().chain(patterns).collect();
         let volumes = json!([{"name": "model-cache", "persistentVolumeClaim": {"claimName": "c"}}]);
         let spec = json!({"containers": [{"name": "download", "env": env, "args": args}], "volumes": volumes});
@@ -150,7 +153,8 @@ mod tests {
             deployment("c", &["--model", "c/d"]),
         ];
         let objects: Vec<_> = objects.iter().flat_map(|one| of_object(one, &ConfigMaps::default())).collect();
-        let words = |jobs: &[DownloadJob]| in_words(&missing(&objects, jobs, "c"));
+        let hub = |claim, layout| Hub { claim, layout };
+        let words = |jobs: &[DownloadJob]| in_words(&missing(&objects, jobs, hub("c", Layout::Home)));
         let all = "a/b at v1 (Deployment/a, --model), c/d (Deployment/b, --model), t/t (Deployment/a, --tokenizer)";
         assert_eq!(words(&[]), all);
         assert_eq!(words(&[job("a/b", "main", &[], true), job("c/d", "main", &[], false)]), all);
@@ -161,6 +165,8 @@ mod tests {
             job("t/t", "main", &part, true),
         ];
         assert_eq!(words(&downloaded), "c/d (Deployment/b, --model)");
-        assert_eq!(in_words(&missing(&objects, &downloaded, "other")), all);
+        for elsewhere in [hub("other", Layout::Home), hub("c", Layout::Hub)] {
+            assert_eq!(in_words(&missing(&objects, &downloaded, elsewhere)), all);
+        }
     }
 }

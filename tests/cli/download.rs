@@ -287,15 +287,33 @@ fn a_branch_is_allowed_with_a_warning_and_wrong_usage_is_two() {
     }
 }
 
+fn worker(name: &str, args: &Value) -> Value {
+    let main = json!({"name": "main", "image": "i", "command": ["python3", "-m", "dynamo.vllm"], "args": args,
+        "env": [{"name": "SPEC", "valueFrom": {"configMapKeyRef": {"name": "llm-config", "key": "spec"}}}]});
+    let template = json!({"metadata": {"labels": {"app": name}}, "spec": {"containers": [main]}});
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {
+        "selector": {"matchLabels": {"app": name}}, "template": template}})
+}
+
+#[test]
+fn files_name_the_namespace_unless_they_name_several() {
+    let of = |namespace: &str| {
+        let mut worker = worker("a", &json!(["--model", MODEL]));
+        worker["metadata"]["namespace"] = namespace.into();
+        worker.to_string()
+    };
+    let said = run(&["download", "-f", "-", "--offline"], &of("team"));
+    assert_eq!(documents(&said.output)[0]["metadata"]["namespace"], "team", "{}", said.errors);
+    let both = format!("{}\n---\n{}", of("team"), of("other"));
+    let said = run(&["download", "-f", "-", "--offline"], &both);
+    assert_eq!((said.code, said.output.as_str()), (Some(1), ""));
+    assert!(said.errors.contains("several namespaces (other, team)"), "{}", said.errors);
+    let said = run(&["download", "-f", "-", "--offline", "-n", "other"], &both);
+    assert_eq!(documents(&said.output)[0]["metadata"]["namespace"], "other", "{}", said.errors);
+}
+
 #[test]
 fn files_name_models_and_each_revision_of_one_is_a_job() {
-    let worker = |name: &str, args: &Value| {
-        let main = json!({"name": "main", "image": "i", "command": ["python3", "-m", "dynamo.vllm"], "args": args,
-            "env": [{"name": "SPEC", "valueFrom": {"configMapKeyRef": {"name": "llm-config", "key": "spec"}}}]});
-        let template = json!({"metadata": {"labels": {"app": name}}, "spec": {"containers": [main]}});
-        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {
-            "selector": {"matchLabels": {"app": name}}, "template": template}})
-    };
     let speculator = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "llm-config"},
         "data": {"spec": "{\"model\": \"team/draft\", \"num_speculative_tokens\": 3}"}});
     let objects = [

@@ -4,6 +4,7 @@ use crate::admission::settings::Settings;
 use crate::command::check::catalog::CheckId;
 use crate::command::check::report::Report;
 use crate::inspect::api::{Api, Error};
+use crate::inspect::download_job::Hub;
 use crate::inspect::{download_job, wanted_models};
 
 /// Warns of models that the workloads of the namespace name and that no finished download Job has brought to the model claim. Without
@@ -24,11 +25,11 @@ pub(super) async fn check(api: &Api, name: &str, settings: &Settings, report: &m
         Err(error) if error.is_forbidden() => return Ok(()),
         wanted => wanted?,
     };
-    let claim = &settings.model.claim;
-    let missing = wanted_models::missing(&wanted.objects, &jobs, claim);
+    let hub = Hub { claim: &settings.model.claim, layout: settings.model.layout };
+    let missing = wanted_models::missing(&wanted.objects, &jobs, hub);
     if !missing.is_empty() {
         let models = wanted_models::in_words(&missing);
-        let text = format!("model cache, claim {claim}: no finished download has brought {models}");
+        let text = format!("model cache, claim {}: no finished download has brought {models}", hub.claim);
         report.warning(CheckId::Models, text, format!("dynamo-cache download --from -n {name} --apply --wait"));
     }
     Ok(())

@@ -65,8 +65,10 @@ ref() { # NAME
   mv --no-target-directory "$file" "$model/refs/$1"
 }
 # Dynamo looks for the ref `main` on the claim before it contacts the hub, so without it Dynamo would download the model again.
-# A tag or another branch does not take it away: workers that name no revision would get what they did not ask for.
-if [[ $REVISION == main || $REVISION == "$commit" || ! -f $model/refs/main || -L $model/refs/main ]]; then ref main; fi
+# A tag or another branch does not take it away: workers that name no revision would get what they did not ask for. Of two commits
+# that are wanted together, one does.
+if [[ ! -f $model/refs/main || -L $model/refs/main ]] ||
+  [[ $REVISION == main || $REVISION == "$commit" && -z ${LEAVE_MAIN:-} ]]; then ref main; fi
 # `hf cache prune` removes what no ref names: each commit has one that does not move.
 ref "dynamo-cache-${commit::12}"
 # Workers that name a branch or a tag find it offline.

@@ -6,11 +6,14 @@ use sha2::{Digest as _, Sha256};
 use crate::admission::settings::Layout;
 use crate::cli::Download;
 use crate::command::download::wanted::Wanted;
-use crate::inspect::download_job::{COMPILE_VOLUME, MODEL_VOLUME};
+use crate::inspect::download_job::{COMPILE_VOLUME, Hub, MODEL_VOLUME, hub_path};
 use crate::manifest::input::embedded_json;
 
 /// The script that installs the client, in an init container.
-const INSTALL: &str = include_str!("client.sh");
+const CLIENT: &str = include_str!("client.sh");
+
+/// What both scripts that install the client have in common: this one, and that of `prune`.
+const INSTALL: &str = include_str!("install.sh");
 
 /// The client's packages with their hashes, for the Python of the default image. `.ci/client` generates the file.
 const REQUIREMENTS: &str = include_str!("requirements.txt");
@@ -54,16 +57,25 @@ pub(super) struct JobTarget {
     pub(super) layout: Layout,
 }
 
+impl JobTarget {
+    /// Where the model is to be.
+    pub(super) fn hub(&self) -> Hub<'_> {
+        Hub { claim: &self.model_claim, layout: self.layout }
+    }
+}
+
 /// The Job's name: the one from `--name`, else one of the model, the revision, and a digest of what the Job does. The same download
 /// has the same name, so that it is not repeated when it is applied again, and another has another.
 pub(super) fn name(options: &Download, wanted: &Wanted, target: &JobTarget) -> String {
-    options.name.clone().unwrap_or_else(|| default_name(wanted, &target.model_claim))
+    options.name.clone().unwrap_or_else(|| default_name(wanted, target.hub()))
 }
 
-fn default_name(wanted: &Wanted, claim: &str) -> String {
+fn default_name(wanted: &Wanted, hub: Hub<'_>) -> String {
     let own = wanted.model.rsplit('/').next().unwrap_or_default();
     let revision = if wanted.is_commit() { &wanted.revision[..SHORT_COMMIT] } else { wanted.revision.as_str() };
-    let whole = [&[wanted.model.as_str(), &wanted.revision, claim], wanted.patterns().as_slice()].concat().join("\n");
+    // The layout that most claims have makes no difference, so that the names stay that Jobs have.
+    let layout: &[_] = if hub.layout == Layout::Home { &[] } else { &[hub_path(hub.layout)] };
+    let whole = [&[wanted.model.as_str(), &wanted.revision, hub.claim], layout, &wanted.patterns()].concat().join("\n");
     let [a, b, c, d, ..] = Sha256::digest(whole.as_bytes()).0;
     let digest = format!("{:08x}", u32::from_be_bytes([a, b, c, d]));
     let begin = format!("download-{}-{}", label_of(own), label_of(revision));
@@ -119,7 +131,8 @@ pub(super) fn job(options: &Download, wanted: &Wanted, target: &JobTarget) -> Va
     pod["volumes"] = volumes.into();
     let container = &mut pod["initContainers"][0];
     container["image"] = options.image.as_str().into();
-    container["args"] = json!([INSTALL.replace("@PROVE@\n", PROVE).replace("@REQUIREMENTS@\n", REQUIREMENTS)]);
+    let script = CLIENT.replace("@PROVE@\n", PROVE).replace("@INSTALL@\n", INSTALL);
+    container["args"] = json!([script.replace("@REQUIREMENTS@\n", REQUIREMENTS)]);
     container["volumeMounts"] = to_install.into();
     let container = &mut pod["containers"][0];
     container["image"] = options.image.as_str().into();
@@ -140,21 +153,20 @@ fn resources(options: &Download) -> Value {
 }
 
 fn environment(options: &Download, wanted: &Wanted, target: &JobTarget) -> Vec<Value> {
-    let hub = match target.layout {
-        Layout::Home => "/model-cache/hub",
-        Layout::Hub => "/model-cache",
-    };
     let secret = options.token_secret.as_deref();
     let token = json!({"name": secret.unwrap_or(TOKEN_SECRET), "key": "HF_TOKEN", "optional": secret.is_none()});
     let mut variables = vec![
         json!({"name": "MODEL", "value": wanted.model}),
         json!({"name": "REVISION", "value": wanted.revision}),
-        json!({"name": "HF_HUB_CACHE", "value": hub}),
+        json!({"name": "HF_HUB_CACHE", "value": hub_path(target.layout)}),
         json!({"name": "RETRY_FOR", "value": options.retry_for.as_secs().to_string()}),
         // The client would contact another server to check for updates, which no one could install here.
         json!({"name": "HF_HUB_DISABLE_UPDATE_CHECK", "value": "1"}),
         json!({"name": "HOME", "value": "/tmp"}),
     ];
+    if wanted.leaves_main {
+        variables.push(json!({"name": "LEAVE_MAIN", "value": "1"}));
+    }
     if options.fast {
         variables.push(json!({"name": "HF_XET_HIGH_PERFORMANCE", "value": "1"}));
     }
@@ -190,7 +202,9 @@ fn metadata(name: &str, target: &JobTarget) -> Value {
 #[cfg(test)]
 mod tests {
     use super::default_name;
+    use crate::admission::settings::Layout;
     use crate::command::download::wanted::Wanted;
+    use crate::inspect::download_job::Hub;
 
     #[test]
     fn a_job_is_named_after_its_model_and_revision_and_the_name_fits_a_label() {
@@ -199,9 +213,11 @@ mod tests {
             revision: revision.to_owned(),
             include: include.iter().map(|&glob| glob.to_owned()).collect(),
             exclude: Vec::new(),
+            leaves_main: false,
             by: Vec::new(),
         };
-        let name = |wanted: &Wanted| default_name(wanted, "model-cache");
+        let hub = Hub { claim: "model-cache", layout: Layout::Home };
+        let name = |wanted: &Wanted| default_name(wanted, hub);
         let commit = "c1899de289a04d12100db370d81485cdf75e47ca";
         let of_commit = name(&wanted("Qwen/Qwen3-0.6B", commit, &[]));
         assert!(of_commit.starts_with("download-qwen3-0-6b-c1899de289a0-"), "{of_commit}");
@@ -217,7 +233,8 @@ mod tests {
         ];
         let mut names: Vec<_> = different.iter().map(name).collect();
         assert_eq!(names, different.iter().map(name).collect::<Vec<_>>());
-        names.push(default_name(&different[0], "models"));
+        names.push(default_name(&different[0], Hub { claim: "models", ..hub }));
+        names.push(default_name(&different[0], Hub { layout: Layout::Hub, ..hub }));
         for name in &names {
             let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             assert!(name.len() <= 63 && name.chars().all(is_allowed), "{name}");

@@ -22,10 +22,10 @@ pub(super) async fn filled(api: &Api, completed: &[String], old: &[String], sett
     if completed.is_empty() && old.is_empty() {
         return;
     }
-    if !old.is_empty() {
+    if completed.is_empty() {
         note("no claim is marked: the Job was complete before, and its claims may have changed since");
     }
-    let mut are_proven = old.is_empty();
+    let mut are_proven = !completed.is_empty();
     for name in completed {
         let Ok(Some(job)) = Job::get(api, namespace, name).await else {
             are_proven = false;

@@ -119,7 +119,7 @@ impl Plan {
 /// Whether an existing Job brings what is wanted; one without patterns brings all files.
 fn does(existing: &DownloadJob, wanted: &Wanted, target: &JobTarget) -> bool {
     let patterns = existing.patterns();
-    existing.is_about(&wanted.model, &wanted.revision, &target.model_claim)
+    existing.is_about(&wanted.model, &wanted.revision, target.hub())
         && (patterns.is_empty() || patterns == wanted.patterns())
 }
 
@@ -141,11 +141,12 @@ impl PlannedDownload {
         let Some(existing) = &self.existing else { return Vec::new() };
         let new = DownloadJob { object: self.job.clone(), pod: None };
         let claim = |job: &DownloadJob| download_job::claim(&job.object, MODEL_VOLUME).map(str::to_owned);
-        let is_same_revision = existing.is_about(new.model(), new.revision(), &claim(existing).unwrap_or_default());
+        let is_same_model = existing.model() == new.model();
         let parts = [
-            ("model", existing.model() != new.model()),
-            ("revision", existing.model() == new.model() && !is_same_revision),
+            ("model", !is_same_model),
+            ("revision", is_same_model && !existing.is_of_revision(new.revision())),
             ("claim", claim(existing) != claim(&new)),
+            ("layout of the claim", existing.hub() != new.hub()),
             ("set of files", !existing.patterns().is_empty() && existing.patterns() != new.patterns()),
         ];
         parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()

@@ -1,5 +1,7 @@
 //! Where the models come from: the command line, live workloads, files.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
@@ -14,17 +16,30 @@ use crate::manifest::models;
 use crate::manifest::models::{ConfigMaps, ObjectModels};
 use crate::manifest::pod_templates;
 
-/// What is to be downloaded, and notes about names that cannot be read, without a cluster.
+/// What is to be downloaded, notes about names that cannot be read, and the namespace in which, without a cluster: without
+/// `--namespace`, that of the workloads.
 ///
 /// # Errors
-/// A file cannot be read, or names no model.
-pub(super) fn offline(options: &Download) -> anyhow::Result<(Vec<Wanted>, Vec<String>)> {
+/// A file cannot be read, or names no model; or the files have workloads of several namespaces.
+pub(super) fn offline(options: &Download) -> anyhow::Result<(Vec<Wanted>, Vec<String>, Option<String>)> {
+    let mut namespace = options.cluster.namespace.clone();
     if let Some(model) = &options.model {
-        return Ok((vec![of_command_line(model, options)], Vec::new()));
+        return Ok((vec![of_command_line(model, options)], Vec::new(), namespace));
     }
     let (documents, config_maps) = read_files(options)?;
-    let objects = documents.iter().flat_map(|document| models::of_object(document, &config_maps)).collect();
-    collect(objects, Vec::new(), options, options.cluster.namespace.as_deref())
+    let objects: Vec<_> = documents.iter().flat_map(|document| models::of_object(document, &config_maps)).collect();
+    if namespace.is_none() {
+        let all: BTreeSet<_> = objects.iter().filter_map(|object| object.namespace.as_deref()).collect();
+        if all.len() > 1 {
+            let all = Vec::from_iter(all).join(", ");
+            bail!(
+                "the files have workloads of several namespaces ({all}), each with its own claim: choose one, -n NAMESPACE"
+            );
+        }
+        namespace = all.first().map(|&one| one.to_owned());
+    }
+    let (wanted, notes) = collect(objects, Vec::new(), options, namespace.as_deref())?;
+    Ok((wanted, notes, namespace))
 }
 
 /// What is to be downloaded, and notes about what cannot be read.
@@ -60,6 +75,7 @@ fn of_command_line(model: &str, options: &Download) -> Wanted {
         revision: options.revision.clone(),
         include: options.include.clone(),
         exclude: options.exclude.clone(),
+        leaves_main: false,
         by: Vec::new(),
     }
 }

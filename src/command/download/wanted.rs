@@ -15,6 +15,8 @@ pub(super) struct Wanted {
     pub(super) include: Vec<String>,
     /// The files not to have.
     pub(super) exclude: Vec<String>,
+    /// Whether another revision of the model is the one that workers get who name none: of those that are wanted together, one.
+    pub(super) leaves_main: bool,
     /// Who names it, one part each: `Deployment/worker (--model)`.
     pub(super) by: Vec<String>,
 }
@@ -42,6 +44,7 @@ pub(super) fn collect(objects: &[ObjectModels], include: &[String], exclude: &[S
                         revision: revision.to_owned(),
                         include: include.to_vec(),
                         exclude: exclude.to_vec(),
+                        leaves_main: false,
                         by: vec![by],
                     });
                 }
@@ -58,6 +61,11 @@ pub(super) fn collect(objects: &[ObjectModels], include: &[String], exclude: &[S
         if purpose == Purpose::Tokenizer && include.is_empty() {
             wanted.include = TOKENIZER_FILES.map(str::to_owned).to_vec();
         }
+    }
+    for index in 0..wanted.len() {
+        let main = wanted.iter().position(|other| other.model == wanted[index].model && other.revision == MAIN);
+        let first = wanted.iter().position(|other| other.model == wanted[index].model);
+        wanted[index].leaves_main = main.or(first) != Some(index);
     }
     (wanted, notes)
 }
@@ -116,6 +124,7 @@ mod tests {
         assert_eq!(wanted[0].named_by(), "Deployment/a (--model) and 1 more");
         assert!(wanted[0].include.is_empty());
         assert_eq!(wanted[1].include, TOKENIZER_FILES);
+        assert_eq!(wanted.iter().map(|one| one.leaves_main).collect::<Vec<_>>(), [false, false, true]);
         assert_eq!(notes[0], "Deployment/a, main: --model names a model that is not known from here: $X");
         let (wanted, _) = collect(&objects, &["*.gguf".to_owned()], &[]);
         assert_eq!(wanted[1].patterns(), ["--include", "*.gguf"]);

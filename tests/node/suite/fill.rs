@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::cluster::{shared, wait_for};
 use super::harness::tool::Run;
-use super::hub::{COMMIT, Hub, MODEL};
+use super::hub::{COMMIT, EARLIER, Hub, MODEL};
 use super::namespace::Namespace;
 use super::pod::{self, PYTHON};
 use super::release;
@@ -14,8 +14,11 @@ use super::volume::Volume;
 const LOOKS: &str = r#"
 python3 - <<'PYTHON'
 import huggingface_hub
-for model in ("Qwen/Qwen3-0.6B", "team/draft", "team/adapter"):
-    print("found", model, huggingface_hub.snapshot_download(model, local_files_only=True).rpartition("/")[2][:12])
+earlier = "e6de91484c29aa9480d55605af694f39b081c455"
+wanted = [("Qwen/Qwen3-0.6B", None), ("Qwen/Qwen3-0.6B", earlier), ("team/draft", None), ("team/adapter", None)]
+for model, revision in wanted:
+    folder = huggingface_hub.snapshot_download(model, revision=revision, local_files_only=True)
+    print("found", model, folder.rpartition("/")[2][:12])
 PYTHON
 hf cache prune --yes --cache-dir "$HF_HUB_CACHE"
 "#;
@@ -74,7 +77,7 @@ fn all_models_of_a_namespace_are_brought_once_and_found_offline() {
     namespace
         .kubectl(&["label", "namespace", &namespace.name, "pod-security.kubernetes.io/enforce=restricted"])
         .unwrap();
-    let hard = json!({"limits.cpu": "4", "limits.memory": "4Gi", "requests.cpu": "4", "requests.memory": "4Gi"});
+    let hard = json!({"limits.cpu": "5", "limits.memory": "5Gi", "requests.cpu": "5", "requests.memory": "5Gi"});
     let usual = json!({"cpu": "100m", "memory": "256Mi"});
     let limit =
         json!({"type": "Container", "default": usual, "defaultRequest": usual, "max": {"cpu": "4", "memory": "2Gi"}});
@@ -88,7 +91,8 @@ fn all_models_of_a_namespace_are_brought_once_and_found_offline() {
     let speculator = r#"{"model": "team/draft", "num_speculative_tokens": 3}"#;
     let arguments = ["--model", MODEL, "--revision", COMMIT, "--speculative-config", speculator];
     deployment(&namespace, "decode", &container(worker.clone(), &arguments));
-    deployment(&namespace, "prefill", &container(worker, &arguments[..4]));
+    deployment(&namespace, "prefill", &container(worker.clone(), &arguments[..4]));
+    deployment(&namespace, "last", &container(worker, &["--model", MODEL, "--revision", EARLIER]));
     let script = "exec python3 -m dynamo.vllm --model \"$MODEL_PATH\" --served-model-name own/name";
     let mut third = container(json!(["bash", "-c"]), &[script]);
     third["env"] = json!([{"name": "MODEL_PATH", "value": "team/adapter"}]);
@@ -99,15 +103,16 @@ fn all_models_of_a_namespace_are_brought_once_and_found_offline() {
     let said = cluster.dynamo_cache(&from);
     assert_eq!(said.code, Some(0), "{}", hub.log());
     assert!(said.output.contains("Deployment/decode (--model) and 1 more"), "{}", said.output);
-    assert_eq!(said.output.matches("created Job/download-").count(), 3, "{}", said.output);
-    for label in ["Qwen/Qwen3-0.6B c1899de289a0", "team/draft main", "team/adapter main"] {
+    assert_eq!(said.output.matches("created Job/download-").count(), 4, "{}", said.output);
+    let commits = ["Qwen/Qwen3-0.6B c1899de289a0", "Qwen/Qwen3-0.6B e6de91484c29"];
+    for label in commits.into_iter().chain(["team/draft main", "team/adapter main"]) {
         assert!(said.errors.contains(&format!("\n{label}: done\n")), "{}", said.errors);
     }
     assert!(hub.log().contains(" 429\n") && hub.log().contains("broken off"), "{}", hub.log());
     let given = hub.given();
     let said = cluster.dynamo_cache(&from);
     assert_eq!(said.code, Some(0), "{}", said.errors);
-    assert!(said.output.ends_with("nothing to do: 3 models are on claim model-cache\n"), "{}", said.output);
+    assert!(said.output.ends_with("nothing to do: 4 models are on claim model-cache\n"), "{}", said.output);
     assert_eq!(hub.given(), given, "{}", hub.log());
     let said = cluster.dynamo_cache(&["preview", "-n", &namespace.name]);
     assert!(!said.output.contains("No finished download"), "{}", said.output);
@@ -119,7 +124,9 @@ fn all_models_of_a_namespace_are_brought_once_and_found_offline() {
         json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}});
     let ended = namespace.run(&engine);
     ended.assert_said(&[
+        // The first that is named is `main`.
         "found Qwen/Qwen3-0.6B c1899de289a0",
+        "found Qwen/Qwen3-0.6B e6de91484c29",
         "found team/draft dddddddddddd",
         "found team/adapter aaaaaaaaaaaa",
     ]);

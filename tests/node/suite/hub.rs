@@ -10,6 +10,9 @@ pub(crate) const MODEL: &str = "Qwen/Qwen3-0.6B";
 /// The commit that is its `main`.
 pub(crate) const COMMIT: &str = "c1899de289a04d12100db370d81485cdf75e47ca";
 
+/// An earlier commit of it.
+pub(crate) const EARLIER: &str = "e6de91484c29aa9480d55605af694f39b081c455";
+
 /// A hub, whose pod and Service are called that: where the image's shells look for it.
 pub(crate) struct Hub<'n> {
     namespace: &'n Namespace,
