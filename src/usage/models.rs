@@ -16,7 +16,7 @@ const MODELS: &str = "models--";
 /// The most revisions of a model that are listed.
 const MAX_REVISIONS: usize = 50;
 
-/// The most files of a model that are told apart. The models of the hub have hundreds.
+/// The most files of a model by whose names revisions find them. The models of the hub have hundreds.
 const MAX_FILES: usize = 100_000;
 
 /// The most names that are listed of those that lead to a revision.

@@ -60,6 +60,7 @@ fn a_pod_with_any_field_is_accepted_as_without_the_webhook_and_keeps_all_it_had(
     let dry_run = |namespace: Namespace<'_>| DryRun::new(&runtime, &client, namespace.name);
     let (without_webhook, with_webhook) = (dry_run(Namespace::plain(plane)), opted_in(plane).map(dry_run));
 
+    let given_up = Cell::new(count_given_up(plane));
     let (taken, refused, had) = (Cell::new(0), Cell::new(0), RefCell::new(BTreeSet::new()));
     let mut about: VecDeque<_> = schema.fields().into_iter().map(|field| (field, 0)).collect();
     let fields = about.len();
@@ -72,7 +73,17 @@ fn a_pod_with_any_field_is_accepted_as_without_the_webhook_and_keeps_all_it_had(
             };
             taken.set(taken.get() + 1);
             schema.count("PodSpec", &without["spec"], &mut had.borrow_mut());
-            holds(&pod, &without, namespace, &without_webhook)
+            loop {
+                let held = holds(&pod, &without, namespace, &without_webhook);
+                if held.is_ok() {
+                    return held;
+                }
+                // With failurePolicy Ignore, a pod whose review takes too long, on a busy machine, is created without it.
+                let now = count_given_up(plane);
+                if given_up.replace(now) == now {
+                    return held;
+                }
+            }
         });
         // A field that was not stored yet is tried again soon, the others once more after all have had a turn.
         let soon = tries + 1 < MOST_TRIES && !had.borrow().contains(&field) && !is_never_stored(&field);
@@ -90,6 +101,13 @@ fn a_pod_with_any_field_is_accepted_as_without_the_webhook_and_keeps_all_it_had(
     );
     let missing = about.iter().map(|(field, _)| field).filter(|field| !had.contains(*field) && !is_never_stored(field));
     assert_eq!(missing.collect::<Vec<_>>(), Vec::<&Field>::new(), "no pod was stored with these");
+}
+
+/// How many reviews the API server has given up so far.
+fn count_given_up(plane: &ControlPlane) -> u64 {
+    let metrics = plane.kubectl(&["get", "--raw=/metrics"]).unwrap().out;
+    let counts = metrics.lines().filter(|line| line.starts_with("apiserver_admission_webhook_fail_open_count{"));
+    counts.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }
 
 fn is_never_stored((name, key): &Field) -> bool {

@@ -36,7 +36,7 @@ fn the_job_is_created_with_its_claims_in_a_namespace_of_restricted_pods() {
 
     let said = namespace.dynamo_cache(&[&apply, ["--create-claim", "1Gi"].as_slice()].concat());
     assert_eq!(said.code, Some(0), "{}", said.errors);
-    let job = "download-qwen3-0-6b-c1899de289a0-14909e9a";
+    let job = "download-qwen3-0-6b-c1899de289a0-df3b1e2f";
     let created = format!(
         "created PersistentVolumeClaim/models\ncreated PersistentVolumeClaim/compilation-cache\ncreated Job/{job}\n"
     );

@@ -29,7 +29,7 @@ RETRY_FOR = int(os.environ.get("RETRY_FOR", "1800"))
 FIRST_PAUSE, LONGEST_PAUSE = 5, 300
 # How often what has arrived is counted and shown, in seconds.
 INTERVAL = 2
-# A file in progress to which nobody has written for so many seconds is of a pod that was killed: the client neither goes on with it
+# A file in progress to which no pod has written for so many seconds is of one that was killed: the client neither goes on with it
 # nor removes it.
 ABANDONED_AFTER = 600
 

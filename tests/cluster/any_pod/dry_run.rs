@@ -5,8 +5,13 @@ use kube::Client;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
+use crate::harness::wait_for;
+
 /// How often the refused fields are removed before a pod is given up.
 const ROUNDS: usize = 20;
+
+/// What an API server answers on a busy machine, which says nothing of the pod.
+const BUSY: [u16; 2] = [429, 504];
 
 /// A namespace in which pods are created by dry run.
 pub(super) struct DryRun<'c> {
@@ -34,16 +39,20 @@ impl<'c> DryRun<'c> {
     /// It is refused.
     pub(super) fn create(&self, pod: &Value) -> Result<Value, Refusal> {
         let path = format!("/api/v1/namespaces/{}/pods?dryRun=All", self.namespace);
-        let request = Request::post(path).header("Content-Type", "application/json").body(pod.to_string().into_bytes());
-        match self.runtime.block_on(self.client.request(request.expect("a request"))) {
-            Ok(stored) => Ok(without_unique_fields(stored)),
-            Err(kube::Error::Api(status)) => {
-                let causes = status.details.iter().flat_map(|details| &details.causes);
-                let fields = causes.map(|cause| cause.field.clone()).collect();
-                Err(Refusal { message: status.message.clone(), fields })
+        let answer = wait_for("an answer of the API server", || {
+            let request = Request::post(&path).header("Content-Type", "application/json");
+            let request = request.body(pod.to_string().into_bytes()).expect("a request");
+            match self.runtime.block_on(self.client.request(request)) {
+                Ok(stored) => Ok(Ok(stored)),
+                Err(kube::Error::Api(status)) if !BUSY.contains(&status.code) => Ok(Err(status)),
+                Err(why) => Err(why.to_string()),
             }
-            Err(why) => Err(Refusal { message: why.to_string(), fields: Vec::new() }),
-        }
+        });
+        answer.map(without_unique_fields).map_err(|status| {
+            let causes = status.details.iter().flat_map(|details| &details.causes);
+            let fields = causes.map(|cause| cause.field.clone()).collect();
+            Refusal { message: status.message, fields }
+        })
     }
 
     /// Removes from a pod what the API server refuses. Returns the rest, and how it would be stored.
