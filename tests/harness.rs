@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 pub(crate) mod any_pod;
+pub(crate) mod caller;
 pub(crate) mod case;
 pub(crate) mod certificates;
 pub(crate) mod cgroup;

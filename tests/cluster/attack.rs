@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::harness::caller::worker;
 use crate::harness::certificates;
 use crate::harness::control_plane::namespace::Namespace;
 use crate::harness::control_plane::shared;
 use crate::harness::hostile_connections::{
     CONNECTION_LIMIT, MEMORY_LIMIT, run_every_harm, silent_connections, silent_connections_from,
 };
-use crate::harness::webhook::{Webhook, worker};
+use crate::harness::webhook::Webhook;
 
 /// How long it lasts.
 const LONG: Duration = Duration::from_secs(60);

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 
+use crate::harness::caller::{Caller, TLS_VERSIONS, Tls, call};
 use crate::harness::control_plane::ControlPlane;
 use crate::harness::control_plane::namespace::Namespace;
 use crate::harness::control_plane::replicas::{Installation, Replica, alone};
 use crate::harness::pods::{status, worker};
-use crate::harness::webhook::{Caller, TLS_VERSIONS, Tls, call};
 use crate::harness::{ROOT, wait_for};
 
 const SETTINGS: &str = "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\n";

@@ -19,12 +19,12 @@ use crate::harness::webhook::Webhook;
 
 /// Which caches a pod in a namespace would get, by a review that the test itself sends.
 fn reviewed(webhook: &Webhook, namespace: &str) -> Value {
-    let review = String::from_utf8(crate::harness::webhook::worker("x")).unwrap();
+    let review = String::from_utf8(crate::harness::caller::worker("x")).unwrap();
     let review = review.replace(r#""namespace":"team""#, &format!(r#""namespace":"{namespace}""#));
     let answer = webhook.caller().review(review.as_bytes());
     assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.json()["response"]["allowed"], true, "{answer:?}");
-    let patch: Value = serde_json::from_str(&crate::harness::webhook::patch(&answer)).unwrap();
+    let patch: Value = serde_json::from_str(&crate::harness::caller::patch(&answer)).unwrap();
     let values = patch.as_array().into_iter().flatten().map(|operation| &operation["value"]);
     let mut annotations =
         values.filter_map(|value| value.as_str().or_else(|| value["dynamo-cache.io/status"].as_str()));

@@ -191,7 +191,7 @@ fn a_namespace_that_no_watch_knows_is_read() {
     // Without the label it is in none of our watches, like a namespace that got the label a moment ago.
     let namespace = Namespace::annotated(shared(), &[("skip", "model,compile")]);
     let webhook = certificates::serve(&certificates::ecdsa("namespace-read"), installed.kubeconfig());
-    let question = String::from_utf8(crate::harness::webhook::worker("x"))
+    let question = String::from_utf8(crate::harness::caller::worker("x"))
         .unwrap()
         .replace(r#""namespace":"team""#, &format!(r#""namespace":"{}""#, namespace.name));
     wait_for("the watches of the webhook", || {

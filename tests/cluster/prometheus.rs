@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use serde_json::{Value, json};
 
+use crate::harness::caller::{TLS_VERSIONS, call, post};
 use crate::harness::control_plane::ControlPlane;
 use crate::harness::control_plane::child_process::Program;
 use crate::harness::control_plane::namespace::Namespace;
@@ -13,7 +14,6 @@ use crate::harness::control_plane::replicas::{Installation, Replica, alone};
 use crate::harness::control_plane::webhook::free_ports;
 use crate::harness::pods::worker;
 use crate::harness::prometheus::{lint_metrics, program};
-use crate::harness::webhook::{TLS_VERSIONS, call, post};
 use crate::harness::{ROOT, wait_for};
 
 /// Where Prometheus listens; nothing else here does.

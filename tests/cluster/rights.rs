@@ -6,13 +6,13 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::cluster::events::forged_review;
+use crate::harness::caller::{TLS_VERSIONS, call};
 use crate::harness::certificates;
 use crate::harness::control_plane::ControlPlane;
 use crate::harness::control_plane::namespace::Namespace;
 use crate::harness::control_plane::replicas::{Installation, alone};
 use crate::harness::pods::worker;
 use crate::harness::program::updates;
-use crate::harness::webhook::{TLS_VERSIONS, call};
 use crate::harness::{ROOT, wait_for};
 
 /// Values of the chart that change what it may do.
@@ -87,7 +87,7 @@ fn every_right_is_used_and_nothing_else_is_asked_for() {
         let page = webhook.page("/readyz");
         if page.status == 200 { Ok(()) } else { Err(page.body) }
     });
-    assert_eq!(webhook.caller().review(&crate::harness::webhook::worker("x")).status, 200);
+    assert_eq!(webhook.caller().review(&crate::harness::caller::worker("x")).status, 200);
 
     // Pods whose owners are not there: the controllers of some are no part of this control plane.
     let ca = &installation.bundles()[0];

@@ -10,7 +10,7 @@ use dynamo_cache::config::Config;
 use dynamo_cache::yaml;
 use serde_json::{Value, json};
 
-use super::webhook::{self, Answer};
+use super::caller::{self, Answer};
 
 /// A case folder.
 pub(crate) struct Case {
@@ -116,7 +116,7 @@ impl Case {
         }
         let mut after = self.object.clone();
         if response["patchType"] == "JSONPatch" {
-            let patch: json_patch::Patch = serde_json::from_str(&webhook::patch(answer)).unwrap();
+            let patch: json_patch::Patch = serde_json::from_str(&caller::patch(answer)).unwrap();
             json_patch::patch(&mut after, &patch).unwrap();
         }
         let audit = &response["auditAnnotations"];

@@ -12,7 +12,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use socket2::{Domain, Socket, Type};
 
-use super::webhook::{TLS_VERSIONS, Tls, Webhook, post, worker};
+use super::caller::{TLS_VERSIONS, Tls, post, worker};
+use super::webhook::Webhook;
 
 /// `resources.limits.memory` of the chart, in MiB: a program that takes more is killed.
 pub(crate) const MEMORY_LIMIT: u64 = 256;

@@ -6,8 +6,9 @@ use std::fmt::Write as _;
 use dynamo_cache::admission::Evaluation;
 use dynamo_cache::admission::claim::Writable;
 
+use crate::harness::caller::{self, Answer};
 use crate::harness::case::{self, Case, strings};
-use crate::harness::webhook::{self, Answer, Webhook};
+use crate::harness::webhook::Webhook;
 
 #[test]
 fn every_case_is_the_same_over_https() {
@@ -44,6 +45,6 @@ fn as_proven(case: &Case, answer: &Answer) -> Result<(), String> {
     let pod = serde_json::from_str(&text).unwrap();
     let outcome = Evaluation::new(&pod, &config.settings, &namespace).decide(&claims);
     let expected = serde_json::to_string(&outcome.operations).unwrap();
-    let patch = webhook::patch(answer);
+    let patch = caller::patch(answer);
     if patch == expected { Ok(()) } else { Err(format!("{patch}\nis not\n{expected}")) }
 }

@@ -4,9 +4,10 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use crate::harness::caller::worker;
 use crate::harness::certificates::{CertificateFiles, client_certificate, ecdsa};
 use crate::harness::program::{file, kubeconfig};
-use crate::harness::webhook::{Webhook, worker};
+use crate::harness::webhook::Webhook;
 
 /// A folder as the kubelet mounts a Secret: its files are links through `..data`, which is swapped.
 struct Mounted(PathBuf);

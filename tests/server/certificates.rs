@@ -2,11 +2,11 @@
 
 use rcgen::{CertifiedIssuer, KeyPair, PKCS_RSA_SHA256};
 
+use crate::harness::caller::worker;
 use crate::harness::certificates::{
     CertificateFiles, ca, ecdsa, ecdsa_in_sec1, leaf, pair, pem, serve_without_cluster,
 };
 use crate::harness::program::{file, kubeconfig, run};
-use crate::harness::webhook::worker;
 
 fn answers(name: &str, pair: &CertificateFiles) {
     let (webhook, _) = serve_without_cluster(name, pair);

@@ -3,8 +3,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use crate::harness::caller::worker;
 use crate::harness::hostile_connections::MEMORY_LIMIT;
-use crate::harness::webhook::{Webhook, worker};
+use crate::harness::webhook::Webhook;
 
 mod body;
 mod connections;
@@ -51,7 +52,7 @@ impl Arena {
     fn close(self) {
         assert_eq!(self.webhook.caller().review(&worker("x")).status, 200);
         // What a connection held that was closed a moment ago goes when its task has its turn.
-        let until = std::time::Instant::now() + crate::harness::webhook::DEADLINE;
+        let until = std::time::Instant::now() + crate::harness::DEADLINE;
         let mut page = self.webhook.page("/metrics").body;
         while !page.contains("dynamo_cache_in_flight_bytes 0\n") {
             assert!(std::time::Instant::now() < until, "{page}");

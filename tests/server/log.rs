@@ -4,9 +4,10 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::harness::caller::worker;
 use crate::harness::program::file;
 use crate::harness::wait_for;
-use crate::harness::webhook::{Webhook, field, worker};
+use crate::harness::webhook::{Webhook, field};
 
 #[test]
 fn the_line_about_a_review_names_its_owner_and_nothing_that_is_in_the_pod() {

@@ -2,10 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 
+use crate::harness::caller::{Caller, TLS_VERSIONS, patch, post, worker};
 use crate::harness::certificates;
 use crate::harness::program::{file, kubeconfig};
 use crate::harness::prometheus::lint_metrics;
-use crate::harness::webhook::{Caller, TLS_VERSIONS, Webhook, patch, post, worker};
+use crate::harness::webhook::Webhook;
 
 #[test]
 fn a_malformed_body_is_answered_with_what_is_wrong() {
@@ -42,6 +43,19 @@ fn a_legal_review_of_18_mb_is_answered() {
     let answer = webhook.caller().review(&worker(&r"\u003c".repeat(3_000_000)));
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert!(patch(&answer).contains("model-cache"));
+}
+
+#[test]
+fn reviews_that_are_sent_at_once_are_answered_one_after_another() {
+    let webhook = Webhook::standalone("at-once", &[]);
+    let bodies = [10, 3_000, 9_000, 40_000, 1].map(|length| worker(&"x".repeat(length)));
+    let all: Vec<_> = bodies.iter().flat_map(|body| [post(body.len()).into_bytes(), body.clone()].concat()).collect();
+    let mut caller = webhook.caller();
+    caller.0.write_all(&all).unwrap();
+    for body in &bodies {
+        let answer = caller.answer();
+        assert_eq!(answer.status, 200, "of {} bytes: {}", body.len(), answer.body);
+    }
 }
 
 #[test]

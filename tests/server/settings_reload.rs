@@ -5,7 +5,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::webhook::{Webhook, worker};
+use crate::harness::caller::worker;
+use crate::harness::webhook::Webhook;
 
 const GOOD: &str = "apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\nmodelCache:\n  claim: models\n";
 
@@ -36,7 +37,7 @@ fn broken_settings_of_any_form_leave_the_last_good_ones_and_are_logged_once() {
     let config = folder.join("config.yaml").display().to_string();
     let webhook = Webhook::standalone("settings-reloaded", &["--config", &config, "--reload-interval", "20ms"]);
     let claims = || {
-        let patch = crate::harness::webhook::patch(&webhook.caller().review(&worker("x")));
+        let patch = crate::harness::caller::patch(&webhook.caller().review(&worker("x")));
         assert!(patch.contains("models"), "the last good settings apply: {patch}");
     };
     claims();

@@ -3,8 +3,9 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
+use crate::harness::caller::{patch, worker};
 use crate::harness::program::file;
-use crate::harness::webhook::{Webhook, patch, worker};
+use crate::harness::webhook::Webhook;
 
 fn settings(claim: &str) -> String {
     format!("apiVersion: dynamo-cache.io/v1alpha1\nkind: CacheConfig\nmodelCache:\n  claim: {claim}\n")
@@ -71,7 +72,7 @@ fn what_is_in_flight_when_we_stop_accepting_is_answered() {
     let mut webhook = Webhook::standalone("in-flight", &["--shutdown-delay", "0s", "--drain-timeout", "60s"]);
     let mut caller = webhook.caller();
     let body = worker("x");
-    let head = crate::harness::webhook::post(body.len()).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+    let head = crate::harness::caller::post(body.len()).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(caller.ask(&head, b"").status, 100, "its head is read");
     webhook.signal("TERM");
     webhook.line("stopping");
@@ -85,7 +86,7 @@ fn what_is_in_flight_when_we_stop_accepting_is_answered() {
 fn a_connection_that_never_ends_does_not_prevent_the_shutdown() {
     let mut webhook = Webhook::standalone("stuck", &["--shutdown-delay", "0s", "--drain-timeout", "200ms"]);
     let mut stuck = webhook.caller();
-    let head = crate::harness::webhook::post(10).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+    let head = crate::harness::caller::post(10).replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(stuck.ask(&head, b"").status, 100);
     webhook.signal("TERM");
     webhook.line("did not drain in time");

@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::harness::webhook::{Caller, Webhook, worker};
+use crate::harness::caller::{Caller, worker};
+use crate::harness::webhook::Webhook;
 
 /// Many times what any of them is given.
 const DEADLINE: Duration = Duration::from_secs(120);

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Arena;
-use crate::harness::webhook::{Answer, patch, post, worker};
+use crate::harness::caller::{Answer, patch, post, worker};
 
 /// What is said to a body.
 #[derive(Debug, PartialEq, Eq)]

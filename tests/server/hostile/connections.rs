@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 
 use super::{Arena, probes};
+use crate::harness::DEADLINE;
+use crate::harness::caller::{Caller, Tls, worker};
 use crate::harness::hostile_connections::{
     CONNECTION_LIMIT, Harm, MEMORY_LIMIT, body, every_harm, headed, large_answer, large_head, large_hello,
     largest_head, largest_hello, medium_answer, over_tls, pipeline, plain, run_all,
 };
 use crate::harness::wait_for;
-use crate::harness::webhook::{Caller, DEADLINE, Tls, Webhook, worker};
+use crate::harness::webhook::Webhook;
 
 /// A webhook in the chart's memory survives a crowd, answers every honest review and every probe meanwhile.
 fn survives(name: &'static str, harms: &[Harm], times: usize) {

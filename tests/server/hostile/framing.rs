@@ -3,7 +3,8 @@
 use std::io::{ErrorKind, Write as _};
 
 use super::Arena;
-use crate::harness::webhook::{Answer, Caller, Tls, Webhook, post, worker};
+use crate::harness::caller::{Answer, Caller, Tls, post, worker};
+use crate::harness::webhook::Webhook;
 
 /// More than hyper takes as a head or beside the chunks, which is 16 KiB, by so little that all of it is written before it is refused: a
 /// caller that is closed in the middle of a write may not see the answer.

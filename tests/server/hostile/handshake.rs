@@ -4,7 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use super::Arena;
-use crate::harness::webhook::{Caller, Webhook, post, worker};
+use crate::harness::caller::{Caller, post, worker};
+use crate::harness::webhook::Webhook;
 
 /// The first message of a client with a version of TLS, as bytes.
 fn hello(version: [u8; 2]) -> Vec<u8> {

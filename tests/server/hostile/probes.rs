@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Over;
-use crate::harness::webhook::{Caller, Webhook};
+use crate::harness::caller::Caller;
+use crate::harness::webhook::Webhook;
 
 /// Its limit of connections, `MAX_ADMIN_CONNECTIONS` in `serve::startup`.
 const LIMIT: usize = 128;
