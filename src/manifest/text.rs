@@ -70,8 +70,11 @@ impl<'i> TextWriter<'i> {
 
 /// What separates a file from the one before it.
 fn separator(text: &str) -> &'static str {
-    let is_separated = text.strip_prefix("---").is_some_and(|rest| rest.starts_with([' ', '\t', '\r', '\n']));
-    match text.chars().next() {
+    let is_comment = |line: &str| line.trim_end().is_empty() || line.starts_with('#');
+    let first = text.lines().find(|line| !is_comment(line)).unwrap_or_default();
+    let is_separated =
+        first.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r']));
+    match first.chars().next() {
         // A directive may only follow the end of a document.
         Some('%') => "...\n",
         _ if is_separated => "",

@@ -108,7 +108,7 @@ fn documents_of_several_files_stay_apart_whether_their_text_is_kept_or_not() {
         ("kept-2", format!("# note\n{}...\n", named("kept-2", POD))),
         ("rewritten-2", rewritten("rewritten-2").trim_end().to_owned()),
     ];
-    let before = ["", "---\n", "# first\n---\n", "--- # first\n"];
+    let before = ["", "---\n", "# first\n---\n", "--- # first\n", "%YAML 1.2\n---\n", "# first\n%YAML 1.2\n---\n"];
     for (one, other) in (0..files.len()).flat_map(|one| (0..files.len()).map(move |other| (one, other))) {
         for (begin, first) in before.iter().enumerate() {
             let paths = [one, other].map(|index| {

@@ -88,10 +88,10 @@ impl<'t> Additions<'t> {
                         tree => self.tree(tree, Inside::Map(key, column))?,
                     }
                 }
-                self.insert_below(node.span.end, &lines)
+                self.insert_at_end(node.span.end, column, &lines)
             }
             Tree::List(node, items) => {
-                let column = self.column_of_dashes(node)?;
+                let (column, is_indented) = self.column_of_dashes(node)?;
                 let (mut lines, mut end) = (String::new(), None);
                 for tree in items {
                     match tree {
@@ -107,7 +107,8 @@ impl<'t> Additions<'t> {
                         }
                     }
                 }
-                self.insert_below(end?, &lines)
+                // A comment in the column of both the dashes and the key belongs to the mapping.
+                self.insert_at_end(end?, if is_indented { column } else { column + 1 }, &lines)
             }
         }
     }
@@ -150,7 +151,7 @@ impl<'t> Additions<'t> {
         match &node.content {
             Parts::Scalar(_) => Some(()),
             Parts::List(nodes) => {
-                let inside = if is_flow { Inside::Flow } else { Inside::List(self.column_of_dashes(node)?) };
+                let inside = if is_flow { Inside::Flow } else { Inside::List(self.column_of_dashes(node)?.0) };
                 nodes.iter().try_for_each(|node| self.aliases(node, inside))
             }
             Parts::Map(entries) => entries.iter().try_for_each(|entry| {
@@ -160,19 +161,19 @@ impl<'t> Additions<'t> {
         }
     }
 
-    /// The column of the dashes of a list in block style.
-    fn column_of_dashes(&self, node: &Located) -> Option<usize> {
+    /// The column of the dashes of a list in block style, and whether they are indented below its key.
+    fn column_of_dashes(&self, node: &Located) -> Option<(usize, bool)> {
         let Parts::List(nodes) = &node.content else { return None };
         let first = nodes.first()?.span.start;
         let start = node.span.start;
         if first > start && is_item(self.text.get(start..)?) {
-            return Some(node.at.column - 1);
+            return Some((node.at.column - 1, true));
         }
         // A list that is not indented begins behind its first dash, which is the first in its line: the list is the value of a key.
         let line = self.text.get(..start)?.rfind('\n').map_or(0, |end| end + 1);
         let line = self.text.get(line..)?;
         let column = line.len() - line.trim_start_matches(' ').len();
-        is_item(line.get(column..)?).then_some(column)
+        is_item(line.get(column..)?).then_some((column, false))
     }
 }
 

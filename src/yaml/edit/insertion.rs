@@ -37,6 +37,16 @@ impl Additions<'_> {
         Some(())
     }
 
+    /// Inserts lines at the end of a collection in block style, whose parts are in a column: below the line of its last byte, and
+    /// below the comments after it that are its own.
+    pub(super) fn insert_at_end(&mut self, byte: usize, column: usize, lines: &str) -> Option<()> {
+        let line = self.text.get(byte..)?.split_inclusive('\n').next().unwrap_or_default();
+        let is_line_end = self.text.get(..byte)?.ends_with('\n');
+        let below = if is_line_end { byte } else { byte + line.len() };
+        let own = own_comments(self.text.get(below..)?, column);
+        self.insert_below(if own == 0 { byte } else { below + own }, lines)
+    }
+
     /// Inserts lines below the line of a byte.
     pub(super) fn insert_below(&mut self, byte: usize, lines: &str) -> Option<()> {
         if lines.is_empty() {
@@ -108,6 +118,25 @@ impl Additions<'_> {
         self.found.push((if line.is_empty() { spaces..range.end } else { range }, line));
         Some(())
     }
+}
+
+/// The length of the comments at the begin of a text that belong to the collection before it, whose parts are in a column: those
+/// that are indented as its parts are, and deeper than what follows, to which they would belong otherwise.
+fn own_comments(text: &str, column: usize) -> usize {
+    let indent = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let is_comment = |line: &str| line.trim_start_matches(' ').starts_with('#');
+    let is_blank = |line: &str| line.trim().is_empty();
+    let next = text.lines().find(|line| !is_comment(line) && !is_blank(line)).map_or(0, indent);
+    let (mut end, mut own) = (0, 0);
+    for line in text.split_inclusive('\n') {
+        end += line.len();
+        if is_comment(line) && indent(line) > next && indent(line) >= column {
+            own = end;
+        } else if !is_blank(line) {
+            break;
+        }
+    }
+    own
 }
 
 /// Where the tag before a value begins, or the value if it has none.

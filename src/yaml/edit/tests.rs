@@ -64,12 +64,12 @@ spec:
          set -e
 
          exec x
+       # about nothing
 +      env:
 +      - name: A
 +        value: '1'
 +      - name: B
 +        value: 'yes'
-       # about nothing
 
      -   name: other
 -        env: []      # none yet
@@ -88,6 +88,66 @@ spec:
  # the end
 ";
     assert_eq!(difference(text, &additions).replace('"', "'"), expected.replace('"', "'"));
+}
+
+#[test]
+fn comments_at_the_end_of_a_list_stay_with_it() {
+    let text = "\
+kind: Pod
+spec:
+  containers:
+  - name: main
+    env:
+    - name: A
+      value: a
+      # about the value
+
+    # about the list
+
+    # about the command
+    command: [x]
+    ports:
+    - name: b
+      # about b
+    # about the ports
+  # about the containers
+# about nothing
+---
+kind: Other
+";
+    let additions = [
+        ("/spec/containers/0/env/-", json!({"name": "B"})),
+        ("/spec/containers/0/ports/-", json!({"name": "c"})),
+        ("/spec/containers/0/tty", json!(true)),
+        ("/spec/volumes", json!([])),
+    ];
+    let expected = "\x20kind: Pod
+ spec:
+   containers:
+   - name: main
+     env:
+     - name: A
+       value: a
+       # about the value
++    - name: B
+
+     # about the list
+
+     # about the command
+     command: [x]
+     ports:
+     - name: b
+       # about b
++    - name: c
+     # about the ports
++    tty: true
+   # about the containers
++  volumes: []
+ # about nothing
+ ---
+ kind: Other
+";
+    assert_eq!(difference(text, &additions), expected);
 }
 
 #[test]
