@@ -8,7 +8,6 @@ use memchr::memchr_iter;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::patch::Operation;
 use super::pod::{MOST_CONTAINERS, Pod, StructAsMap, Text};
 use super::{Outcome, warning};
 
@@ -142,8 +141,7 @@ impl<'a> Request<'a> {
     /// The answer, which always allows.
     pub fn answer(&self, outcome: Option<&Outcome<'_>>) -> Vec<u8> {
         let operations = outcome.map(|outcome| &*outcome.operations).unwrap_or_default();
-        let patch = (!operations.is_empty()).then(|| encode_patch(operations));
-        let room = patch.as_ref().map_or(0, |patch| patch.get().len()) + ANSWER;
+        let patch = (!operations.is_empty()).then(|| to_json(&operations, operations.len() * OPERATION));
         let answer = Answer {
             api_version: "admission.k8s.io/v1",
             kind: "AdmissionReview",
@@ -151,12 +149,17 @@ impl<'a> Request<'a> {
                 uid: &self.uid,
                 allowed: true,
                 patch_type: patch.as_ref().map(|_| "JSONPatch"),
-                patch,
                 warnings: outcome.map(|outcome| warning::to_response_lines(&outcome.warnings)).unwrap_or_default(),
                 audit_annotations: outcome.map(AuditAnnotations::new),
+                patch: patch.as_ref().map(|_| ""),
             },
         };
-        to_json(&answer, room)
+        let room = patch.as_ref().map_or(0, |patch| encoded_len(patch)) + ANSWER;
+        let mut json = to_json(&answer, room);
+        if let Some(patch) = patch {
+            insert_patch(&mut json, &patch);
+        }
+        json
     }
 }
 
@@ -168,14 +171,20 @@ fn parse<'a, R: Deserialize<'a>>(body: &'a str) -> Result<R, serde_json::Error> 
     Ok(read)
 }
 
-/// A patch as the wire wants it: base64, in quotes. To check once that it is JSON takes less than to look for escapes in it.
-fn encode_patch(operations: &[Operation<'_>]) -> Box<RawValue> {
-    let patch = to_json(&operations, operations.len() * OPERATION);
-    let mut text = String::with_capacity(patch.len().div_ceil(3) * 4 + 2);
-    text.push('"');
-    STANDARD.encode_string(patch, &mut text);
-    text.push('"');
-    RawValue::from_string(text).expect("base64 in quotes is JSON")
+/// The bytes of a patch in base64.
+fn encoded_len(patch: &[u8]) -> usize {
+    patch.len().div_ceil(3) * 4
+}
+
+/// Writes a patch into an answer whose patch is empty, in base64, which needs no escapes. It is the last field.
+fn insert_patch(answer: &mut Vec<u8>, patch: &[u8]) {
+    const END: &[u8] = br#""}}"#;
+    debug_assert!(answer.ends_with(br#""patch":""}}"#));
+    let begin = answer.len() - END.len();
+    answer.resize(begin + encoded_len(patch), 0);
+    let written = STANDARD.encode_slice(patch, &mut answer[begin..]).expect("there is room for all of it");
+    answer.truncate(begin + written);
+    answer.extend_from_slice(END);
 }
 
 /// A value in JSON. Where the room suffices, writing it takes one allocation.
@@ -255,12 +264,13 @@ struct Response<'a> {
     allowed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     audit_annotations: Option<AuditAnnotations>,
+    /// The last field, since its text is written behind all others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<&'static str>,
 }
 
 /// What goes into the audit log, as `pods.dynamo-cache.io/<key>`.

@@ -1,11 +1,13 @@
 //! Sockets with small kernel buffers and a limit on bytes that belong to no request.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -27,6 +29,15 @@ const BACKLOG: u32 = 4096;
 /// an API server 2 KiB, and a client certificate takes a few more.
 const MAX_UNPRODUCTIVE: usize = 20 * 1024;
 
+/// The bytes that are read at once. rustls asks for 4 KiB at a time, and a usual review has 9. What it does not take stays with
+/// the connection, until the answer at the latest if a client sends its next request early.
+const READ_SIZE: usize = 12 * 1024;
+
+thread_local! {
+    /// What was read last. Shared by the connections of a thread, since an idle one needs no buffer.
+    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_SIZE].into());
+}
+
 /// Listens on an address. Connections inherit the limits of the listener.
 ///
 /// # Errors
@@ -47,13 +58,34 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 pub(super) struct Socket {
     stream: TcpStream,
     handle: Handle,
+    /// What was read and not asked for yet.
+    rest: Bytes,
 }
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, handle: Handle) -> Self {
         // Responses are written at once, so there is nothing to wait for. A failure only makes us slower.
         let _ = stream.set_nodelay(true);
-        Socket { stream, handle }
+        Socket { stream, handle, rest: Bytes::new() }
+    }
+
+    /// Reads what was read before and not asked for, else from the kernel.
+    fn read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.rest.is_empty() {
+            buffer.put_slice(&self.rest.split_to(self.rest.len().min(buffer.remaining())));
+            return Poll::Ready(Ok(()));
+        }
+        if buffer.remaining() == 0 || buffer.remaining() >= READ_SIZE {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        READ.with_borrow_mut(|all| {
+            let mut read = ReadBuf::new(all);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+            let (now, later) = read.filled().split_at(buffer.remaining().min(read.filled().len()));
+            buffer.put_slice(now);
+            self.rest = Bytes::copy_from_slice(later);
+            Poll::Ready(Ok(()))
+        })
     }
 }
 
@@ -64,7 +96,7 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        ready!(self.read(context, buffer))?;
         let unproductive = self.handle.received(buffer.filled().len() - before);
         if unproductive > MAX_UNPRODUCTIVE {
             return Poll::Ready(Err(io::Error::other("too many bytes that belong to no request")));
