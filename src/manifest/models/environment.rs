@@ -53,7 +53,7 @@ impl ConfigMaps {
 pub(super) struct Environment {
     /// Their values; none where only the cluster knows it.
     values: BTreeMap<String, Option<String>>,
-    /// The `ConfigMaps` that are variables as a whole and that are not known.
+    /// The `ConfigMaps` and Secrets that are variables as a whole and that are not known.
     pub(super) unknown: Vec<String>,
 }
 
@@ -63,8 +63,11 @@ impl Environment {
         let list = |key: &str| container.get(key).and_then(Value::as_array).into_iter().flatten();
         let mut all = Environment { values: BTreeMap::new(), unknown: Vec::new() };
         for from in list("envFrom") {
+            let secret = from.pointer("/secretRef/name").and_then(Value::as_str);
+            all.unknown.extend(secret.map(|name| format!("Secret {name}")));
             let Some(name) = from.pointer("/configMapRef/name") else { continue };
-            all.unknown.extend(name.as_str().filter(|name| !config_maps.has(name)).map(str::to_owned));
+            let unknown = name.as_str().filter(|name| !config_maps.has(name));
+            all.unknown.extend(unknown.map(|name| format!("ConfigMap {name}")));
             let prefix = from.get("prefix").and_then(Value::as_str).unwrap_or_default();
             for (key, value) in config_maps.data(name).and_then(Value::as_object).into_iter().flatten() {
                 all.values.insert(format!("{prefix}{key}"), value.as_str().map(str::to_owned));

@@ -189,7 +189,7 @@ impl Found {
             }
         }
         if self.models.is_empty() && self.unclear.is_empty() {
-            let unclear = |map: &String| Unclear { by: "envFrom".to_owned(), text: format!("all of ConfigMap {map}") };
+            let unclear = |source: &String| Unclear { by: "envFrom".to_owned(), text: format!("all of {source}") };
             self.unclear.extend(environment.unknown.iter().map(unclear));
         }
     }

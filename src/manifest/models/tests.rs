@@ -133,7 +133,7 @@ fn values_of_config_maps_count_where_they_are_known() {
 }
 
 #[test]
-fn a_whole_config_map_may_name_the_model_where_nothing_else_does() {
+fn a_whole_config_map_or_secret_may_name_the_model_where_nothing_else_does() {
     let from = |command: &[&str]| {
         let from = json!([{"configMapRef": {"name": "llm"}}]);
         pod(&json!({"name": "main", "command": command, "envFrom": from}))
@@ -148,6 +148,9 @@ fn a_whole_config_map_may_name_the_model_where_nothing_else_does() {
     assert_eq!(of_pod(&alone, &maps), []);
     maps.insert(&json!({"metadata": {"name": "llm"}, "data": {"MODEL_PATH": "c/d"}}));
     assert_eq!(of_pod(&alone, &maps)[0].models[0].name, "c/d");
+    let secret = json!([{"secretRef": {"name": "llm"}}]);
+    let secret = pod(&json!({"name": "main", "command": ["python3", "-m", "dynamo.vllm"], "envFrom": secret}));
+    assert_eq!(of_pod(&secret, &maps)[0].unclear[0].text, "all of Secret llm");
 }
 
 #[test]
