@@ -38,8 +38,8 @@ pub(crate) struct ClaimJob {
 pub(crate) struct Said {
     /// Its claim.
     pub(crate) claim: String,
-    /// Its log, as far as it could be read, also of a Job that has not succeeded.
-    pub(crate) log: String,
+    /// Its log, also of a Job that has not succeeded; or why it cannot be read.
+    pub(crate) log: Result<String, String>,
     /// Whether it has succeeded; or why not, with the Job's own error if it has one.
     pub(crate) end: Result<(), String>,
 }
@@ -103,7 +103,8 @@ async fn follow(api: &Api, running: &mut [Running], doing: &str, timeout: Durati
             job.outcome = match Job::get(api, &api.namespace, name).await {
                 Err(error) => outcome::from_error(&error),
                 Ok(found) => {
-                    job.pod = found.as_ref().and_then(Job::pod_name).map(str::to_owned);
+                    let pod = found.as_ref().and_then(Job::pod_name).map(str::to_owned);
+                    job.pod = pod.or(job.pod.take());
                     outcome::from_job(found.as_ref(), doing)
                 }
             };
@@ -120,17 +121,12 @@ async fn follow(api: &Api, running: &mut [Running], doing: &str, timeout: Durati
     let mut all = Vec::new();
     for job in running {
         let log = match &job.pod {
-            Some(pod) => log(api, pod).await.map_err(|why| why.to_string()),
-            None => Err("its pod is gone".to_owned()),
-        };
-        let end = match job.outcome.end(timeout) {
             // The kubelet, which the API server asks, may be away or hang.
-            Ok(()) => {
-                log.as_ref().map(drop).map_err(|why| format!("the Job has ended, and its log cannot be read: {why}"))
-            }
-            failed => failed,
+            Some(pod) => log(api, pod).await.map_err(|why| why.to_string()),
+            None => Err("it had no pod".to_owned()),
         };
-        all.push(Said { claim: job.claim.clone(), log: log.unwrap_or_default(), end });
+        let log = log.map_err(|why| format!("the log of the Job cannot be read: {why}"));
+        all.push(Said { claim: job.claim.clone(), log, end: job.outcome.end(timeout) });
     }
     all
 }
@@ -141,7 +137,7 @@ async fn log(api: &Api, pod: &str) -> Result<String, Error> {
         .await
 }
 
-/// Removes the Jobs and their pods. Another signal aborts the removal; the cluster then removes the Jobs after a minute.
+/// Removes the Jobs and their pods. Another signal aborts the removal; the cluster then removes the Jobs ten minutes after their end.
 ///
 /// # Errors
 /// Another signal, with the Job that was not removed.

@@ -91,7 +91,7 @@ pub(crate) async fn survey(
         }
     }
     for Said { claim, log, end } in claim_job::run(api, jobs, "measuring", options.timeout).await? {
-        let contents = end.and_then(|()| {
+        let contents = end.and(log).and_then(|log| {
             let found = log.lines().find_map(Contents::parse);
             found.ok_or_else(|| "the log of the Job does not say what is on the claim".to_owned())
         });

@@ -43,9 +43,9 @@ pub fn measure(claim: &Path, others: &[String], limit: Duration) -> io::Result<C
     if let Ok(hub) = root.folder(OsStr::new(HUB)) {
         models::models(&hub, HUB, &mut budget, &mut all);
     }
-    let ((models, a), (folders, b)) = (all.into_parts(), folders.into_parts());
-    let ((archives, c), (unfinished, d)) = (archives.into_parts(), unfinished.into_parts());
-    let omitted = a + b + c + d;
+    let ((models, more_models), (folders, more_folders)) = (all.into_parts(), folders.into_parts());
+    let ((archives, more_archives), (unfinished, more_unfinished)) = (archives.into_parts(), unfinished.into_parts());
+    let omitted = more_models + more_folders + more_archives + more_unfinished;
     Ok(Contents { now: now(), free_bytes, capacity_bytes, models, folders, archives, unfinished, omitted })
 }
 

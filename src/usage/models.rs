@@ -16,11 +16,17 @@ const MODELS: &str = "models--";
 /// The most revisions of a model that are listed.
 const MAX_REVISIONS: usize = 50;
 
+/// The most revisions of a hub that are listed. With the longest names, they fit into the log that is read.
+const ALL_REVISIONS: usize = 2_000;
+
 /// The most files of a model by whose names revisions find them. The models of the hub have hundreds.
 const MAX_FILES: usize = 100_000;
 
 /// The most names that are listed of those that lead to a revision.
 const MAX_REFS: usize = 5;
+
+/// The longest name of them, in bytes.
+const LONGEST_REF: usize = 200;
 
 /// The most commits whose names are kept.
 const MAX_NAMED: usize = 10_000;
@@ -36,13 +42,16 @@ type Blobs = BTreeMap<OsString, Size>;
 
 /// Measures the models of a hub, and adds them. `path` is its path from the root of the claim.
 pub(super) fn models(hub: &Folder, path: &str, budget: &mut Budget, found: &mut Largest<Model>) {
+    let mut left = ALL_REVISIONS;
     for name in hub.entries().into_iter().flatten().flatten() {
         let model = name.to_str().and_then(|name| name.strip_prefix(MODELS)).filter(|model| is_model(model));
         let (Some(model), Ok(folder)) = (model, hub.folder(&name)) else { continue };
         let (size, revisions) = measured(hub, &folder, budget);
-        let (revisions, omitted) = revisions.into_parts();
+        let (mut revisions, omitted) = revisions.into_parts();
+        found.omit(omitted + revisions.len().saturating_sub(left) as u64);
+        revisions.truncate(left);
+        left -= revisions.len();
         found.push(Model { model: model.replacen("--", "/", 1), hub: path.to_owned(), size, revisions });
-        found.omit(omitted);
     }
 }
 
@@ -72,8 +81,6 @@ fn measured(hub: &Folder, model: &Folder, budget: &mut Budget) -> (Size, Revisio
                 size = size.and(file);
                 if blobs.len() < MAX_FILES {
                     blobs.insert(name, file);
-                } else {
-                    size.is_whole = false;
                 }
             }
         }
@@ -90,7 +97,8 @@ fn measured(hub: &Folder, model: &Folder, budget: &mut Budget) -> (Size, Revisio
             // Where links are not supported, the snapshot has the files itself.
             size = size.and(snapshot.own);
             let linked = snapshot.links.iter().filter_map(|name| blobs.get(name));
-            let whole = linked.fold(snapshot.own, |size, file| size.and(*file));
+            let mut whole = linked.fold(snapshot.own, |size, file| size.and(*file));
+            whole.is_whole &= blobs.len() < MAX_FILES;
             let refs = refs.get(commit).cloned().unwrap_or_default();
             revisions.push(Revision { revision: commit.to_owned(), refs, size: whole });
         }
@@ -180,7 +188,7 @@ fn add_refs(folder: &Folder, path: &str, found: &mut Refs, budget: &mut Budget, 
                 let Some(commit) = content.as_deref().map(str::trim).filter(|commit| is_commit(commit)) else {
                     continue;
                 };
-                if found.len() < MAX_NAMED || found.contains_key(commit) {
+                if path.len() <= LONGEST_REF && (found.len() < MAX_NAMED || found.contains_key(commit)) {
                     let names = found.entry(commit.to_owned());
                     names.or_insert_with(|| First::new(MAX_REFS, String::clone)).push(path);
                 }

@@ -83,16 +83,20 @@ async fn remove(api: &Api, survey: &Survey, options: &Prune, caches: &[Cache<'_>
         results.extend(paths.into_iter().map(not_known));
     }
     let said = claim_job::run(api, jobs, "removing", options.jobs.timeout).await;
-    for Said { claim, log, end } in said.context("what was removed until then is not known; run usage")? {
-        if let Err(why) = end {
-            let of_claim = results.iter_mut().filter(|((of, _), _)| *of == claim);
-            of_claim.for_each(|(_, result)| *result = Err(why.clone()));
-        }
-        // What was removed before a timeout or a failure is removed.
-        let removals = log.lines().filter_map(Removal::parse);
-        results.extend(removals.map(|removal| ((claim.clone(), removal.path.clone()), Ok(removal))));
+    for said in said.context("what was removed until then is not known; run usage")? {
+        read(said, &mut results);
     }
     Ok(results)
+}
+
+/// Reads what became of the caches of a claim. What was removed before a timeout or a failure is removed.
+fn read(Said { claim, log, end }: Said, results: &mut Results) {
+    if let Some(why) = end.err().or_else(|| log.as_ref().err().cloned()) {
+        let of_claim = results.iter_mut().filter(|((of, _), _)| *of == claim);
+        of_claim.for_each(|(_, result)| *result = Err(why.clone()));
+    }
+    let removals = log.iter().flat_map(|log| log.lines()).filter_map(Removal::parse);
+    results.extend(removals.map(|removal| ((claim.clone(), removal.path.clone()), Ok(removal))));
 }
 
 /// The Job that removes caches of a claim that were not used after a time.
@@ -171,4 +175,24 @@ fn last_words(caches: &[Cache<'_>], results: &Results, yes: bool) -> String {
         let _ = writeln!(text, "{} on claim {}: {why}", cache.path, cache.claim);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Results, Said, read};
+    use crate::usage::contents::{Removal, Removed};
+
+    #[test]
+    fn what_was_removed_before_a_timeout_is_removed() {
+        let key = |path: &str| ("c".to_owned(), path.to_owned());
+        let not_known = || Err("the Job did not come so far".to_owned());
+        let mut results: Results = [(key("a"), not_known()), (key("b"), not_known())].into();
+        let removed = Removal { path: "a".to_owned(), result: Removed::Removed, why: String::new() };
+        let log = Ok(format!("{}\n", serde_json::to_string(&removed).unwrap()));
+        read(Said { claim: "c".to_owned(), log, end: Err("too late".to_owned()) }, &mut results);
+        assert_eq!(results[&key("a")], Ok(removed));
+        assert_eq!(results[&key("b")], Err("too late".to_owned()));
+        read(Said { claim: "c".to_owned(), log: Err("gone".to_owned()), end: Ok(()) }, &mut results);
+        assert_eq!(results[&key("b")], Err("gone".to_owned()));
+    }
 }

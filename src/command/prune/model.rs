@@ -21,8 +21,8 @@ use crate::usage::contents::{Model, Revision, Size};
 /// The script that installs the client, in an init container.
 const INSTALL: &str = include_str!("model/install.sh");
 
-/// What both scripts that install the client have in common.
-const INSTALL_CLIENT: &str = include_str!("../download/install.sh");
+/// The lines by which this script and that of `download` install it.
+const INSTALL_LINES: &str = include_str!("../download/install.sh");
 
 /// The client's packages with their hashes.
 const REQUIREMENTS: &str = include_str!("../download/requirements.txt");
@@ -53,8 +53,11 @@ pub(super) async fn run(api: &Api, model: &str, options: &Prune) -> anyhow::Resu
     let targets = find(&survey, model, options.revision.as_deref());
     if targets.is_empty() {
         let what = options.revision.as_ref().map(|commit| format!("revision {commit} of ")).unwrap_or_default();
+        let omitted: u64 =
+            survey.claims.iter().flat_map(|claim| &claim.contents).map(|contents| contents.omitted).sum();
+        let but = if omitted > 0 { format!(" ({omitted} are not listed)") } else { String::new() };
         bail!(
-            "{what}model {model} is on no claim of namespace {}; dynamo-cache usage lists what is there",
+            "{what}model {model} is on no claim of namespace {}; dynamo-cache usage lists what is there{but}",
             api.namespace
         );
     }
@@ -165,6 +168,14 @@ fn check_not_shared(target: &Target<'_>, survey: &Survey) -> anyhow::Result<()> 
 /// remove either.
 fn check_alone(target: &Target<'_>, survey: &Survey) -> anyhow::Result<()> {
     let contents = survey.claims.iter().filter(|claim| claim.name == target.claim).flat_map(|claim| &claim.contents);
+    if contents.clone().any(|contents| contents.omitted > 0) {
+        bail!(
+            "claim {} has more on it than is listed, so it is not known whether the client would remove model {} alone; remove the \
+             folder by hand",
+            target.claim,
+            target.model.model
+        );
+    }
     let commits: Vec<_> = target.revisions().map(|revision| &revision.revision).collect();
     let others = contents.flat_map(|contents| &contents.models);
     let mut others = others.filter(|other| other.model != target.model.model && other.hub == target.model.hub);
@@ -206,7 +217,7 @@ impl Target<'_> {
             ("FOLDER", folder.as_str()),
         ];
         let job = template.job("prune", self.claim, false, &[]);
-        let install = INSTALL.replace("@INSTALL@\n", INSTALL_CLIENT).replace("@REQUIREMENTS@\n", REQUIREMENTS);
+        let install = INSTALL.replace("@INSTALL@\n", INSTALL_LINES).replace("@REQUIREMENTS@\n", REQUIREMENTS);
         ClaimJob { claim: self.claim.to_owned(), job: client(job, image, &install, REMOVE, &variables) }
     }
 }

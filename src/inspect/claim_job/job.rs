@@ -15,9 +15,12 @@ pub(crate) const MOUNT: &str = "/claim";
 /// The program, in the image that has it.
 const PROGRAM: &str = "/dynamo-cache";
 
-/// How long, in seconds, the cluster keeps a finished Job that was not removed, and how long beyond its timeout the Job may
-/// run.
+/// How long beyond its timeout the Job may run, in seconds.
 const GRACE_SECONDS: u64 = 60;
+
+/// How long the cluster keeps a finished Job that was not removed, in seconds: an API server that is away for a while still has the
+/// log when it is back.
+const KEPT_SECONDS: u64 = 600;
 
 /// What the Jobs have in common.
 pub(crate) struct Template {
@@ -37,7 +40,7 @@ impl Template {
         job["metadata"]["generateName"] = format!("dynamo-cache-{purpose}-").into();
         let spec = &mut job["spec"];
         spec["activeDeadlineSeconds"] = self.timeout.as_secs().saturating_add(GRACE_SECONDS).into();
-        spec["ttlSecondsAfterFinished"] = GRACE_SECONDS.into();
+        spec["ttlSecondsAfterFinished"] = KEPT_SECONDS.into();
         let pod = &mut spec["template"]["spec"];
         for (field, value) in &self.security {
             pod["securityContext"][field] = value.clone();
