@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::admission::claim::Claims;
 use crate::admission::settings;
 use crate::admission::settings::Settings;
-use crate::cli::Download;
+use crate::cli::{Cluster, Download};
 use crate::inspect;
 use crate::inspect::api;
 use crate::inspect::installation;
@@ -27,6 +27,7 @@ use crate::yaml;
 
 use job::JobTarget;
 use plan::Plan;
+use source::Files;
 use wanted::Wanted;
 
 /// Runs `download`.
@@ -35,18 +36,20 @@ use wanted::Wanted;
 /// The cluster does not answer or refuses, nothing names a model, a claim or a Secret is missing, or a Job failed.
 pub(super) fn run(options: &Download) -> anyhow::Result<()> {
     note_all(&unencrypted_warning(options));
+    let files = Files::read(options)?;
     if options.offline {
         let base = BaseSettings::read(options.config.as_deref())?;
         note_all(&base.notes);
-        let (wanted, notes, namespace) = source::offline(options)?;
+        let (wanted, notes) = source::offline(options, &files)?;
         note_all(&notes);
         note_all(&moving(&wanted));
         let facts = Facts::default();
-        let target = target(options, &base, &facts, namespace.as_deref());
+        let target = target(options, &base, &facts, files.namespace.as_deref());
         let jobs = wanted.iter().map(|wanted| job::job(options, wanted, &target));
         return print_exact(&documents(claims(options, &base, &facts, &target).into_iter().chain(jobs)));
     }
-    api::with_cluster(&options.cluster, async |api| {
+    let cluster = Cluster { namespace: files.namespace.clone(), ..options.cluster.clone() };
+    api::with_cluster(&cluster, async |api| {
         let webhook = installation::find(&api).await?;
         let base = inspect::settings::in_force(&api, &webhook, options.config.as_deref()).await?;
         if let Some(mistakes) = base.mistakes {
@@ -55,7 +58,7 @@ pub(super) fn run(options: &Download) -> anyhow::Result<()> {
         }
         let snapshot = NamespaceSnapshot::read(&api, &api.namespace).await?;
         note_all(base.notes.iter().chain(&snapshot.notes));
-        let (wanted, notes) = source::read(&api, options).await?;
+        let (wanted, notes) = source::read(&api, options, files).await?;
         note_all(&notes);
         if wanted.is_empty() {
             return print(&format!("nothing to do: no workload of namespace {} names a model\n", api.namespace));

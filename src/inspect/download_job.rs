@@ -142,12 +142,10 @@ impl DownloadJob {
     /// Whether it is about this revision of a model, in this hub: by the revision that it was asked for, or by the commit that it
     /// was.
     pub(crate) fn is_about(&self, model: &str, revision: &str, hub: Hub<'_>) -> bool {
-        self.model() == model && self.is_of_revision(revision) && self.fills(hub)
-    }
-
-    /// Whether it brings what it brings to this hub.
-    pub(crate) fn fills(&self, hub: Hub<'_>) -> bool {
-        claim(&self.object, MODEL_VOLUME) == Some(hub.claim) && self.hub() == Some(hub_path(hub.layout))
+        self.model() == model
+            && self.is_of_revision(revision)
+            && claim(&self.object, MODEL_VOLUME) == Some(hub.claim)
+            && self.hub() == Some(hub_path(hub.layout))
     }
 
     /// Where it has the hub.

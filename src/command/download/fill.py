@@ -3,11 +3,13 @@
 Writes the snapshot's folder, and the size of its files, to file descriptor 3. Ends with 3 where another attempt would end the same.
 """
 
+import contextlib
 import errno
 import os
 import random
 import shutil
 import sys
+import tempfile
 import threading
 import time
 from urllib.parse import urlsplit
@@ -70,6 +72,12 @@ def answer(error):
     return None, None
 
 
+def host(url):
+    """The name and the port of a URL."""
+    parts = urlsplit(url)
+    return parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
 def give_up_or(error):
     """Ends where another attempt would end the same; else the reason, and the pause that the hub asks for, in seconds."""
     cause, response = answer(error)
@@ -82,7 +90,7 @@ def give_up_or(error):
         if kind == "RepositoryNotFoundError":
             fail(f"the hub has no model {MODEL} that this token may read (HTTP {status})")
         # The hub sends the client on to the storage of its files, with a signature that may have expired meanwhile.
-        is_hub = urlsplit(str(response.url)).netloc == urlsplit(constants.ENDPOINT).netloc
+        is_hub = host(str(response.url)) == host(constants.ENDPOINT)
         if is_hub and 400 <= status < 500 and status not in (408, 429):
             fail(f"the hub refuses {MODEL}: {first_line(cause)}")
         who = "the hub" if is_hub else "the storage of the hub"
@@ -146,11 +154,17 @@ def in_progress():
 
 def remove_abandoned():
     """Removes what killed pods have left. Returns the bytes of what is not complete and may yet be removed."""
-    left = 0
-    for path, count, written in list(in_progress()):
-        if time.time() - written > ABANDONED_AFTER:
+    found, left = list(in_progress()), 0
+    if found:
+        # By the clock of the server that has the files.
+        with tempfile.TemporaryFile(dir=FOLDER) as file:
+            now = os.fstat(file.fileno()).st_mtime
+    for path, count, written in found:
+        if now - written > ABANDONED_AFTER:
             say(f"phase removing {size(count)} of a download that was killed")
-            os.unlink(path)
+            # The Job of another revision may be here at the same time.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
         else:
             left += count
     return left
@@ -179,13 +193,13 @@ class Progress:
         self.thread.join()
 
     def show(self):
-        before = arrived(self.missing)
+        before, looked = arrived(self.missing), time.monotonic()
         while not self.ended.wait(INTERVAL):
-            now = arrived(self.missing)
-            say(f"progress {min(now, self.total)} of {self.total} bytes")
-            if now > before:
-                Progress.productive += INTERVAL
-            before = now
+            count, now = arrived(self.missing), time.monotonic()
+            say(f"progress {min(count, self.total)} of {self.total} bytes")
+            if count > before:
+                Progress.productive += now - looked
+            before, looked = count, now
 
 
 def attempt():

@@ -9,11 +9,11 @@ use crate::command::download::wanted::Wanted;
 use crate::inspect::download_job::{COMPILE_VOLUME, Hub, MODEL_VOLUME, hub_path};
 use crate::manifest::input::embedded_json;
 
-/// The script that installs the client, in an init container.
+/// The script of the init container, which installs the client.
 const CLIENT: &str = include_str!("client.sh");
 
-/// What both scripts that install the client have in common: this one, and that of `prune`.
-const INSTALL: &str = include_str!("install.sh");
+/// The lines by which this script and that of `prune` install it.
+const INSTALL_LINES: &str = include_str!("install.sh");
 
 /// The client's packages with their hashes, for the Python of the default image. `.ci/client` generates the file.
 const REQUIREMENTS: &str = include_str!("requirements.txt");
@@ -36,6 +36,9 @@ const USUAL: (&str, &str) = ("8Gi", "2");
 
 /// The same with `HF_XET_HIGH_PERFORMANCE`, for which the client wants 64 GB.
 const FAST: (&str, &str) = ("64Gi", "8");
+
+/// The variable by which a Job knows that another revision is `main`.
+const LEAVE_MAIN: &str = "LEAVE_MAIN";
 
 /// The longest name of a Job, in characters: the name becomes a label value on its pods.
 const LONGEST_NAME: usize = 63;
@@ -73,9 +76,12 @@ pub(super) fn name(options: &Download, wanted: &Wanted, target: &JobTarget) -> S
 fn default_name(wanted: &Wanted, hub: Hub<'_>) -> String {
     let own = wanted.model.rsplit('/').next().unwrap_or_default();
     let revision = if wanted.is_commit() { &wanted.revision[..SHORT_COMMIT] } else { wanted.revision.as_str() };
-    // The layout that most claims have makes no difference, so that the names stay that Jobs have.
-    let layout: &[_] = if hub.layout == Layout::Home { &[] } else { &[hub_path(hub.layout)] };
-    let whole = [&[wanted.model.as_str(), &wanted.revision, hub.claim], layout, &wanted.patterns()].concat().join("\n");
+    let mut whole = vec![wanted.model.as_str(), &wanted.revision, hub.claim];
+    // What is usual makes no difference, so that the names stay that Jobs have.
+    whole.extend((hub.layout != Layout::Home).then(|| hub_path(hub.layout)));
+    whole.extend(wanted.leaves_main.then_some(LEAVE_MAIN));
+    whole.extend(wanted.patterns());
+    let whole = whole.join("\n");
     let [a, b, c, d, ..] = Sha256::digest(whole.as_bytes()).0;
     let digest = format!("{:08x}", u32::from_be_bytes([a, b, c, d]));
     let begin = format!("download-{}-{}", label_of(own), label_of(revision));
@@ -131,7 +137,7 @@ pub(super) fn job(options: &Download, wanted: &Wanted, target: &JobTarget) -> Va
     pod["volumes"] = volumes.into();
     let container = &mut pod["initContainers"][0];
     container["image"] = options.image.as_str().into();
-    let script = CLIENT.replace("@PROVE@\n", PROVE).replace("@INSTALL@\n", INSTALL);
+    let script = CLIENT.replace("@PROVE@\n", PROVE).replace("@INSTALL@\n", INSTALL_LINES);
     container["args"] = json!([script.replace("@REQUIREMENTS@\n", REQUIREMENTS)]);
     container["volumeMounts"] = to_install.into();
     let container = &mut pod["containers"][0];
@@ -165,7 +171,7 @@ fn environment(options: &Download, wanted: &Wanted, target: &JobTarget) -> Vec<V
         json!({"name": "HOME", "value": "/tmp"}),
     ];
     if wanted.leaves_main {
-        variables.push(json!({"name": "LEAVE_MAIN", "value": "1"}));
+        variables.push(json!({"name": LEAVE_MAIN, "value": "1"}));
     }
     if options.fast {
         variables.push(json!({"name": "HF_XET_HIGH_PERFORMANCE", "value": "1"}));
@@ -230,6 +236,7 @@ mod tests {
             wanted("Qwen/Qwen3-0.6B", "refs/pr/1", &[]),
             wanted(&format!("a/{long}"), "main", &[]),
             wanted(&format!("a/{long}y"), "main", &[]),
+            Wanted { leaves_main: true, ..wanted("Qwen/Qwen3-0.6B", commit, &[]) },
         ];
         let mut names: Vec<_> = different.iter().map(name).collect();
         assert_eq!(names, different.iter().map(name).collect::<Vec<_>>());

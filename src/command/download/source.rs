@@ -16,37 +16,67 @@ use crate::manifest::models;
 use crate::manifest::models::{ConfigMaps, ObjectModels};
 use crate::manifest::pod_templates;
 
-/// What is to be downloaded, notes about names that cannot be read, and the namespace in which, without a cluster: without
-/// `--namespace`, that of the workloads.
+/// The documents of the files, and what they say of themselves.
+#[derive(Default)]
+pub(super) struct Files {
+    documents: Vec<Value>,
+    config_maps: ConfigMaps,
+    /// The namespace of `--namespace`, else that of the workloads; `None` if neither says any.
+    pub(super) namespace: Option<String>,
+}
+
+impl Files {
+    /// Reads the files of `-f`, if there are any.
+    ///
+    /// # Errors
+    /// A file cannot be read; or without `--namespace`, the files have workloads of several namespaces.
+    pub(super) fn read(options: &Download) -> anyhow::Result<Self> {
+        let mut files = Files { namespace: options.cluster.namespace.clone(), ..Files::default() };
+        for input in Input::read_all(&options.files)? {
+            files.documents.extend(input.documents()?.into_iter().map(|document| document.value));
+        }
+        for document in &files.documents {
+            pod_templates::visit(document, &mut |object, kind, _| {
+                if kind.is("", "ConfigMap") {
+                    files.config_maps.insert(object);
+                }
+            });
+        }
+        if files.namespace.is_none() {
+            let objects = files.objects();
+            let all: BTreeSet<_> = objects.iter().filter_map(|object| object.namespace.as_deref()).collect();
+            if all.len() > 1 {
+                let all = Vec::from_iter(all).join(", ");
+                bail!(
+                    "the files have workloads of several namespaces ({all}), each with its own claim: choose one, -n NAMESPACE"
+                );
+            }
+            files.namespace = all.first().map(|&one| one.to_owned());
+        }
+        Ok(files)
+    }
+
+    fn objects(&self) -> Vec<ObjectModels> {
+        self.documents.iter().flat_map(|document| models::of_object(document, &self.config_maps)).collect()
+    }
+}
+
+/// What is to be downloaded, and notes about names that cannot be read, without a cluster.
 ///
 /// # Errors
-/// A file cannot be read, or names no model; or the files have workloads of several namespaces.
-pub(super) fn offline(options: &Download) -> anyhow::Result<(Vec<Wanted>, Vec<String>, Option<String>)> {
-    let mut namespace = options.cluster.namespace.clone();
+/// The files name no model.
+pub(super) fn offline(options: &Download, files: &Files) -> anyhow::Result<(Vec<Wanted>, Vec<String>)> {
     if let Some(model) = &options.model {
-        return Ok((vec![of_command_line(model, options)], Vec::new(), namespace));
+        return Ok((vec![of_command_line(model, options)], Vec::new()));
     }
-    let (documents, config_maps) = read_files(options)?;
-    let objects: Vec<_> = documents.iter().flat_map(|document| models::of_object(document, &config_maps)).collect();
-    if namespace.is_none() {
-        let all: BTreeSet<_> = objects.iter().filter_map(|object| object.namespace.as_deref()).collect();
-        if all.len() > 1 {
-            let all = Vec::from_iter(all).join(", ");
-            bail!(
-                "the files have workloads of several namespaces ({all}), each with its own claim: choose one, -n NAMESPACE"
-            );
-        }
-        namespace = all.first().map(|&one| one.to_owned());
-    }
-    let (wanted, notes) = collect(objects, Vec::new(), options, namespace.as_deref())?;
-    Ok((wanted, notes, namespace))
+    collect(files.objects(), Vec::new(), options, files.namespace.as_deref())
 }
 
 /// What is to be downloaded, and notes about what cannot be read.
 ///
 /// # Errors
-/// The API server was not reached or refuses, a workload does not exist, a file cannot be read, or what was named names no model.
-pub(super) async fn read(api: &Api, options: &Download) -> anyhow::Result<(Vec<Wanted>, Vec<String>)> {
+/// The API server was not reached or refuses, a workload does not exist, or what was named names no model.
+pub(super) async fn read(api: &Api, options: &Download, files: Files) -> anyhow::Result<(Vec<Wanted>, Vec<String>)> {
     if let Some(model) = &options.model {
         return Ok((vec![of_command_line(model, options)], Vec::new()));
     }
@@ -54,8 +84,7 @@ pub(super) async fn read(api: &Api, options: &Download) -> anyhow::Result<(Vec<W
     let found = if options.from {
         wanted_models::read(api, namespace).await?
     } else if options.workloads.is_empty() {
-        let (documents, config_maps) = read_files(options)?;
-        wanted_models::with_config_maps(api, namespace, &documents, config_maps, Vec::new()).await?
+        wanted_models::with_config_maps(api, namespace, &files.documents, files.config_maps, Vec::new()).await?
     } else {
         let mut objects = Vec::new();
         for (kind, name) in &options.workloads {
@@ -78,23 +107,6 @@ fn of_command_line(model: &str, options: &Download) -> Wanted {
         leaves_main: false,
         by: Vec::new(),
     }
-}
-
-/// The documents of the files, and the `ConfigMaps` among them.
-fn read_files(options: &Download) -> anyhow::Result<(Vec<Value>, ConfigMaps)> {
-    let mut documents = Vec::new();
-    for input in Input::read_all(&options.files)? {
-        documents.extend(input.documents()?.into_iter().map(|document| document.value));
-    }
-    let mut config_maps = ConfigMaps::default();
-    for document in &documents {
-        pod_templates::visit(document, &mut |object, kind, _| {
-            if kind.is("", "ConfigMap") {
-                config_maps.insert(object);
-            }
-        });
-    }
-    Ok((documents, config_maps))
 }
 
 /// Collects what the objects of the namespace name.

@@ -15,7 +15,7 @@ pub(super) struct Wanted {
     pub(super) include: Vec<String>,
     /// The files not to have.
     pub(super) exclude: Vec<String>,
-    /// Whether another revision of the model is the one that workers get who name none: of those that are wanted together, one.
+    /// Whether workers that name no revision get another one: that of `main`, or of the commits that are wanted together the first.
     pub(super) leaves_main: bool,
     /// Who names it, one part each: `Deployment/worker (--model)`.
     pub(super) by: Vec<String>,
@@ -63,9 +63,11 @@ pub(super) fn collect(objects: &[ObjectModels], include: &[String], exclude: &[S
         }
     }
     for index in 0..wanted.len() {
-        let main = wanted.iter().position(|other| other.model == wanted[index].model && other.revision == MAIN);
-        let first = wanted.iter().position(|other| other.model == wanted[index].model);
-        wanted[index].leaves_main = main.or(first) != Some(index);
+        let same = || wanted.iter().enumerate().filter(|(_, other)| other.model == wanted[index].model);
+        let main =
+            same().find(|(_, other)| other.revision == MAIN).or_else(|| same().find(|(_, other)| other.is_commit()));
+        let leaves_main = wanted[index].is_commit() && main.is_some_and(|(main, _)| main != index);
+        wanted[index].leaves_main = leaves_main;
     }
     (wanted, notes)
 }
@@ -124,9 +126,21 @@ mod tests {
         assert_eq!(wanted[0].named_by(), "Deployment/a (--model) and 1 more");
         assert!(wanted[0].include.is_empty());
         assert_eq!(wanted[1].include, TOKENIZER_FILES);
-        assert_eq!(wanted.iter().map(|one| one.leaves_main).collect::<Vec<_>>(), [false, false, true]);
         assert_eq!(notes[0], "Deployment/a, main: --model names a model that is not known from here: $X");
         let (wanted, _) = collect(&objects, &["*.gguf".to_owned()], &[]);
         assert_eq!(wanted[1].patterns(), ["--include", "*.gguf"]);
+    }
+
+    #[test]
+    fn of_several_revisions_main_is_main_or_else_the_first_commit() {
+        let (one, other) = ("1".repeat(40), "2".repeat(40));
+        let leaving = |revisions: &[Option<&str>]| {
+            let models: Vec<_> = revisions.iter().map(|revision| ("a/b", *revision, Purpose::Weights)).collect();
+            let (wanted, _) = collect(&[object("Deployment/a", &models)], &[], &[]);
+            wanted.iter().map(|wanted| wanted.leaves_main).collect::<Vec<_>>()
+        };
+        assert_eq!(leaving(&[Some("v1"), Some(&one), Some(&other)]), [false, false, true]);
+        assert_eq!(leaving(&[Some(&one), None, Some("v1")]), [true, false, false]);
+        assert_eq!(leaving(&[Some(&one)]), [false]);
     }
 }
