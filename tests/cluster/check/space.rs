@@ -1,4 +1,4 @@
-//! `dynamo-cache check` on the space of claims. There is no kubelet here that has measured one.
+//! `dynamo-cache check` on the space of claims. There is no kubelet here; the node suite has one that has measured a claim.
 
 use serde_json::json;
 

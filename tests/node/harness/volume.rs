@@ -97,7 +97,6 @@ impl Namespace {
     }
 
     /// Writes into a claim until so many KiB are left.
-    #[allow(dead_code, reason = "only the suite of the engine fills a claim")]
     pub(crate) fn fill(&self, claim: &str, left_kibibytes: u64) {
         let script = format!(
             "cd /volumes/{}/{claim}; free=$(df --output=avail -k . | tail -n 1)

@@ -13,6 +13,9 @@ mod harness {
     pub(crate) mod tool;
     pub(crate) mod volume;
 }
+#[path = "../../harness/prometheus.rs"]
+#[allow(dead_code, reason = "the other suite uses the rest")]
+mod prometheus;
 /// What the suite writes.
 pub(crate) const FOLDER: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/node");
 /// What builds the images that its pods run, beside the product's.

@@ -89,7 +89,6 @@ cgroupDriver: cgroupfs
 failCgroupV1: false
 cgroupsPerQOS: false
 enforceNodeAllocatable: []
-localStorageCapacityIsolation: false
 failSwapOn: false
 evictionHard: {}
 imageGCHighThresholdPercent: 100
