@@ -3,6 +3,7 @@
 use futures::future::join_all;
 use kube::Client;
 use serde_json::Value;
+use tokio::runtime::Runtime;
 
 use crate::create::{store, worker};
 use crate::harness::control_plane::ControlPlane;
@@ -20,8 +21,8 @@ const CREATIONS: u32 = 2_000;
 const ROUNDS: usize = 3;
 
 /// Prints a table, and fails where a pod was refused or was not reviewed.
-pub(crate) async fn run(plane: &'static ControlPlane) {
-    let clients = join_all((0..CLIENTS).map(|_| plane.client())).await;
+pub(crate) fn run(plane: &'static ControlPlane, runtime: &Runtime) {
+    let clients = runtime.block_on(join_all((0..CLIENTS).map(|_| plane.client())));
     println!("{CREATIONS} creations by {CLIENTS} clients at once, two replicas; medians of {ROUNDS} bursts.\n");
     println!("| failurePolicy | with | p50 of a creation | p99 | slowest | creations/s | refused | not reviewed |");
     println!("|---|---|---|---|---|---|---|---|");
@@ -40,7 +41,7 @@ pub(crate) async fn run(plane: &'static ControlPlane) {
         let mut bursts: [Vec<Burst>; 2] = Default::default();
         for round in 0..=ROUNDS {
             for ((name, namespace), bursts) in subjects.iter().zip(&mut bursts) {
-                let burst = Burst::new(&clients, &namespace.name).await;
+                let burst = runtime.block_on(Burst::new(&clients, &namespace.name));
                 plane.kubectl(&["delete", "pods", "--all", "--force", "--namespace", &namespace.name]).unwrap();
                 assert!(burst.refused.is_empty(), "{name}, {policy}: {:?}", burst.refused);
                 assert!(*name == "nothing" || burst.unreviewed == 0, "{policy}: {} not reviewed", burst.unreviewed);

@@ -41,7 +41,7 @@ fn main() {
     let plane = shared();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     if !parts.is_empty() {
-        return runtime.block_on(burst::run(plane));
+        return burst::run(plane, &runtime);
     }
     let webhook = webhook::running();
     // What is measured is the webhook. Its guard is a policy beside it, and would be counted with it.

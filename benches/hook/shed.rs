@@ -45,7 +45,7 @@ pub(crate) async fn run(plane: &ControlPlane, client: &Client, hooked: &Namespac
     );
 }
 
-const HANDSHAKES: &str = "dynamo_cache_handshakes_total{result=\"done\"} ";
+const HANDSHAKES: &str = "dynamo_cache_handshakes_total{result=\"completed\"} ";
 const SHED: &str = "dynamo_cache_shed_total{limit=\"bytes\"} ";
 
 fn counted(webhook: &Webhook, name: &str) -> u64 {
