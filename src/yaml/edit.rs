@@ -3,7 +3,8 @@
 //! No lossless crate does this. `yaml-edit` 0.3 parses by rules of its own, not by those of kubectl, and what it adds to an
 //! anchored mapping silently reaches its aliases; `yamlpatch` 1.32 needs a newer Rust than we do, and a third parser. So this module
 //! uses the spans that the reader knows anyway. The result is read again where the text is such that it could have another
-//! value: with anchors, tags, block scalars, brackets and other line ends, and where lines are added before a list's first item.
+//! value: with anchors, tags, brackets and other line ends, and where lines are added behind a block scalar or before a list's first
+//! item.
 
 mod additions;
 mod insertion;
@@ -15,7 +16,7 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::located::Located;
-use super::reader;
+use super::reader::{self, Style};
 
 use additions::Additions;
 use tree::Tree;
@@ -33,7 +34,7 @@ pub struct Edited {
 pub(super) fn edit(
     file: &str,
     range: Range<usize>,
-    (document, is_plain): (&Located, bool),
+    (document, style): (&Located, &Style),
     operations: &[Value],
     after: &Value,
 ) -> Option<Edited> {
@@ -47,7 +48,10 @@ pub(super) fn edit(
         tree.add(&keys, value)?;
     }
     let additions = Additions::new(file, document, &tree)?;
-    let is_sure = is_plain && additions.are_lines && !file.get(range.clone())?.contains('\r');
+    let is_sure = !style.has_properties
+        && additions.are_lines
+        && !additions.follow_any(&style.blocks)
+        && !file.get(range.clone())?.contains('\r');
     let edited = additions.apply(range);
     let is_right = is_sure || only(&edited.text)?.into_value().ok()? == *after;
     is_right.then_some(edited)

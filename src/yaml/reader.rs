@@ -28,8 +28,17 @@ pub(super) struct Read {
     pub(super) node: Located,
     /// The byte behind it.
     pub(super) end: usize,
-    /// Whether it has neither anchors, tags nor block scalars.
-    pub(super) is_plain: bool,
+    /// How it is written.
+    pub(super) style: Style,
+}
+
+/// What of a document's style decides whether an addition to its text can have another value than it should.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Style {
+    /// Whether it has an anchor or a tag.
+    pub(super) has_properties: bool,
+    /// The bytes behind its block scalars, in their order. A line that follows one could become a part of it.
+    pub(super) blocks: Vec<usize>,
 }
 
 /// Iterates over the documents of a file, with the place of each; ends after the first error.
@@ -43,7 +52,7 @@ pub(super) fn located(text: &str) -> impl Iterator<Item = Result<Read, Error>> {
         anchors: HashMap::new(),
         copied: 0,
         end: 0,
-        is_plain: true,
+        style: Style::default(),
         failed: false,
     };
     std::iter::from_fn(move || {
@@ -63,8 +72,8 @@ struct Reader<'t> {
     copied: usize,
     /// The byte behind the last scalar, alias or bracket.
     end: usize,
-    /// Whether the document has neither anchors, tags nor block scalars so far.
-    is_plain: bool,
+    /// How the document is written so far.
+    style: Style,
     failed: bool,
 }
 
@@ -96,24 +105,24 @@ impl Reader<'_> {
     /// Reads the next document.
     fn document(&mut self) -> Result<Option<Read>, Error> {
         self.anchors.clear();
-        self.is_plain = true;
+        self.style = Style::default();
         let mut document = None;
         loop {
             let Some(next) = self.parser.next_event() else { return Ok(None) };
             let (event, span) = next.map_err(|error| Error { at: position(error.marker()), message: error.info() })?;
             let at = position(&span.start);
             let bytes = span.byte_range().unwrap_or_default();
-            self.is_plain &= event.anchor_id().is_none() && event.tag().is_none();
+            self.style.has_properties |= event.anchor_id().is_some() || event.tag().is_some();
             let complete = match event {
                 Event::Scalar(text, style, anchor, tag) => {
                     let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
-                    self.is_plain &= !is_block;
                     let is_written = is_block || !bytes.is_empty();
                     self.end = match (is_block, is_written) {
                         (true, _) => self.end_of_block(bytes.end, span.indent, &text),
                         (false, false) => self.end_of_nothing(bytes.end),
                         (false, true) => bytes.end,
                     };
+                    self.style.blocks.extend(is_block.then_some(self.end));
                     let is_merge = style == ScalarStyle::Plain && tag.is_none() && text == "<<";
                     if is_merge && self.expects_key() {
                         self.key(Key::Merge);
@@ -147,7 +156,7 @@ impl Reader<'_> {
                     self.open.pop().map(|open| open.close(end, flow)).transpose()?
                 }
                 Event::DocumentEnd => match document.take() {
-                    Some(node) => return Ok(Some(Read { node, end: bytes.end, is_plain: self.is_plain })),
+                    Some(node) => return Ok(Some(Read { node, end: bytes.end, style: mem::take(&mut self.style) })),
                     None => None,
                 },
                 _ => None,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::located::Located;
-use super::reader::Read;
+use super::reader::{Read, Style};
 use super::{Document, Error, Position, edit, json, reader};
 
 /// One document of a file, and its text.
@@ -17,8 +17,8 @@ pub struct Source {
     pub value: Value,
     /// Where its text is in bytes, with what stands between it and the document before it; `None` in a file of JSON.
     pub text: Option<Range<usize>>,
-    /// The nodes of the document, and whether it has neither anchors, tags nor block scalars.
-    located: Option<(Located, bool)>,
+    /// The nodes of the document, and how it is written.
+    located: Option<(Located, Style)>,
 }
 
 /// Iterates over the documents of a file of YAML, or of JSON documents one after another; ends after the first error. Empty
@@ -40,14 +40,14 @@ pub fn sources(text: &str) -> impl Iterator<Item = Result<Source, Error>> {
 
 fn in_yaml(text: &str) -> impl Iterator<Item = Result<Source, Error>> {
     let mut begin = 0;
-    let mut source = move |Read { node, end, is_plain }: Read| {
+    let mut source = move |Read { node, end, style }: Read| {
         let value = node.to_value()?;
         if value.is_null() {
             return Ok(None);
         }
         let text = Some(begin..end);
         begin = end;
-        Ok(Some(Source { at: node.at, value, text, located: Some((node, is_plain)) }))
+        Ok(Some(Source { at: node.at, value, text, located: Some((node, style)) }))
     };
     reader::located(text).filter_map(move |document| document.and_then(&mut source).transpose())
 }
@@ -67,10 +67,10 @@ impl Source {
     ///
     /// The bytes outside of the insertions are the same, but for values that are replaced: an empty one, the value of a key that
     /// is added again, and an alias whose anchor changed.
-    /// The result is read again to be sure, unless the document has neither anchors, tags nor block scalars, and whole lines are
-    /// added behind others.
+    /// The result is read again to be sure, unless the document has neither anchors nor tags, and whole lines are
+    /// added behind others that end no block scalar.
     pub fn edit(&self, file: &str, operations: &[Value], after: &Value) -> Option<edit::Edited> {
-        let (document, is_plain) = self.located.as_ref()?;
-        edit::edit(file, self.text.clone()?, (document, *is_plain), operations, after)
+        let (document, style) = self.located.as_ref()?;
+        edit::edit(file, self.text.clone()?, (document, style), operations, after)
     }
 }

@@ -47,6 +47,16 @@ impl<'t> Additions<'t> {
         (!overlaps).then_some(additions)
     }
 
+    /// Whether one of them stands behind one of these bytes, with no more than blank lines and comments between.
+    pub(super) fn follow_any(&self, bytes: &[usize]) -> bool {
+        self.found.iter().any(|(range, _)| {
+            let before = bytes.partition_point(|byte| *byte <= range.start);
+            let between = before.checked_sub(1).and_then(|index| self.text.get(*bytes.get(index)?..range.start));
+            let is_nothing = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+            between.is_some_and(|text| text.lines().all(is_nothing))
+        })
+    }
+
     fn find_changed(&mut self, tree: &Tree<'_>) {
         match tree {
             Tree::Kept(_) => return,
