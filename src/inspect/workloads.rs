@@ -102,9 +102,9 @@ pub(crate) async fn path(api: &Api, namespace: &str, kind: &str, name: &str) -> 
         return Ok(Some(path(version, plural)));
     }
     let Some((group, plural)) = WITHOUT_PODS.iter().find(|(_, plural)| is_kind(plural)) else { return Ok(None) };
-    let found = api.get(&format!("/apis/{group}")).await?;
-    let version = found.as_ref().and_then(|group| group.pointer("/preferredVersion/groupVersion")?.as_str());
-    Ok(version.map(|version| path(&format!("/apis/{version}"), plural)))
+    let resources = Resource::of_group(api, group).await?;
+    let found = resources.iter().find(|resource| resource.plural == *plural);
+    Ok(found.map(|resource| path(&resource.version, plural)))
 }
 
 /// Lists the objects of kinds by API group and plural. Also returns why kinds could not be listed, one line each.
@@ -118,16 +118,17 @@ pub(crate) async fn list_kinds(
 ) -> Result<(Vec<Value>, Vec<String>), Error> {
     let (mut objects, mut hidden) = (Vec::new(), Vec::new());
     for (group, plural) in kinds {
-        let found = match api.get(&format!("/apis/{group}")).await {
-            Ok(found) => found,
+        let resources = match Resource::of_group(api, group).await {
+            Ok(resources) => resources,
             Err(error) => {
                 hidden.push(error.to_string());
                 continue;
             }
         };
-        let version = found.as_ref().and_then(|group| group.pointer("/preferredVersion/groupVersion")?.as_str());
-        let Some(version) = version else { continue };
-        match api.list(&format!("/apis/{version}/namespaces/{namespace}/{plural}")).await {
+        let Some(Resource { version, .. }) = resources.iter().find(|resource| resource.plural == *plural) else {
+            continue;
+        };
+        match api.list(&format!("{version}/namespaces/{namespace}/{plural}")).await {
             Ok(found) => objects.extend(found),
             Err(error) if error.is_forbidden() => hidden.push(error.to_string()),
             Err(error) => return Err(error),
@@ -147,31 +148,73 @@ pub(crate) async fn list_objects(api: &Api, namespace: &str) -> Result<Workloads
     list(api, namespace, whole).await
 }
 
-/// Where the objects of other controllers are listed, in the preferred version of each API group that the API server has.
+/// Where the objects of other controllers are listed.
 ///
 /// Also returns what could not be read, one line each: its kinds are not listed, and may have workloads.
 async fn of_other_controllers(api: &Api) -> (Vec<(String, String)>, Vec<String>) {
-    let mut hidden = Vec::new();
-    let mut list = |found: Result<Option<Value>, Error>, key: &str| {
-        let found = found.map_err(|error| hidden.push(error.to_string()));
-        let mut found = found.ok().flatten().unwrap_or_default();
-        found.get_mut(key).and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default()
-    };
-    let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    let mut lists = Vec::new();
-    for group in list(api.get("/apis").await, "groups") {
-        let name = text(&group, "/name").filter(|name| name != KNATIVE).unwrap_or_default();
-        let (kinds, version) = (pod_templates::kinds_of(&name), text(&group, "/preferredVersion/groupVersion"));
-        let (Some(version), false) = (version, kinds.is_empty()) else { continue };
-        let version = format!("/apis/{version}");
-        for resource in list(api.get(&version).await, "resources") {
-            let is_known = text(&resource, "/kind").is_some_and(|kind| kinds.contains(&kind.as_str()));
-            let plural = text(&resource, "/name").filter(|name| is_known && !name.contains('/'));
-            let is_namespaced = resource.get("namespaced") == Some(&Value::Bool(true));
-            lists.extend(plural.filter(|_| is_namespaced).map(|plural| (version.clone(), plural)));
+    let (mut lists, mut hidden) = (Vec::new(), Vec::new());
+    let groups = api.get("/apis").await.unwrap_or_else(|error| {
+        hidden.push(error.to_string());
+        None
+    });
+    for group in groups.iter().filter_map(|groups| groups.get("groups")?.as_array()).flatten() {
+        let name = group.get("name").and_then(Value::as_str).filter(|name| *name != KNATIVE).unwrap_or_default();
+        let kinds = pod_templates::kinds_of(name);
+        if kinds.is_empty() {
+            continue;
+        }
+        match Resource::of_versions(api, group).await {
+            Ok(resources) => {
+                let known = resources.into_iter().filter(|resource| kinds.contains(&resource.kind.as_str()));
+                lists.extend(known.map(|resource| (resource.version, resource.plural)));
+            }
+            Err(error) => hidden.push(error.to_string()),
         }
     }
     (lists, hidden)
+}
+
+/// A namespaced resource of an API group.
+struct Resource {
+    /// The path of its version: the preferred one of the group that has it, else any that does.
+    version: String,
+    plural: String,
+    kind: String,
+}
+
+impl Resource {
+    /// Those of an API group by its name; none if the API server does not have it.
+    async fn of_group(api: &Api, name: &str) -> Result<Vec<Resource>, Error> {
+        match api.get(&format!("/apis/{name}")).await? {
+            Some(group) => Self::of_versions(api, &group).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Those of an API group as discovery describes it.
+    async fn of_versions(api: &Api, group: &Value) -> Result<Vec<Resource>, Error> {
+        let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+        let list = |object: &Value, key: &str| object.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+        let all = list(group, "versions");
+        let preferred = text(group, "/preferredVersion/groupVersion");
+        let others = all.iter().filter_map(|version| text(version, "/groupVersion"));
+        let mut found: Vec<Resource> = Vec::new();
+        for version in preferred.into_iter().chain(others) {
+            let version = format!("/apis/{version}");
+            if found.iter().any(|resource| resource.version == version) {
+                continue;
+            }
+            let described = api.get(&version).await?.unwrap_or_default();
+            for resource in list(&described, "resources") {
+                let (plural, kind) = (text(&resource, "/name"), text(&resource, "/kind"));
+                let (Some(plural), Some(kind), true) = (plural, kind, resource["namespaced"] == true) else { continue };
+                if !plural.contains('/') && !found.iter().any(|known| known.plural == plural) {
+                    found.push(Resource { version: version.clone(), plural, kind });
+                }
+            }
+        }
+        Ok(found)
+    }
 }
 
 /// What decides whether an object is shown.
