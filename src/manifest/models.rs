@@ -89,6 +89,13 @@ pub(crate) fn of_pod(pod: &Value, config_maps: &ConfigMaps) -> Vec<ContainerMode
             if !found.has_main {
                 found.add_variables(&environment);
             }
+            found.add_alternatives(&environment);
+            if reads == Reads::Everything && found.is_empty() && CommandLine::parse(container).engine.is_none() {
+                // A label says that it is an engine. One whose command shows that has a default of its own.
+                let command = container.command_line().collect::<Vec<_>>().join(" ");
+                let text = if command.is_empty() { "that of the image".to_owned() } else { command };
+                found.unclear.push(Unclear { by: "the command".to_owned(), text });
+            }
             if reads == Reads::Tokenizer {
                 found.models.iter_mut().for_each(|model| model.purpose = Purpose::Tokenizer);
             }

@@ -10,6 +10,9 @@ const LONGEST: usize = 64 * 1024;
 /// How deep defaults of variables are followed: `${A:-${B:-c}}`.
 const DEEPEST: usize = 8;
 
+/// The most values of a variable that are kept.
+const MOST_ALTERNATIVES: usize = 16;
+
 /// `ConfigMaps` by name, from whose values variables are taken.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ConfigMaps(BTreeMap<String, Value>);
@@ -55,19 +58,31 @@ pub(super) struct Environment {
     values: BTreeMap<String, Option<String>>,
     /// The `ConfigMaps` and Secrets that are variables as a whole and that are not known.
     pub(super) unknown: Vec<String>,
+    /// Values that one of those replaces if it has the same variable.
+    pub(super) replaceable: BTreeSet<String>,
+    /// The values of variables to which a script assigns several: which counts depends on its branches.
+    pub(super) alternatives: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Environment {
     /// Reads the variables of a container, as the kubelet would.
     pub(super) fn new(container: &Value, config_maps: &ConfigMaps) -> Self {
         let list = |key: &str| container.get(key).and_then(Value::as_array).into_iter().flatten();
-        let mut all = Environment { values: BTreeMap::new(), unknown: Vec::new() };
+        let mut all = Environment {
+            values: BTreeMap::new(),
+            unknown: Vec::new(),
+            replaceable: BTreeSet::new(),
+            alternatives: BTreeMap::new(),
+        };
         for from in list("envFrom") {
-            let secret = from.pointer("/secretRef/name").and_then(Value::as_str);
-            all.unknown.extend(secret.map(|name| format!("Secret {name}")));
-            let Some(name) = from.pointer("/configMapRef/name") else { continue };
-            let unknown = name.as_str().filter(|name| !config_maps.has(name));
-            all.unknown.extend(unknown.map(|name| format!("ConfigMap {name}")));
+            let (secret, name) = (from.pointer("/secretRef/name"), from.pointer("/configMapRef/name"));
+            let secret = secret.and_then(Value::as_str).map(|name| format!("Secret {name}"));
+            let map = name.and_then(Value::as_str).filter(|name| !config_maps.has(name));
+            if let Some(unknown) = secret.or(map.map(|name| format!("ConfigMap {name}"))) {
+                all.unknown.push(unknown);
+                all.replaceable.extend(all.values.values().flatten().cloned());
+            }
+            let Some(name) = name else { continue };
             let prefix = from.get("prefix").and_then(Value::as_str).unwrap_or_default();
             for (key, value) in config_maps.data(name).and_then(Value::as_object).into_iter().flatten() {
                 all.values.insert(format!("{prefix}{key}"), value.as_str().map(str::to_owned));
@@ -104,6 +119,11 @@ impl Environment {
         let before = if appends { self.value(name).unwrap_or_default() } else { "" };
         if before.len() + value.len() <= LONGEST {
             let value = format!("{before}{value}");
+            let all = self.alternatives.entry(name.to_owned()).or_default();
+            if all.len() < MOST_ALTERNATIVES {
+                all.extend(self.values.get(name).cloned().flatten());
+                all.insert(value.clone());
+            }
             self.values.insert(name.to_owned(), Some(value));
         }
     }
@@ -167,9 +187,12 @@ impl Environment {
     }
 }
 
-/// Whether a text still has a variable or a substitution in it.
+/// Whether a text still has a variable, an argument or a substitution in it.
 pub(super) fn is_unclear(text: &str) -> bool {
-    text.match_indices('$').any(|(at, _)| text[at..].starts_with("$(") || Parameter::read(&text[at..]).is_some())
+    text.match_indices('$').any(|(at, _)| {
+        let is_argument = |next: char| next.is_ascii_digit() || matches!(next, '(' | '@' | '*');
+        text[at + 1..].starts_with(is_argument) || Parameter::read(&text[at..]).is_some()
+    })
 }
 
 /// A variable in a word of a shell.
@@ -262,7 +285,7 @@ mod tests {
             assert_eq!(environment.expand(word), expanded, "{word}");
         }
         assert!(
-            is_unclear("a$()") && is_unclear("${A:-b}") && is_unclear("$A") && !is_unclear("a$") && !is_unclear("$1")
+            is_unclear("a$()") && is_unclear("${A:-b}") && is_unclear("$A") && !is_unclear("a$") && is_unclear("$1")
         );
     }
 

@@ -12,11 +12,12 @@ use crate::admission::command_line::{Step, steps};
 use crate::admission::pod::Container;
 
 /// Flags with the name of a model, and what it is for.
-const NAMES: [(&str, Purpose); 10] = [
+const NAMES: [(&str, Purpose); 11] = [
     ("model", Purpose::Weights),
     ("model-path", Purpose::Weights),
     ("draft-model", Purpose::Speculator),
     ("speculative-config.model", Purpose::Speculator),
+    ("spec-model", Purpose::Speculator),
     ("speculative-draft-model", Purpose::Speculator),
     ("speculative-draft-model-path", Purpose::Speculator),
     ("speculative-model", Purpose::Speculator),
@@ -39,6 +40,9 @@ const ADAPTERS: [&str; 2] = ["lora-modules", "lora-paths"];
 /// Flags whose value is JSON with models in it.
 const CONFIGURATIONS: [&str; 5] =
     ["config", "extra-engine-args", "extra-llm-api-options", "override-engine-args", "speculative-config"];
+
+/// Flags of one dash, and what they stand for.
+const SHORT_FLAGS: [(&str, &str); 1] = [("-sc", "speculative-config")];
 
 /// Keys of such JSON that name the model of speculative decoding, in any mapping.
 const SPECULATOR_KEYS: [&str; 3] = ["draft_model", "speculative_model", "speculative_model_dir"];
@@ -110,6 +114,11 @@ struct Argument {
 }
 
 impl Found {
+    /// Whether it names no model, and nothing that may be one.
+    pub(super) fn is_empty(&self) -> bool {
+        self.models.is_empty() && self.unclear.is_empty() && !self.has_main
+    }
+
     fn command(&mut self, words: &[String]) {
         if words.iter().any(|word| CLIENTS.contains(&last_name(word))) || is_benchmark(words) {
             return;
@@ -119,10 +128,11 @@ impl Found {
         let mut revisions: Vec<(Purpose, String)> = Vec::new();
         let mut rest = words.iter().peekable();
         while let Some(word) = rest.next() {
-            let Some(flag) = word.strip_prefix("--") else { continue };
-            let (flag, own) = flag.split_once('=').map_or((flag, None), |(flag, value)| (flag, Some(value)));
+            let (word, own) = word.split_once('=').map_or((word.as_str(), None), |(word, value)| (word, Some(value)));
+            let flag = SHORT_FLAGS.iter().find(|(short, _)| *short == word).map(|(_, flag)| *flag);
+            let Some(flag) = flag.or(word.strip_prefix("--")) else { continue };
             let name = flag.replace('_', "-");
-            let by = format!("--{flag}");
+            let by = word.to_owned();
             if let Some((_, purpose)) = NAMES.iter().find(|(known, _)| *known == name) {
                 if let Some(value) = value(own, &mut rest) {
                     arguments.push((*purpose, Argument { by, value, revision: None }));
@@ -189,10 +199,30 @@ impl Found {
             }
         }
         if self.models.is_empty() && self.unclear.is_empty() {
-            let unclear = |source: &String| Unclear { by: "envFrom".to_owned(), text: format!("all of {source}") };
-            self.unclear.extend(environment.unknown.iter().map(unclear));
+            self.unclear.extend(environment.unknown.iter().map(whole));
         }
     }
+
+    /// Adds what may be named in place of what was found: by another branch of the script, or by a later source of variables.
+    pub(super) fn add_alternatives(&mut self, environment: &Environment) {
+        let named = |value: &String| hub_name::read(value).map(|model| model.name);
+        let is_found = |name: &String| self.models.iter().find(|model| model.name == *name);
+        let mut unclear = Vec::new();
+        for (variable, values) in &environment.alternatives {
+            let Some(found) = values.iter().filter_map(named).find_map(|name| is_found(&name)) else { continue };
+            let others = values.iter().filter(|value| named(value).is_some_and(|name| is_found(&name).is_none()));
+            unclear.extend(others.map(|value| Unclear { by: found.by.clone(), text: format!("{variable}={value}") }));
+        }
+        if environment.replaceable.iter().filter_map(named).any(|name| is_found(&name).is_some()) {
+            unclear.extend(environment.unknown.iter().map(whole));
+        }
+        self.unclear.extend(unclear);
+    }
+}
+
+/// A source of variables that may have one with the name of a model.
+fn whole(source: &String) -> Unclear {
+    Unclear { by: "envFrom".to_owned(), text: format!("all of {source}") }
 }
 
 /// The value of a flag: its own, or the next word if that is no flag.

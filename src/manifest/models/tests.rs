@@ -47,9 +47,12 @@ fn flags_of_each_engine_name_models() {
         &[r#"--speculative_config={"model":"c/d","revision":"v1"}"#],
         &["--speculative-config.model", "c/d", "--speculative-config.revision", "v1"],
         &["--speculative-draft-model-path", "c/d", "--speculative-draft-model-revision", "v1"],
+        &["--spec-model", "c/d", "--speculative-draft-model-revision", "v1"],
+        &["-sc", r#"{"model": "c/d", "revision": "v1"}"#],
     ] {
         let all = with(&vllm, &[&["--model", "a/b"], speculative].concat());
-        assert!(all.len() == 2 && all[1].starts_with("c/d@v1 draft by --speculative"), "{all:?}");
+        let is_named = |by: &str| all.get(1).is_some_and(|named| named.starts_with(&format!("c/d@v1 draft by {by}")));
+        assert!(all.len() == 2 && (is_named("--spec") || is_named("-sc")), "{all:?}");
     }
     let none = ["--model", "a/b", "--speculative-config", r#"{"method": "ngram", "model": "[ngram]"}"#];
     assert_eq!(with(&vllm, &none), ["a/b by --model"]);
@@ -151,6 +154,35 @@ fn a_whole_config_map_or_secret_may_name_the_model_where_nothing_else_does() {
     let secret = json!([{"secretRef": {"name": "llm"}}]);
     let secret = pod(&json!({"name": "main", "command": ["python3", "-m", "dynamo.vllm"], "envFrom": secret}));
     assert_eq!(of_pod(&secret, &maps)[0].unclear[0].text, "all of Secret llm");
+}
+
+#[test]
+fn what_depends_on_branches_arguments_and_later_sources_is_unclear() {
+    for (script, models, unclear) in [
+        (
+            "if [ \"$SIZE\" = big ]; then M=a/large; else M=a/small; fi; exec python3 -m dynamo.vllm --model $M",
+            "a/small by --model",
+            "--model M=a/large",
+        ),
+        ("M=a/b; M=a/b; python3 -m dynamo.vllm --model $M", "a/b by --model", ""),
+        ("run() { python3 -m dynamo.vllm --model \"$1\"; }; run a/b", "", "--model $1"),
+    ] {
+        let (named, unclear_named) = named_with(&["bash", "-c", script], &json!([]));
+        assert_eq!((named.join(" ").as_str(), unclear_named.join(" ").as_str()), (models, unclear), "{script}");
+    }
+    let labels = json!({"nvidia.com/dynamo-component-type": "worker"});
+    let main = json!({"name": "main", "command": ["/scripts/start.sh", "--fast"]});
+    let labelled = json!({"metadata": {"labels": labels}, "spec": {"containers": [main]}});
+    let found = of_pod(&labelled, &ConfigMaps::default());
+    assert_eq!(found[0].unclear[0].text, "/scripts/start.sh --fast");
+    let mut maps = ConfigMaps::default();
+    maps.insert(&json!({"metadata": {"name": "m"}, "data": {"MODEL": "a/b"}}));
+    let (map, secret) = (json!({"configMapRef": {"name": "m"}}), json!({"secretRef": {"name": "s"}}));
+    for (sources, unclear) in [([&map, &secret], 1), ([&secret, &map], 0)] {
+        let container = json!({"name": "main", "command": ["python3", "-m", "dynamo.vllm"], "envFrom": sources});
+        let found = of_pod(&pod(&container), &maps);
+        assert_eq!((found[0].models[0].name.as_str(), found[0].unclear.len()), ("a/b", unclear), "{sources:?}");
+    }
 }
 
 #[test]
