@@ -26,6 +26,7 @@ mod preview;
 mod prometheus;
 mod report;
 mod rights;
+mod several_downloads;
 mod shared_templates;
 mod status;
 mod tenant;

@@ -57,7 +57,7 @@ pub struct Download {
     /// The name of the Job; by default it follows from model and revision.
     #[arg(long, value_name = "NAME", conflicts_with_all = ["workloads", "from", "filename"], value_parser = parse::label)]
     pub name: Option<String>,
-    /// Delete an existing download Job first, and download again.
+    /// Delete an existing download Job first, and download again; of several models, only where the Job has failed.
     #[arg(long, requires = "apply")]
     pub replace: bool,
     /// Contact no cluster: use the built-in settings or --config, and assume that both claims exist.

@@ -153,10 +153,10 @@ pub(super) fn age(text: &str) -> Result<Duration, String> {
 
 /// A commit, in full: what is removed is not to be guessed.
 pub(super) fn commit(text: &str) -> Result<String, String> {
-    if text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if (7..=40).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(text.to_ascii_lowercase());
     }
-    Err("a commit has 40 hexadecimal digits; dynamo-cache usage lists those that are there".to_owned())
+    Err("a commit has 40 hexadecimal digits, of which 7 or more say which; dynamo-cache usage lists those that are there".to_owned())
 }
 
 /// The ID of a user or group; `None` leaves the choice to the cluster.

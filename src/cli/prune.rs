@@ -32,7 +32,7 @@ pub struct Prune {
     /// Remove this model instead of compile caches.
     #[arg(long, value_name = "MODEL", value_parser = parse::model)]
     pub model: Option<String>,
-    /// Remove this revision of the model only, by its commit.
+    /// Remove this revision of the model only, by its commit or the first digits of it.
     #[arg(long, value_name = "COMMIT", requires = "model", value_parser = parse::commit)]
     pub revision: Option<String>,
     /// Remove a model although a pod or a workload names it; and anything although claims of other namespaces have the same storage.

@@ -60,6 +60,9 @@ pub(super) fn run(options: &Download) -> anyhow::Result<()> {
         note_all(base.notes.iter().chain(&snapshot.notes));
         let (wanted, notes) = source::read(&api, options, files).await?;
         note_all(&notes);
+        if wanted.is_empty() && !notes.is_empty() {
+            bail!("no model of namespace {} is known, and not all of it could be read, see above", api.namespace);
+        }
         if wanted.is_empty() {
             return print(&format!("nothing to do: no workload of namespace {} names a model\n", api.namespace));
         }

@@ -138,7 +138,12 @@ fn entry(item: Item<'_>, context: &DecisionContext) -> Option<Result<Entry, Stri
         let object = if explanation.untouched.is_none() { item.object() } else { None };
         return Some(Ok(Entry::new(&[explanation], None).naming(object.as_ref())));
     }
-    Some(injected(item, context)?.map(|injected| {
+    let injected = injected(item, context)?;
+    if injected.as_ref().is_ok_and(|injected| download_job::model(&injected.before).is_some()) {
+        // What fills the claim is none of the workloads that get it.
+        return None;
+    }
+    Some(injected.map(|injected| {
         let Injected { name, before, explanations, mistakes, .. } = injected;
         let mistakes = mistakes.iter().map(|mistake| not_understood(&name, mistake)).collect();
         let is_sketch = explanations.iter().any(|explanation| explanation.unknown.is_some());

@@ -5,11 +5,11 @@ use std::fs;
 use crate::harness::program::run;
 
 #[test]
-fn a_revision_is_a_whole_commit_of_a_model() {
+fn a_revision_is_a_commit_of_a_model_or_its_first_digits() {
     let commit = "c1899de289a04d12100db370d81485cdf75e47ca";
     for arguments in [
         &["--model", "a/b", "--revision", "main"][..],
-        &["--model", "a/b", "--revision", &commit[..12]],
+        &["--model", "a/b", "--revision", &commit[..6]],
         &["--model", "a/b/c"],
         &["--model", "../b"],
         &["--revision", commit],
@@ -19,8 +19,10 @@ fn a_revision_is_a_whole_commit_of_a_model() {
         let said = run(&[&["prune"], arguments].concat(), "");
         assert_eq!((said.code, said.output.as_str()), (Some(2), ""), "{arguments:?}: {}", said.errors);
     }
-    let said = run(&["prune", "--kubeconfig", "/nowhere", "--model", "a/b", "--revision", commit, "--yes"], "");
-    assert!(said.code == Some(1) && said.errors.contains("/nowhere"), "{}", said.errors);
+    for revision in [commit, &commit[..12]] {
+        let said = run(&["prune", "--kubeconfig", "/nowhere", "--model", "a/b", "--revision", revision, "--yes"], "");
+        assert!(said.code == Some(1) && said.errors.contains("/nowhere"), "{}", said.errors);
+    }
 }
 
 #[test]

@@ -295,6 +295,17 @@ fn the_models_of_the_workloads_get_a_job_each_that_is_not_repeated() {
     deployment("a", &["--model", MODEL, "--revision", COMMIT, "--speculative-config=$(SPEC)"]);
     deployment("b", &["--model", MODEL, "--revision", COMMIT]);
 
+    let models = || {
+        let said = namespace.dynamo_cache(&["check", "-o", "json"]);
+        let lines: Value = serde_json::from_str(&said.output).unwrap();
+        lines.as_array().unwrap().iter().find(|line| line["check"] == "models").cloned()
+    };
+    let line = models().unwrap();
+    assert!(
+        line["state"] == "ok" && line["text"].as_str().unwrap().contains("no download Job has run here"),
+        "{line:#}"
+    );
+
     let said = namespace.dynamo_cache(&["download", "--from"]);
     assert_eq!(said.code, Some(0), "{}", said.errors);
     assert!(
@@ -312,11 +323,6 @@ fn the_models_of_the_workloads_get_a_job_each_that_is_not_repeated() {
     assert!(said.output.contains(&format!("\ncreated Job/{JOB}\n")), "{}", said.output);
     assert_eq!(said.output.matches("created Job/").count(), 2, "{}", said.output);
 
-    let models = || {
-        let said = namespace.dynamo_cache(&["check", "-o", "json"]);
-        let lines: Value = serde_json::from_str(&said.output).unwrap();
-        lines.as_array().unwrap().iter().find(|line| line["check"] == "models").cloned()
-    };
     let line = models().unwrap();
     assert_eq!(line["state"], "warning");
     let text = line["text"].as_str().unwrap();

@@ -8,7 +8,8 @@ use crate::inspect::download_job::Hub;
 use crate::inspect::{download_job, wanted_models};
 
 /// Warns of models that the workloads of the namespace name and that no finished download Job has brought to the model claim. Without
-/// any download Job, the claim is filled in another way, of which nothing is known. Kinds that the user may not list are not read.
+/// any download Job, the claim may have been filled in another way: then the models are named, and no more. Kinds that the user may
+/// not list are not read.
 ///
 /// # Errors
 /// The API server was not reached.
@@ -18,9 +19,6 @@ pub(super) async fn check(api: &Api, name: &str, settings: &Settings, report: &m
         Err(error) if error.is_forbidden() => return Ok(()),
         jobs => jobs?,
     };
-    if jobs.is_empty() {
-        return Ok(());
-    }
     let wanted = match wanted_models::read(api, name).await {
         Err(error) if error.is_forbidden() => return Ok(()),
         wanted => wanted?,
@@ -29,6 +27,14 @@ pub(super) async fn check(api: &Api, name: &str, settings: &Settings, report: &m
     let missing = wanted_models::missing(&wanted.objects, &jobs, hub);
     if !missing.is_empty() {
         let models = wanted_models::in_words(&missing);
+        if jobs.is_empty() {
+            let text = format!(
+                "model cache, claim {}: no download Job has run here, and the workloads name {models}",
+                hub.claim
+            );
+            report.ok(CheckId::Models, text);
+            return Ok(());
+        }
         let text = format!("model cache, claim {}: no finished download has brought {models}", hub.claim);
         report.warning(CheckId::Models, text, format!("dynamo-cache download --from -n {name} --apply --wait"));
     }

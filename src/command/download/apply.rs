@@ -3,17 +3,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::admission::settings::Settings;
 use crate::cli::Download;
-use crate::command::download::plan::{Plan, PlannedDownload, State, describe};
-use crate::command::download::wait::Followed;
+use crate::command::download::plan::{Plan, PlannedDownload, State, describe, is_being_deleted};
+use crate::command::download::wait::{Ended, Followed};
 use crate::command::download::{last_words, wait};
 use crate::inspect::api::Api;
 use crate::inspect::download_job;
+use crate::signal::{Signals, Stopped};
 use crate::terminal::{note, print};
 
 /// How long the deletion of a replaced Job may take.
@@ -44,14 +45,12 @@ pub(super) async fn apply(
     for claim in claims {
         create(api, &format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims"), claim).await?;
     }
-    if options.replace {
-        delete_existing(api, &jobs, plan).await?;
-    }
+    delete_replaced(api, &jobs, options, plan).await?;
     let (mut followed, mut old, mut failed, mut created) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for download in &plan.downloads {
         let label = download.label();
         match (&download.existing, &download.state) {
-            _ if options.replace => {}
+            _ if is_replaced(options, download) => {}
             (Some(existing), State::Filled(_)) => {
                 note_existing(options, existing, &download.state);
                 old.push(existing.name().to_owned());
@@ -68,7 +67,14 @@ pub(super) async fn apply(
             }
             (None, _) => {}
         }
-        create(api, &jobs, &download.job).await?;
+        match create(api, &jobs, &download.job).await {
+            Ok(()) => {}
+            Err(why) if plan.downloads.len() == 1 => return Err(why),
+            Err(why) => {
+                failed.push(format!("Job {} was not created: {why}", download.name()));
+                continue;
+            }
+        }
         created += 1;
         followed.push(Followed { name: download.name().to_owned(), label });
     }
@@ -77,9 +83,9 @@ pub(super) async fn apply(
     }
     let names: Vec<_> = followed.iter().map(|followed| followed.name.clone()).collect();
     if options.wait {
-        let ended = wait::follow(api, &followed, options.timeout).await?;
+        let ended = wait(api, &followed, options.timeout).await?;
         failed.extend(ended.failures);
-        last_words::filled(api, &ended.completed, &old, settings).await;
+        last_words::filled(api, &ended.completed, &old, failed.is_empty(), settings).await;
     } else if created > 0 {
         last_words::created(namespace, &names, settings);
     }
@@ -89,9 +95,29 @@ pub(super) async fn apply(
     Ok(())
 }
 
-/// Deletes each Job that exists for the plan. One may stand for two revisions: the branch, and the commit that it had.
-async fn delete_existing(api: &Api, jobs: &str, plan: &Plan) -> anyhow::Result<()> {
-    let existing = plan.downloads.iter().filter_map(|download| download.existing.as_ref());
+/// Follows the Jobs. A signal ends this, and not the Jobs.
+async fn wait(api: &Api, jobs: &[Followed], timeout: Duration) -> anyhow::Result<Ended> {
+    let mut signals = Signals::listen().context("failed to listen to signals")?;
+    tokio::select! {
+        ended = wait::follow(api, jobs, timeout) => ended,
+        signal = signals.next() => {
+            for Followed { name, .. } in jobs {
+                note(&format!("Job {name} runs on; follow it: kubectl logs -n {} -f job/{name}", api.namespace));
+            }
+            Err(Stopped(signal).into())
+        }
+    }
+}
+
+/// Whether an existing Job is deleted first: of several models, what has failed is started again, and the rest goes on.
+fn is_replaced(options: &Download, download: &PlannedDownload) -> bool {
+    options.replace && (options.model.is_some() || matches!(download.state, State::Failed(_)))
+}
+
+/// Deletes each Job that is replaced. One may stand for two revisions: the branch, and the commit that it had.
+async fn delete_replaced(api: &Api, jobs: &str, options: &Download, plan: &Plan) -> anyhow::Result<()> {
+    let replaced = plan.downloads.iter().filter(|download| is_replaced(options, download));
+    let existing = replaced.filter_map(|download| download.existing.as_ref());
     let names: BTreeSet<_> = existing.map(download_job::DownloadJob::name).collect();
     for name in names {
         let path = format!("{jobs}/{name}");
@@ -121,8 +147,13 @@ fn note_existing(options: &Download, existing: &download_job::DownloadJob, state
 async fn check_name(api: &Api, jobs: &str, options: &Download, download: &PlannedDownload) -> anyhow::Result<()> {
     let name = download.name();
     let Some(existing) = &download.existing else {
+        let path = format!("{jobs}/{name}");
+        let found = api.get(&path).await?;
+        if found.as_ref().is_some_and(is_being_deleted) {
+            return wait_until_deleted(api, &path).await;
+        }
         // A Job that is none of ours is not in the plan.
-        if api.get(&format!("{jobs}/{name}")).await?.is_some() {
+        if found.is_some() {
             bail!("Job {name} exists, but it is not a download and is not replaced; choose another name with --name");
         }
         return Ok(());
@@ -144,11 +175,16 @@ async fn create(api: &Api, list: &str, object: &Value) -> anyhow::Result<()> {
 /// Waits until a Job is deleted, which happens after the deletion of its pods.
 async fn wait_until_deleted(api: &Api, path: &str) -> anyhow::Result<()> {
     let begun = Instant::now();
-    while api.get(path).await?.is_some() {
-        if begun.elapsed() > DELETION_TIMEOUT {
-            bail!("the deletion of the existing Job takes longer than {DELETION_TIMEOUT:?}");
+    let deleted = async {
+        while api.get(path).await?.is_some() {
+            if begun.elapsed() > DELETION_TIMEOUT {
+                bail!(
+                    "the deletion of the existing Job takes longer than {DELETION_TIMEOUT:?}; its pods may have finalizers"
+                );
+            }
+            sleep(Duration::from_millis(200)).await;
         }
-        sleep(Duration::from_millis(200)).await;
-    }
-    Ok(())
+        Ok(())
+    };
+    api.waiting_for("waiting until the existing Job is deleted", deleted).await
 }

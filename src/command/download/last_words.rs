@@ -16,8 +16,9 @@ const PROOFS: [(&str, &str); 2] = [(MODEL_VOLUME, CONTAINER), (COMPILE_VOLUME, "
 
 /// After Jobs that have completed while they were followed. A failure here does not undo the download, so it is a note.
 ///
-/// A Job that was complete before this command (`old`) proves nothing: what it wrote to may have changed since.
-pub(super) async fn filled(api: &Api, completed: &[String], old: &[String], settings: &Settings) {
+/// A Job that was complete before this command (`old`) proves nothing: what it wrote to may have changed since. `is_all`: whether no
+/// other Job has failed.
+pub(super) async fn filled(api: &Api, completed: &[String], old: &[String], is_all: bool, settings: &Settings) {
     let namespace = &api.namespace;
     if completed.is_empty() && old.is_empty() {
         return;
@@ -40,7 +41,9 @@ pub(super) async fn filled(api: &Api, completed: &[String], old: &[String], sett
     if !are_proven {
         note(&format!("to prove that workers can write to the claims: {}", write_probe(namespace)));
     }
-    recommend_offline(namespace, settings, "the claim is filled; when it has all models of the namespace");
+    if is_all {
+        recommend_offline(namespace, settings, "the claim is filled; when it has all models of the namespace");
+    }
 }
 
 /// What the Job has brought.

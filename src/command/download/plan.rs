@@ -66,6 +66,7 @@ impl Plan {
             }
             jobs => jobs?,
         };
+        let jobs: Vec<_> = jobs.into_iter().filter(|job| !is_being_deleted(&job.object)).collect();
         let mut downloads = Vec::new();
         for wanted in wanted {
             let job = job::job(options, &wanted, target);
@@ -114,6 +115,11 @@ impl Plan {
         }
         text
     }
+}
+
+/// Whether an object is on its way out, and only waits for its pods or finalizers.
+pub(super) fn is_being_deleted(object: &Value) -> bool {
+    object.pointer("/metadata/deletionTimestamp").is_some()
 }
 
 /// Whether an existing Job brings what is wanted; one without patterns brings all files.

@@ -60,7 +60,10 @@ fn check_known(demand: &Demand) -> anyhow::Result<()> {
         return Ok(());
     }
     note_all(&demand.unknown);
-    bail!("nothing is removed, because it is not known what all workloads of the namespace would get")
+    bail!(
+        "nothing is removed, because it is not known what all workloads of the namespace would get (--config FILE says the settings of \
+         the webhook, where you may not read them)"
+    )
 }
 
 /// What became of a cache, by its claim and its path; or why that is not known.

@@ -1,5 +1,6 @@
 //! A model by its name, removed by the client that downloads models.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anyhow::bail;
@@ -62,7 +63,12 @@ pub(super) async fn run(api: &Api, model: &str, options: &Prune) -> anyhow::Resu
         );
     }
     let jobs = api.list(&format!("/apis/batch/v1/namespaces/{}/jobs", api.namespace)).await?;
-    check_not_downloaded(&jobs)?;
+    check_unambiguous(&targets)?;
+    match check_not_downloaded(&jobs) {
+        // Without --yes, the answer is worth more than the refusal.
+        Err(why) if !options.yes => note(&why.to_string()),
+        checked => checked?,
+    }
     for target in &targets {
         check_alone(target, &survey)?;
         if !options.force {
@@ -91,13 +97,23 @@ fn find<'s>(survey: &'s Survey, name: &str, commit: Option<&str>) -> Vec<Target<
             match commit {
                 None => targets.push(Target { claim, model, revision: None }),
                 Some(commit) => {
-                    let revision = model.revisions.iter().find(|revision| revision.revision == commit);
-                    targets.extend(revision.map(|revision| Target { claim, model, revision: Some(revision) }));
+                    let found = model.revisions.iter().filter(|revision| revision.revision.starts_with(commit));
+                    targets.extend(found.map(|revision| Target { claim, model, revision: Some(revision) }));
                 }
             }
         }
     }
     targets
+}
+
+/// Refuses where the digits are those of several commits.
+fn check_unambiguous(targets: &[Target<'_>]) -> anyhow::Result<()> {
+    let commits: BTreeSet<_> = targets.iter().filter_map(|target| Some(&target.revision?.revision)).collect();
+    if commits.len() < 2 {
+        return Ok(());
+    }
+    let commits: Vec<_> = commits.into_iter().map(String::as_str).collect();
+    bail!("these digits are those of several commits: {}", commits.join(", "))
 }
 
 /// Refuses while a download Job has not ended: it could be about to use a file that is removed.
