@@ -113,7 +113,9 @@ impl PlanContext<'_> {
         self.check_enterable(planned, path)?;
         let working_dir = planned.container().working_dir.as_deref().filter(|dir| !dir.is_empty());
         let hides_working_dir = working_dir.is_some_and(|dir| path.covers(&Path::new(dir)));
-        if path.hides_system_files() || path.as_str().contains(':') || hides_working_dir {
+        // The API server takes no colon in the path of a mount, and no runtime a NUL.
+        let is_mountable = !path.as_str().contains(|c: char| c == ':' || c.is_control());
+        if path.hides_system_files() || !is_mountable || hides_working_dir {
             return Err(Reason::PathUnsafe);
         }
         Ok(())
