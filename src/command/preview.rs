@@ -179,9 +179,17 @@ impl Entry {
 /// list Jobs.
 async fn missing_models(api: &Api, entries: &[Entry], hub: Hub<'_>) -> anyhow::Result<String> {
     let namespace = &api.namespace;
-    let wanted: Vec<_> = entries.iter().flat_map(|entry| entry.models.iter().cloned()).collect();
+    let mut wanted: Vec<_> = entries.iter().flat_map(|entry| entry.models.iter().cloned()).collect();
     if wanted.is_empty() {
         return Ok(String::new());
+    }
+    let is_unclear = |object: &ObjectModels| object.containers.iter().any(|container| !container.unclear.is_empty());
+    if wanted.iter().any(is_unclear) {
+        // A ConfigMap may say it, and was not read with the object.
+        match wanted_models::read(api, namespace).await {
+            Err(error) if error.is_forbidden() => {}
+            read => wanted = read?.objects,
+        }
     }
     let jobs = match download_job::list(api, namespace).await {
         Err(error) if error.is_forbidden() => return Ok(String::new()),

@@ -315,6 +315,9 @@ fn the_models_of_the_workloads_get_a_job_each_that_is_not_repeated() {
     );
     assert_eq!(said.output.matches("kind: Job\n").count(), 2, "{}", said.output);
 
+    let said = namespace.dynamo_cache(&["preview"]);
+    assert!(said.output.contains("team/draft (Deployment/a, --speculative-config)"), "{}", said.output);
+
     let said = namespace.dynamo_cache(&from);
     assert_eq!(said.code, Some(0), "{}", said.errors);
     assert!(said.output.contains("Deployment/a (--model) and 1 more"), "{}", said.output);
