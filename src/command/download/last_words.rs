@@ -16,9 +16,9 @@ const PROOFS: [(&str, &str); 2] = [(MODEL_VOLUME, CONTAINER), (COMPILE_VOLUME, "
 
 /// After Jobs that have completed while they were followed. A failure here does not undo the download, so it is a note.
 ///
-/// A Job that was complete before this command (`old`) proves nothing: what it wrote to may have changed since. `is_all`: whether no
+/// A Job that was complete before this command (`old`) proves nothing: what it wrote to may have changed since. `all_succeeded`: whether no
 /// other Job has failed.
-pub(super) async fn filled(api: &Api, completed: &[String], old: &[String], is_all: bool, settings: &Settings) {
+pub(super) async fn filled(api: &Api, completed: &[String], old: &[String], all_succeeded: bool, settings: &Settings) {
     let namespace = &api.namespace;
     if completed.is_empty() && old.is_empty() {
         return;
@@ -41,7 +41,7 @@ pub(super) async fn filled(api: &Api, completed: &[String], old: &[String], is_a
     if !are_proven {
         note(&format!("to prove that workers can write to the claims: {}", write_probe(namespace)));
     }
-    if is_all {
+    if all_succeeded {
         recommend_offline(namespace, settings, "the claim is filled; when it has all models of the namespace");
     }
 }
