@@ -212,7 +212,7 @@ fn is_dynamo_module(text: &str) -> bool {
 
 /// What follows the last slash.
 fn last_name(word: &str) -> &str {
-    word.rsplit('/').next().unwrap_or_default()
+    word.bytes().rposition(|byte| byte == b'/').map_or(word, |slash| &word[slash + 1..])
 }
 
 #[cfg(test)]

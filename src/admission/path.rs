@@ -13,8 +13,7 @@ pub struct Path<'a>(Cow<'a, str>);
 impl<'a> Path<'a> {
     /// Reads a path as received; borrows where nothing has to be changed.
     pub fn new(text: &'a str) -> Self {
-        let means_nothing = |part: &str| matches!(part, "" | "." | "..");
-        let normal = text == "/" || (text.starts_with('/') && !text.split('/').skip(1).any(means_nothing));
+        let normal = text == "/" || (text.starts_with('/') && !parts(text).skip(1).any(is_dropped));
         if normal {
             return Path(Cow::Borrowed(text));
         }
@@ -125,12 +124,22 @@ impl fmt::Display for Path<'_> {
 /// Whether the text is short enough for a path of ours. Linux takes 4,095 bytes with what stands before it on the node, and 255
 /// in each part (`limits.h`); and the text is written several times into each container.
 pub(super) fn is_short(text: &str) -> bool {
-    text.len() <= 1024 && text.split('/').all(|part| part.len() <= 255)
+    text.len() <= 1024 && parts(text).all(|part| part.len() <= 255)
 }
 
 /// Whether the text is an absolute path without a part `.` or `..`.
 pub(super) fn is_absolute(text: &str) -> bool {
-    text.starts_with('/') && !text.split('/').any(|part| part == "." || part == "..")
+    text.starts_with('/') && !parts(text).any(|part| matches!(part, b"." | b".."))
+}
+
+/// The parts of a text between its slashes. They are short, and splitting bytes is the faster for it.
+fn parts(text: &str) -> impl Iterator<Item = &[u8]> {
+    text.as_bytes().split(|byte| *byte == b'/')
+}
+
+/// Whether no path of ours has such a part: an empty one, `.` or `..`.
+fn is_dropped(part: &[u8]) -> bool {
+    matches!(part, b"" | b"." | b"..")
 }
 
 #[cfg(test)]

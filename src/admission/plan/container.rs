@@ -8,6 +8,9 @@ use super::super::pod::{Container, Variable};
 use super::volumes::Volumes;
 use super::{Added, Cache, Change};
 
+/// What an engine's container gets, as a rule: two mounts and a variable for each cache and each place on local disk.
+const USUALLY_ADDED: usize = 8;
+
 /// A container with what was added to it so far.
 #[derive(Debug)]
 pub(super) struct ContainerPlan<'p, 'c> {
@@ -65,7 +68,8 @@ impl<'p, 'c> ContainerPlan<'p, 'c> {
                 is_added: false,
             }
         });
-        ContainerPlan { mounts: mounts.collect(), selected, added: Vec::new(), without_scratch: Vec::new() }
+        let added = Vec::with_capacity(USUALLY_ADDED);
+        ContainerPlan { mounts: mounts.collect(), selected, added, without_scratch: Vec::new() }
     }
 
     pub(super) fn container(&self) -> &'p Container<'p> {
@@ -172,6 +176,10 @@ impl Mounted<'_> {
 
 fn read<'d>(variable: &'d Variable<'_>) -> Value<'d> {
     let text = variable.value.as_deref().unwrap_or_default();
-    let refers = text.contains("$(") || text.contains("$$");
-    if variable.value_from.is_some() || refers { Value::Elsewhere } else { Value::Literal(text) }
+    if variable.value_from.is_some() || is_expanded(text) { Value::Elsewhere } else { Value::Literal(text) }
+}
+
+/// Whether Kubernetes replaces something in the value of a variable.
+pub(super) fn is_expanded(text: &str) -> bool {
+    text.as_bytes().windows(2).any(|two| matches!(two, b"$(" | b"$$"))
 }

@@ -6,7 +6,7 @@ use super::super::claim::{Access, Binding, Claim, Writable};
 use super::super::path::{self, Path};
 use super::super::reason::Reason;
 use super::super::settings::Policy;
-use super::container::{ContainerPlan, Mounted};
+use super::container::{ContainerPlan, Mounted, is_expanded};
 use super::refusal::Refusal;
 use super::volumes::{Volume, Volumes};
 use super::{Cache, PlanContext};
@@ -104,8 +104,7 @@ impl PlanContext<'_> {
         let user = self.user(planned).unwrap_or_else(|| planned.user_of_image());
         let below_root = Path::new("/root").covers(path) && user != 0;
         let text = path.as_str();
-        let plain = !text.contains("$(") && !text.contains("$$");
-        if below_root || !plain || !path::is_short(text) { Err(Reason::PathUnsafe) } else { Ok(()) }
+        if below_root || is_expanded(text) || !path::is_short(text) { Err(Reason::PathUnsafe) } else { Ok(()) }
     }
 
     /// Whether a mount of ours would hide what the container needs.

@@ -1,7 +1,7 @@
 //! The volumes of a pod, those included that we add.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::super::pod::{self, Pod};
 use super::super::reason::Reason;
@@ -12,9 +12,9 @@ use super::Change;
 pub(super) struct Volumes<'p> {
     pod: &'p Pod<'p>,
     /// The pod's own, by name: every mount asks, and nothing has bounded their number yet.
-    named: HashMap<&'p str, &'p pod::Volume<'p>>,
+    named: BTreeMap<&'p str, &'p pod::Volume<'p>>,
     /// The first of the pod's own that is of a claim, by the claim: every container asks.
-    of_claims: HashMap<&'p str, &'p pod::Volume<'p>>,
+    of_claims: BTreeMap<&'p str, &'p pod::Volume<'p>>,
     added: Vec<Added>,
     /// The volumes on the node's disk that are added.
     added_empty_dirs: Vec<&'static str>,
@@ -39,10 +39,10 @@ pub(super) struct Volume<'p> {
 
 impl<'p> Volumes<'p> {
     pub(super) fn new(pod: &'p Pod<'p>) -> Self {
-        let named: HashMap<_, _> = pod.volumes().iter().map(|volume| (&*volume.name, volume)).collect();
+        let named: BTreeMap<_, _> = pod.volumes().iter().map(|volume| (&*volume.name, volume)).collect();
         // Of two with one name, as only before the API server has validated the pod, the last is meant by every mount, and
         // so here.
-        let mut of_claims = HashMap::new();
+        let mut of_claims = BTreeMap::new();
         for volume in pod.volumes().iter().filter_map(|volume| named.get(&*volume.name).copied()) {
             if let Some(claim) = &volume.claim {
                 of_claims.entry(&**claim).or_insert(volume);

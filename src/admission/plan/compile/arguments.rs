@@ -1,7 +1,7 @@
 //! What of a container's command line may change what its engine compiles: its arguments, the variables that they name, and the
 //! `ConfigMaps` that they read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::super::command_line::{Form, each_script_word, is_flag, is_script, is_script_flag};
 use super::super::super::engine::Engine;
@@ -64,10 +64,7 @@ pub(super) fn each_part(volumes: &Volumes<'_>, planned: &ContainerPlan<'_, '_>, 
     for (name, variable) in &variables {
         then(&[name, "=", &content(variable)]);
     }
-    let config_maps = ConfigMaps::new(volumes, planned);
-    if config_maps.is_empty() {
-        return;
-    }
+    let Some(config_maps) = ConfigMaps::new(volumes, planned) else { return };
     let mut count = |word: &str| {
         if let Some(name) = config_maps.named_by(word) {
             then(&["configmap/", name]);
@@ -117,10 +114,10 @@ fn variables<'c, 'a>(container: &'c Container<'a>, elements: &[&'c str]) -> Vec<
         return Vec::new();
     }
     let own = container.env.iter().flatten();
-    let own: HashMap<&str, &Variable<'a>> =
+    let own: BTreeMap<&str, &Variable<'a>> =
         own.filter_map(|variable| Some((variable.name.as_deref()?, variable))).collect();
     let mut found: Vec<(&str, &Variable<'a>)> = Vec::new();
-    let mut seen = HashSet::new();
+    let mut seen = BTreeSet::new();
     let mut find = |found: &mut Vec<_>, names: Vec<&'c str>| {
         for name in names {
             let differs = OF_EACH_POD.iter().any(|begin| name.starts_with(begin));
@@ -183,18 +180,18 @@ fn content(variable: &Variable<'_>) -> String {
 /// The container's mounts, and which of them are of a ConfigMap.
 struct ConfigMaps<'d> {
     /// The name of the ConfigMap, by the path of the mount; none: something else is mounted there.
-    mounts: HashMap<&'d str, Option<&'d str>>,
+    mounts: BTreeMap<&'d str, Option<&'d str>>,
 }
 
 impl<'d> ConfigMaps<'d> {
-    fn new(volumes: &'d Volumes<'_>, planned: &'d ContainerPlan<'_, '_>) -> Self {
+    /// `None` if no mount is of a ConfigMap.
+    fn new(volumes: &'d Volumes<'_>, planned: &'d ContainerPlan<'_, '_>) -> Option<Self> {
         let name = |volume: &str| volumes.config_map_of(volume).filter(|name| name.len() <= LONGEST_NAME);
+        if planned.mounts.iter().all(|mount| name(&mount.volume).is_none()) {
+            return None;
+        }
         let mounts = planned.mounts.iter().map(|mount| (mount.path.as_str(), name(&mount.volume)));
-        ConfigMaps { mounts: mounts.collect() }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.mounts.values().all(Option::is_none)
+        Some(ConfigMaps { mounts: mounts.collect() })
     }
 
     /// The ConfigMap in which a word, or what follows `=` in it, names a file. The deepest mount above the file decides.
