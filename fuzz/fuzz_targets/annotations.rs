@@ -72,6 +72,6 @@ fn decide(surroundings: &Surroundings, namespace: &[(String, String)], pod: &Val
     for warning in warning::to_response_lines(&outcome.warnings) {
         assert!(warning.chars().count() <= 120, "{warning}");
     }
-    let operations = serde_json::to_value(&outcome.operations).expect("operations are JSON");
-    (law::apply(pod, &operations), outcome.operations.len())
+    let operations = serde_json::to_value(outcome.operations()).expect("operations are JSON");
+    (law::apply(pod, &operations), outcome.operations().len())
 }

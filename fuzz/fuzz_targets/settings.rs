@@ -52,7 +52,7 @@ fn accepted(text: &str, config: &Config) {
         let evaluation = Evaluation::new(&view, &config.settings, &[]);
         let claims: Claims = evaluation.claims().map(|name| (name.to_owned(), Claim::default())).collect();
         let outcome = evaluation.decide(&claims);
-        law::apply(pod, &serde_json::to_value(&outcome.operations).expect("operations are JSON"));
+        law::apply(pod, &serde_json::to_value(outcome.operations()).expect("operations are JSON"));
     });
 }
 

@@ -11,7 +11,7 @@
 //! let evaluation = Evaluation::new(&pod, &defaults, &[]);
 //! let claims: Claims = evaluation.claims().map(|name| (name.to_owned(), Default::default())).collect();
 //! let outcome = evaluation.decide(&claims);
-//! assert_eq!(outcome.operations[0].path, "/spec/volumes");
+//! assert_eq!(&*outcome.operations()[0].path, "/spec/volumes");
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
@@ -72,10 +72,9 @@ pub struct Outcome<'p> {
     pub without_scratch: Vec<(&'p str, Vec<&'static str>)>,
     /// What changes, as decided.
     pub changes: Vec<Change<'p>>,
-    /// The same as JSON Patch; empty where nothing changes.
-    pub operations: Vec<Operation<'p>>,
     /// What the user should act on, the most general first.
     pub warnings: Vec<Warning>,
+    pod: &'p Pod<'p>,
 }
 
 impl<'p> Evaluation<'p> {
@@ -124,7 +123,7 @@ impl<'p> Evaluation<'p> {
         let Evaluation { pod, settings, classification, mut warnings } = self;
         let (untouched, plan) = match &classification {
             Classification::Untouched(reason) if reason.leaves_no_status() => {
-                return Outcome::untouched(*reason, warnings);
+                return Outcome::untouched(*reason, pod, warnings);
             }
             Classification::Untouched(reason) => (Some(*reason), plan::Plan::default()),
             Classification::Component(_, selected, unknown) => {
@@ -143,22 +142,26 @@ impl<'p> Evaluation<'p> {
             Err(warning) => warnings.push(warning),
         }
         warning::sort_and_dedup(&mut warnings);
-        let operations = patch::operations(pod, &changes);
-        Outcome { untouched, containers, skipped, without_scratch, changes, operations, warnings }
+        Outcome { untouched, containers, skipped, without_scratch, changes, warnings, pod }
     }
 }
 
-impl Outcome<'_> {
-    fn untouched(reason: Reason, warnings: Vec<Warning>) -> Self {
+impl<'p> Outcome<'p> {
+    fn untouched(reason: Reason, pod: &'p Pod<'p>, warnings: Vec<Warning>) -> Self {
         Outcome {
             untouched: Some(reason),
             containers: Vec::new(),
             skipped: Vec::new(),
             without_scratch: Vec::new(),
             changes: Vec::new(),
-            operations: Vec::new(),
             warnings,
+            pod,
         }
+    }
+
+    /// What changes, as JSON Patch; empty where nothing does.
+    pub fn operations(&self) -> Vec<Operation<'_>> {
+        patch::operations(self.pod, &self.changes)
     }
 
     /// Every reason that played a part, each once, in the order of the codes.
@@ -173,6 +176,6 @@ impl Outcome<'_> {
 
     /// `patched` where something changes, else `untouched`.
     pub fn decision(&self) -> &'static str {
-        if self.operations.is_empty() { "untouched" } else { "patched" }
+        if self.changes.is_empty() { "untouched" } else { "patched" }
     }
 }

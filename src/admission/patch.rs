@@ -3,8 +3,7 @@
 //! All are `add`: a patch that decodes and does not apply makes the API server refuse the pod, whatever the failure
 //! policy says, and an `add` whose parent exists always applies.
 
-use std::borrow::Cow;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -20,12 +19,13 @@ pub use init_container::InitContainer;
 
 /// One operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Operation<'p> {
+pub struct Operation<'c> {
     op: Add,
-    /// Where, as a JSON Pointer.
-    pub path: String,
+    /// Where, as a JSON Pointer. What is appended to one list has one.
+    #[serde(serialize_with = "text")]
+    pub path: Rc<str>,
     /// What.
-    pub value: Value<'p>,
+    pub value: Value<'c>,
 }
 
 /// The only operation that we use.
@@ -38,30 +38,30 @@ enum Add {
 /// What an operation adds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Value<'p> {
+pub enum Value<'c> {
     /// A group id.
     Group(i64),
     /// An init container.
-    InitContainer(InitContainer<'p>),
+    InitContainer(InitContainer<'c>),
     /// A list that was not there.
-    List(Vec<Value<'p>>),
+    List(Vec<Value<'c>>),
     /// A mount.
     #[serde(rename_all = "camelCase")]
     Mount {
         /// The volume.
-        name: Cow<'p, str>,
+        name: &'c str,
         /// Where.
-        mount_path: String,
+        mount_path: &'c str,
         /// Whether it can only be read.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         read_only: bool,
         /// The part of the volume.
         #[serde(skip_serializing_if = "Option::is_none")]
-        sub_path: Option<Cow<'p, str>>,
+        sub_path: Option<&'c str>,
     },
     /// An object of one key that was not there.
     #[serde(serialize_with = "object")]
-    Object(&'static str, Box<Value<'p>>),
+    Object(&'static str, Box<Value<'c>>),
     /// The pod's security context.
     #[serde(rename_all = "camelCase")]
     SecurityContext {
@@ -71,13 +71,13 @@ pub enum Value<'p> {
         fs_group_change_policy: &'static str,
     },
     /// Text.
-    Text(Cow<'p, str>),
+    Text(&'c str),
     /// A variable.
     Variable {
         /// Its name.
         name: &'static str,
         /// Its value.
-        value: Cow<'p, str>,
+        value: &'c str,
     },
     /// A volume on the node's disk.
     #[serde(rename_all = "camelCase")]
@@ -93,7 +93,7 @@ pub enum Value<'p> {
         /// Its name.
         name: &'static str,
         /// Its source.
-        persistent_volume_claim: Source,
+        persistent_volume_claim: Source<'c>,
     },
 }
 
@@ -104,8 +104,8 @@ pub struct EmptyDir {}
 /// The claim behind a volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Source {
-    claim_name: String,
+pub struct Source<'c> {
+    claim_name: &'c str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     read_only: bool,
 }
@@ -116,11 +116,16 @@ fn object<S: Serializer>(key: &&'static str, value: &Value<'_>, serializer: S) -
     map.end()
 }
 
+fn text<S: Serializer>(text: &Rc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}
+
 /// The changes as operations, in an order that applies.
-pub fn operations<'p>(pod: &Pod<'_>, changes: &[Change<'p>]) -> Vec<Operation<'p>> {
+pub(super) fn operations<'c>(pod: &Pod<'_>, changes: &'c [Change<'_>]) -> Vec<Operation<'c>> {
     let mut operations = Vec::with_capacity(changes.len());
     let volumes = changes.iter().filter_map(volume).collect();
-    append(&mut operations, "/spec/volumes", pod.spec.as_ref().is_some_and(|spec| spec.volumes.is_some()), volumes);
+    let has_volumes = pod.spec.as_ref().is_some_and(|spec| spec.volumes.is_some());
+    append(&mut operations, "/spec/volumes", has_volumes, volumes);
     for change in changes {
         if let Change::FsGroup(group) = change {
             operations.extend(fs_group(pod, *group));
@@ -135,7 +140,7 @@ pub fn operations<'p>(pod: &Pod<'_>, changes: &[Change<'p>]) -> Vec<Operation<'p
     // They move the containers behind them, which the operations before this mean by their places in the pod as received.
     for change in changes {
         if let Change::InitContainers { position, containers, .. } = change {
-            init_containers(&mut operations, pod, *position, containers);
+            init_containers(&mut operations, pod, *position, &**containers);
         }
     }
     for change in changes {
@@ -146,34 +151,35 @@ pub fn operations<'p>(pod: &Pod<'_>, changes: &[Change<'p>]) -> Vec<Operation<'p
     operations
 }
 
-fn volume<'p>(change: &Change<'p>) -> Option<Value<'p>> {
+fn volume<'c>(change: &'c Change<'_>) -> Option<Value<'c>> {
     match change {
         Change::EmptyDir { name } => Some(Value::EmptyDir { name, empty_dir: EmptyDir {} }),
         Change::Volume { name, claim, read_only } => {
-            let source = Source { claim_name: claim.clone(), read_only: *read_only };
+            let source = Source { claim_name: claim, read_only: *read_only };
             Some(Value::Volume { name, persistent_volume_claim: source })
         }
         _ => None,
     }
 }
 
-fn fs_group<'p>(pod: &Pod<'_>, group: Option<i64>) -> Vec<Operation<'p>> {
+fn fs_group(pod: &Pod<'_>, group: Option<i64>) -> Vec<Operation<'static>> {
     const POLICY: &str = "OnRootMismatch";
     let path = "/spec/securityContext";
     let is_present = pod.spec.as_ref().is_some_and(|spec| spec.security_context.is_some());
     match group {
         Some(group) if !is_present => {
-            vec![add(path.to_owned(), Value::SecurityContext { fs_group: group, fs_group_change_policy: POLICY })]
+            let context = Value::SecurityContext { fs_group: group, fs_group_change_policy: POLICY };
+            vec![add(path, context)]
         }
         group => {
-            let group = group.map(|group| add(format!("{path}/fsGroup"), Value::Group(group)));
-            let policy = add(format!("{path}/fsGroupChangePolicy"), Value::Text(Cow::Borrowed(POLICY)));
+            let group = group.map(|group| add(&[path, "/fsGroup"].concat(), Value::Group(group)));
+            let policy = add(&[path, "/fsGroupChangePolicy"].concat(), Value::Text(POLICY));
             group.into_iter().chain([policy]).collect()
         }
     }
 }
 
-fn container<'p>(operations: &mut Vec<Operation<'p>>, pod: &Pod<'_>, index: ContainerIndex, changes: &[Change<'p>]) {
+fn container<'c>(operations: &mut Vec<Operation<'c>>, pod: &Pod<'_>, index: ContainerIndex, changes: &'c [Change<'_>]) {
     let (list, containers) =
         if index.init { ("initContainers", pod.init_containers()) } else { ("containers", pod.containers()) };
     let Some(container) = containers.get(index.position) else { return };
@@ -182,14 +188,14 @@ fn container<'p>(operations: &mut Vec<Operation<'p>>, pod: &Pod<'_>, index: Cont
     for change in changes {
         let Change::Container { added, .. } = change else { continue };
         match added {
-            Added::Args(words) => args.extend(words.iter().map(|word| Value::Text(Cow::Owned(word.clone())))),
+            Added::Args(words) => args.extend(words.iter().map(|word| Value::Text(word))),
             Added::Mount { volume, path, read_only, sub_path } => mounts.push(Value::Mount {
-                name: volume.clone(),
-                mount_path: path.to_string(),
+                name: volume,
+                mount_path: path.as_str(),
                 read_only: *read_only,
-                sub_path: sub_path.clone(),
+                sub_path: sub_path.as_deref(),
             }),
-            Added::Variable { name, value } => variables.push(Value::Variable { name, value: value.clone() }),
+            Added::Variable { name, value } => variables.push(Value::Variable { name, value }),
         }
     }
     let Container { volume_mounts, env, args: has_args, .. } = container;
@@ -198,45 +204,46 @@ fn container<'p>(operations: &mut Vec<Operation<'p>>, pod: &Pod<'_>, index: Cont
     append(operations, &[&path, "/args"].concat(), has_args.is_some(), args);
 }
 
-fn init_containers<'p>(
-    operations: &mut Vec<Operation<'p>>,
+fn init_containers<'c>(
+    operations: &mut Vec<Operation<'c>>,
     pod: &Pod<'_>,
     position: usize,
-    containers: &[Arc<plan::InitContainer<'p>>],
+    containers: &'c [plan::InitContainer<'_>],
 ) {
     const LIST: &str = "/spec/initContainers";
-    let values = containers.iter().map(|container| Value::InitContainer(InitContainer(Arc::clone(container))));
+    let values = containers.iter().map(|container| Value::InitContainer(InitContainer(container)));
     if position == pod.init_containers().len() {
         let is_present = pod.spec.as_ref().is_some_and(|spec| spec.init_containers.is_some());
         return append(operations, LIST, is_present, values.collect());
     }
-    operations.extend(values.enumerate().map(|(index, value)| add(format!("{LIST}/{}", position + index), value)));
+    operations.extend(values.enumerate().map(|(index, value)| add(&format!("{LIST}/{}", position + index), value)));
 }
 
 /// Appends to a list, or makes the list where there is none.
-fn append<'p>(operations: &mut Vec<Operation<'p>>, list: &str, present: bool, values: Vec<Value<'p>>) {
+fn append<'c>(operations: &mut Vec<Operation<'c>>, list: &str, is_present: bool, values: Vec<Value<'c>>) {
     if values.is_empty() {
         return;
     }
-    if present {
-        operations.extend(values.into_iter().map(|value| add([list, "/-"].concat(), value)));
+    if is_present {
+        let end: Rc<str> = [list, "/-"].concat().into();
+        operations.extend(values.into_iter().map(|value| Operation { op: Add::Add, path: Rc::clone(&end), value }));
     } else {
-        operations.push(add(list.to_owned(), Value::List(values)));
+        operations.push(add(list, Value::List(values)));
     }
 }
 
-fn status<'p>(pod: &Pod<'_>, text: &str) -> Operation<'p> {
-    let text = Value::Text(Cow::Owned(text.to_owned()));
+fn status<'c>(pod: &Pod<'_>, text: &'c str) -> Operation<'c> {
+    let text = Value::Text(text);
     if pod.annotations().is_some() {
-        return add(format!("/metadata/annotations/{}", STATUS.replace('/', "~1")), text);
+        return add(&format!("/metadata/annotations/{}", STATUS.replace('/', "~1")), text);
     }
     let annotations = Value::Object(STATUS, Box::new(text));
     if pod.metadata.is_some() {
-        return add("/metadata/annotations".to_owned(), annotations);
+        return add("/metadata/annotations", annotations);
     }
-    add("/metadata".to_owned(), Value::Object("annotations", Box::new(annotations)))
+    add("/metadata", Value::Object("annotations", Box::new(annotations)))
 }
 
-fn add(path: String, value: Value<'_>) -> Operation<'_> {
-    Operation { op: Add::Add, path, value }
+fn add<'c>(path: &str, value: Value<'c>) -> Operation<'c> {
+    Operation { op: Add::Add, path: path.into(), value }
 }

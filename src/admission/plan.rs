@@ -1,7 +1,6 @@
 //! What should change in a component, and why; it decides and cannot write JSON.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use super::cache::{Cache, Skipped};
 use super::claim::Claims;
@@ -95,7 +94,7 @@ pub enum Change<'p> {
         /// Before which of its init containers; their number: behind the last.
         position: usize,
         /// The containers.
-        containers: [Arc<InitContainer<'p>>; 3],
+        containers: Box<[InitContainer<'p>; 3]>,
     },
     /// The pod's status annotation gets this value.
     Status(String),

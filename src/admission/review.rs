@@ -140,7 +140,7 @@ impl<'a> Request<'a> {
 
     /// The answer, which always allows.
     pub fn answer(&self, outcome: Option<&Outcome<'_>>) -> Vec<u8> {
-        let operations = outcome.map(|outcome| &*outcome.operations).unwrap_or_default();
+        let operations = outcome.map(Outcome::operations).unwrap_or_default();
         let patch = (!operations.is_empty()).then(|| to_json(&operations, operations.len() * OPERATION));
         let answer = Answer {
             api_version: "admission.k8s.io/v1",

@@ -156,7 +156,7 @@ fn inject_into(template: &Template, context: &DecisionContext, injected: &mut In
     injected.explanations.push(explanation);
     injected.notes.extend(report::outcome(&template.name, &outcome));
     let mut operations = Vec::new();
-    if !outcome.operations.is_empty() {
+    if !outcome.changes.is_empty() {
         // The view of the pod has these by what the controller adds, and the document has not.
         let lacks =
             |had: bool, has: bool, path: &str| (!had && has).then(|| json!({"op": "add", "path": path, "value": {}}));
@@ -165,7 +165,7 @@ fn inject_into(template: &Template, context: &DecisionContext, injected: &mut In
         let annotations = metadata.is_some_and(|metadata| metadata.annotations.is_some());
         operations.extend(lacks(has_annotations, annotations, "/metadata/annotations"));
     }
-    for operation in &outcome.operations {
+    for operation in outcome.operations() {
         operations.push(serde_json::to_value(operation)?);
     }
     match &template.pod {

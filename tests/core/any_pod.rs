@@ -31,7 +31,7 @@ fn patched(pod: &Value, settings: &Settings, claims: &Claims) -> (Value, Value) 
     let text = pod.to_string();
     let view = serde_json::from_str(&text).expect("a generated pod has the shape of a pod");
     let outcome = Evaluation::new(&view, settings, &[]).decide(claims);
-    let operations = serde_json::to_value(&outcome.operations).expect("operations are JSON");
+    let operations = serde_json::to_value(outcome.operations()).expect("operations are JSON");
     let patch: json_patch::Patch = serde_json::from_value(operations.clone()).expect("operations are a JSON Patch");
     let mut after = pod.clone();
     json_patch::patch(&mut after, &patch).expect("every operation applies");

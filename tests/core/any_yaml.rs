@@ -39,7 +39,7 @@ fn text_outside_of_what_is_added_stays_as_it_is() {
         let Ok(view) = serde_json::from_str(&view) else { continue };
         let evaluation = Evaluation::new(&view, settings, annotations);
         let claims = evaluation.claims().map(|name| (name.to_owned(), Claim::default())).collect();
-        let Value::Array(operations) = serde_json::to_value(&evaluation.decide(&claims).operations).unwrap() else {
+        let Value::Array(operations) = serde_json::to_value(evaluation.decide(&claims).operations()).unwrap() else {
             panic!()
         };
         if operations.is_empty() {

@@ -18,7 +18,7 @@ fn by_the_library(case: &Case) -> (Value, Value) {
     let claims = case.claims().unwrap_or_else(|| all_that_are_asked_for(&evaluation));
     let outcome = evaluation.decide(&claims);
     let mut after = case.object.clone();
-    let patch = serde_json::from_value(serde_json::to_value(&outcome.operations).unwrap()).unwrap();
+    let patch = serde_json::from_value(serde_json::to_value(outcome.operations()).unwrap()).unwrap();
     json_patch::patch(&mut after, &json_patch::Patch(patch)).unwrap();
     let reasons: Vec<_> = outcome.reasons().into_iter().map(Reason::code).collect();
     let mut report = json!({"decision": outcome.decision(), "reasons": reasons});

@@ -102,7 +102,7 @@ fn added(pod: &Value, namespace: &[(String, String)]) -> Vec<String> {
     settings.express.shared_storage = false;
     settings.load_format = Some(LoadFormat::Mx);
     let outcome = Evaluation::new(&view, &settings, namespace).decide(&claims);
-    let operations = serde_json::to_value(&outcome.operations).unwrap();
+    let operations = serde_json::to_value(outcome.operations()).unwrap();
     let operations = operations
         .as_array()
         .unwrap()

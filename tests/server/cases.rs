@@ -44,7 +44,7 @@ fn as_proven(case: &Case, answer: &Answer) -> Result<(), String> {
     let text = case.object.to_string();
     let pod = serde_json::from_str(&text).unwrap();
     let outcome = Evaluation::new(&pod, &config.settings, &namespace).decide(&claims);
-    let expected = serde_json::to_string(&outcome.operations).unwrap();
+    let expected = serde_json::to_string(&outcome.operations()).unwrap();
     let patch = caller::patch(answer);
     if patch == expected { Ok(()) } else { Err(format!("{patch}\nis not\n{expected}")) }
 }

@@ -1,7 +1,6 @@
 //! An init container as JSON.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use serde::Serialize;
 use serde::ser::Serializer;
@@ -12,7 +11,7 @@ use super::super::quantity::Quantity;
 /// An init container. What every one of ours has is written beside what the plan says: it drops all rights, and its root file system
 /// can only be read, so that the strictest policies take it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InitContainer<'p>(pub(super) Arc<plan::InitContainer<'p>>);
+pub struct InitContainer<'c>(pub(super) &'c plan::InitContainer<'c>);
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -75,7 +75,7 @@ impl ContainerState {
             match change {
                 Change::Container { added, cache, .. } => state.add(added, *cache, &volumes),
                 Change::InitContainers { containers, .. } => {
-                    let added = Stage::added(containers, &volumes);
+                    let added = Stage::added(&**containers, &volumes);
                     state.added.extend(added.lines.iter().map(|line| (Cache::Compile, line.clone())));
                     state.stage = Some(added);
                 }

@@ -1,7 +1,5 @@
 //! The init containers that restore and publish the local disk of an engine.
 
-use std::sync::Arc;
-
 use crate::admission::names::{CONTAINERS, STAGE_CONTAINER};
 use crate::admission::plan::{InitContainer, LOCAL_VOLUME};
 use crate::admission::pod::{Container, Pod};
@@ -32,7 +30,7 @@ impl Stage {
     }
 
     /// The init containers that the patch adds.
-    pub(super) fn added(containers: &[Arc<InitContainer<'_>>], volumes: &[(String, String)]) -> Stage {
+    pub(super) fn added(containers: &[InitContainer<'_>], volumes: &[(String, String)]) -> Stage {
         Stage::new(containers.iter().map(|container| {
             let mounts = container.mounts.iter().map(|mount| &*mount.volume);
             let key = key(container.args.iter().map(|argument| &**argument));

@@ -1,7 +1,5 @@
 //! The compile cache on local disk: the engine sees no claim, and containers of ours restore the disk and publish it.
 
-use std::sync::Arc;
-
 use super::super::super::engine::Engine;
 use super::super::super::names::CONTAINERS;
 use super::super::super::path::Path;
@@ -34,7 +32,7 @@ const ARTIFACTS: &str = "MX_ARTIFACT_";
 /// How a container works on local disk.
 pub(in super::super) enum Stage<'p> {
     /// These containers are added.
-    Added([Arc<InitContainer<'p>>; 3]),
+    Added(Box<[InitContainer<'p>; 3]>),
     /// They are there already.
     InPlace,
 }
@@ -42,7 +40,7 @@ pub(in super::super) enum Stage<'p> {
 /// What comes of an engine that gets the local disk.
 pub(super) struct Staged<'p> {
     /// The containers that restore and publish it.
-    pub containers: [Arc<InitContainer<'p>>; 3],
+    pub containers: Box<[InitContainer<'p>; 3]>,
     /// Why some caches are not on it.
     pub parts: Vec<Refusal>,
 }
@@ -93,7 +91,7 @@ pub(super) fn plan<'p>(
     variables::set(planned, engine, &own, &path, is_certain);
     let key = key::name_staged(context, volumes, planned, &own_places);
     let stage = containers::Stage { context, planned, engine, path: &path, key: &key, claim_volume, read_only };
-    Ok(Staged { containers: stage.containers().map(Arc::new), parts: parts(volumes, planned, &own) })
+    Ok(Staged { containers: Box::new(stage.containers()), parts: parts(volumes, planned, &own) })
 }
 
 /// Refuses a pod where a container has a name of ours, and not all are there.
