@@ -8,8 +8,8 @@ mod samples;
 
 fn main() {
     println!("| review | bytes | allocations | bytes allocated | most at once |\n|---|---|---|---|---|");
-    for sample in samples::all() {
-        let counted = measure(|| drop(samples::answer(&sample.body)));
+    for mut sample in samples::all() {
+        let counted = measure(|| drop(samples::answer(&mut sample.body)));
         let (name, size) = (sample.name, sample.body.len());
         println!("| {name} | {size} | {} | {} | {} |", counted.count_total, counted.bytes_total, counted.bytes_max);
     }

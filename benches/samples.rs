@@ -39,7 +39,7 @@ pub(crate) fn all() -> Vec<Sample> {
         sample("3 MB", &worker(13_800)),
         sample("8 kB, untouched", &opted_out),
         sample("8 kB, staged", &staged()),
-        sample("8 kB, second pass", &patched(&worker(0), &answer(&review(&worker(0))))),
+        sample("8 kB, second pass", &patched(&worker(0), &answer(&mut review(&worker(0))))),
     ]
 }
 
@@ -50,8 +50,8 @@ pub(crate) fn staged() -> Value {
     worker
 }
 
-/// The answer to a review, where every claim is there; all that the server does between body and answer.
-pub(crate) fn answer(body: &[u8]) -> Vec<u8> {
+/// The answer to a review, where every claim is there; all that the server does between body and answer, in the body itself.
+pub(crate) fn answer(body: &mut [u8]) -> Vec<u8> {
     let defaults = Settings::default();
     let mut review = Request::read(body).unwrap();
     let Some(pod) = review.pod().unwrap() else { return review.answer(None) };

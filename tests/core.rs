@@ -2,6 +2,7 @@
 
 mod allocations;
 mod any_pod;
+mod any_review;
 mod any_yaml;
 mod cases;
 mod tenant;

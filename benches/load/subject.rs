@@ -38,7 +38,7 @@ impl Subject {
         let (process, address, _, ca) = standalone(folder, Process::pinned);
         let review = samples::review(pod);
         let answer = ask(address, &ca, &review);
-        assert_eq!(answer, samples::answer(&review));
+        assert_eq!(answer, samples::answer(&mut review.clone()));
         Subject { name, process, address, body: write(folder, name, &review), answer: answer.len() }
     }
 
@@ -78,7 +78,10 @@ impl Subject {
         let (name, worker) = ("controller-runtime", samples::worker(0));
         let review = samples::review(&worker);
         let answer = ask(address, &ca, &review);
-        assert_eq!(samples::patched(&worker, &answer), samples::patched(&worker, &samples::answer(&review)));
+        assert_eq!(
+            samples::patched(&worker, &answer),
+            samples::patched(&worker, &samples::answer(&mut review.clone()))
+        );
         Subject { name, process, address, body: write(folder, name, &review), answer: answer.len() }
     }
 }

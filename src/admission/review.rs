@@ -11,6 +11,10 @@ use serde_json::value::RawValue;
 use super::pod::{MOST_CONTAINERS, Pod, StructAsMap, Text};
 use super::{Outcome, warning};
 
+mod managed_fields;
+
+use managed_fields::without_entries;
+
 /// Most commas in a pod, which bound the elements of all its lists together, and not what is within a text: there a comma
 /// may be written as an escape. A part of three bytes may take hundreds of memory, and this is asked before the API server
 /// has validated anything; a pod with ten containers of a hundred variables each has about 5,000.
@@ -87,13 +91,14 @@ const fn memory_of(parts: usize) -> usize {
 }
 
 impl<'a> Request<'a> {
-    /// Reads the body of a review.
+    /// Reads the body of a review, without its `managedFields`, which are cut out of it: the body is of no use afterwards, and
+    /// places in the text of an error are those in the rest.
     ///
     /// # Errors
     /// The body is not JSON or no `AdmissionReview` v1 with a request.
-    pub fn read(body: &'a [u8]) -> Result<Self, Error> {
-        // At once for all of it: that is faster than for each text in it.
-        let body = str::from_utf8(body)?;
+    pub fn read(body: &'a mut [u8]) -> Result<Self, Error> {
+        // That it is text is checked at once for all of it: that is faster than for each text in it.
+        let body = without_entries(body)?;
         if !has_too_many_commas(body)
             && let Ok(review) = parse::<Review<'a, Pod<'a>>>(body)
         {

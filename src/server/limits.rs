@@ -77,8 +77,8 @@ pub struct Limits {
 /// A complete body, and its share of the limits until it is dropped.
 #[derive(Debug)]
 pub(super) struct BufferedBody {
-    /// The bytes.
-    pub(super) body: Bytes,
+    /// The bytes, until they are read: reading a review moves them.
+    pub(super) body: BytesMut,
     large: Option<OwnedSemaphorePermit>,
     small: Option<OwnedSemaphorePermit>,
     counted: usize,
@@ -158,7 +158,7 @@ impl Limits {
     /// # Errors
     /// The budget is exhausted.
     pub(super) async fn budget_answer(&self, mut buffered: BufferedBody, answer: Vec<u8>) -> Result<Bytes, Refusal> {
-        (buffered.body, buffered.review) = (Bytes::new(), None);
+        (buffered.body, buffered.review) = (BytesMut::new(), None);
         self.reserve(&mut buffered, answer.len()).await?;
         if answer.len() <= SMALL_BODY {
             buffered.uncount();
@@ -167,7 +167,7 @@ impl Limits {
     }
 
     async fn read(&self, body: &mut Body, connection: Option<Handle>) -> Result<BufferedBody, Refusal> {
-        let (metrics, none) = (Arc::clone(&self.metrics), Bytes::new());
+        let (metrics, none) = (Arc::clone(&self.metrics), BytesMut::new());
         let mut buffered =
             BufferedBody { body: none, large: None, small: None, counted: 0, metrics, review: None, connection };
         let announced = body.size_hint().exact().map(|size| usize::try_from(size).unwrap_or(usize::MAX));
@@ -176,17 +176,13 @@ impl Limits {
         while let Some(frame) = body.frame().await {
             // Any frame without data is a trailer, which has no use here.
             let Ok(data) = frame.map_err(Refusal::Broken)?.into_data() else { continue };
-            if Some(data.len()) == announced {
-                buffered.body = data;
-                return Ok(buffered);
-            }
             self.grow(&mut buffered, bytes.len() + data.len()).await?;
             if bytes.is_empty() {
                 bytes.reserve(announced.unwrap_or_default());
             }
             bytes.extend_from_slice(&data);
         }
-        buffered.body = bytes.freeze();
+        buffered.body = bytes;
         Ok(buffered)
     }
 

@@ -129,8 +129,8 @@ mod tests {
             "generateName":"W","annotations":{"dynamo-cache.io/inject":"W","dynamo-cache.io/W":"W"},
             "labels":{"nvidia.com/dynamo-component":"W"},
             "ownerReferences":[{"kind":"W","name":"W","controller":true}]},"spec":{"containers":[{"name":"W"}]}}}}"#;
-        let body = body.replace('W', words);
-        let mut review = review::Request::read(body.as_bytes()).unwrap();
+        let mut body = body.replace('W', words).into_bytes();
+        let mut review = review::Request::read(&mut body).unwrap();
         let pod = review.pod().unwrap().unwrap();
         let settings = Settings::default();
         let outcome = Evaluation::new(&pod, &settings, &[]).decide(&Claims::new());

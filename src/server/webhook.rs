@@ -69,12 +69,12 @@ impl Webhook {
     }
 
     async fn review(&self, request: Request) -> Result<Bytes, Failure> {
-        let buffered = self.limits.read_body(request).await?;
-        let answer = self.answer(&buffered.body).await?;
+        let mut buffered = self.limits.read_body(request).await?;
+        let answer = self.answer(&mut buffered.body).await?;
         Ok(self.limits.budget_answer(buffered, answer).await?)
     }
 
-    async fn answer(&self, body: &[u8]) -> Result<Vec<u8>, Failure> {
+    async fn answer(&self, body: &mut [u8]) -> Result<Vec<u8>, Failure> {
         let mut review = review::Request::read(body)?;
         let Some(pod) = self.pod(&mut review)? else {
             self.metrics.record_review(None, review.dry_run);

@@ -10,7 +10,7 @@ use syn::visit::{self, Visit};
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Packages that compute and do nothing else.
-const CORE_MAY_USE: [&str; 7] = ["base64", "memchr", "serde", "serde_json", "sha2", "strsim", "thiserror"];
+const CORE_MAY_USE: [&str; 8] = ["base64", "memchr", "serde", "serde_json", "sha2", "strsim", "thiserror", "wide"];
 
 /// What the core is handed instead: it asks for no clock, file, network, task or environment.
 const CORE_NEVER_ASKS: [&str; 7] =

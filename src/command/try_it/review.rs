@@ -61,6 +61,14 @@ impl Review {
         let request = &mut review["request"];
         request["namespace"] = NAMESPACE.into();
         request["object"] = self.pod.clone();
+        // Behind all other metadata, as an API server has them.
+        request["object"]["metadata"]["managedFields"] = json!([{
+            "manager": "kubectl",
+            "operation": "Update",
+            "apiVersion": "v1",
+            "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:containers": {"k:{\"name\":\"main\"}": {".": {}, "f:image": {}, "f:name": {}}}}},
+        }]);
         review
     }
 }
