@@ -55,20 +55,25 @@ within "$snapshot" "${files[@]}" "$model/refs"
 
 # A ref names a commit. mktemp creates the file, so it cannot be a link to another file; and outside of the refs, where the
 # client would read it as one while it is empty.
-ref() { # NAME
+ref() { # NAME [OPTION-OF-MV]
   local file
   mkdir -p "$(dirname -- "$model/refs/$1")"
   within "$(dirname -- "$model/refs/$1")"
   file=$(mktemp "$model/.ref-XXXXXX")
   echo -n "$commit" >"$file"
   chmod 664 "$file"
-  mv --no-target-directory "$file" "$model/refs/$1"
+  # Where mv replaces nothing, some of its versions fail.
+  mv --no-target-directory "${@:2}" "$file" "$model/refs/$1" || [[ -f $model/refs/$1 ]]
+  rm -f "$file"
 }
 # Dynamo looks for the ref `main` on the claim before it contacts the hub, so without it Dynamo would download the model again.
 # A tag or another branch does not take it away: workers that name no revision would get what they did not ask for. Of two commits
-# that are wanted together, one does.
-if [[ ! -f $model/refs/main || -L $model/refs/main ]] ||
-  [[ $REVISION == main || $REVISION == "$commit" && -z ${LEAVE_MAIN:-} ]]; then ref main; fi
+# that are wanted together, one does, and the Job of the other may end at the same moment.
+if [[ -L $model/refs/main || $REVISION == main ]] || [[ $REVISION == "$commit" && -z ${LEAVE_MAIN:-} ]]; then
+  ref main
+elif [[ ! -f $model/refs/main ]]; then
+  ref main --no-clobber
+fi
 # `hf cache prune` removes what no ref names: each commit has one that does not move.
 ref "dynamo-cache-${commit::12}"
 # Workers that name a branch or a tag find it offline.
