@@ -62,8 +62,8 @@ ref() { # NAME [OPTION-OF-MV]
   file=$(mktemp "$model/.ref-XXXXXX")
   echo -n "$commit" >"$file"
   chmod 664 "$file"
-  # Where mv replaces nothing, some of its versions fail.
-  mv --no-target-directory "${@:2}" "$file" "$model/refs/$1" || [[ -f $model/refs/$1 ]]
+  # Some versions of mv fail where they were not to replace a file, and have not.
+  mv --no-target-directory "${@:2}" "$file" "$model/refs/$1" || [[ ${2:-} == --no-clobber && -f $model/refs/$1 ]]
   rm -f "$file"
 }
 # Dynamo looks for the ref `main` on the claim before it contacts the hub, so without it Dynamo would download the model again.
