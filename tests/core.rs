@@ -6,3 +6,7 @@ mod any_review;
 mod any_yaml;
 mod cases;
 mod tenant;
+
+#[allow(dead_code, reason = "the benches take other parts")]
+#[path = "../benches/samples.rs"]
+mod samples;

@@ -4,9 +4,7 @@ use allocation_counter::measure;
 use dynamo_cache::admission::review;
 use serde_json::json;
 
-#[allow(dead_code, reason = "the benches take other parts")]
-#[path = "../../benches/samples.rs"]
-mod samples;
+use crate::core::samples;
 
 #[test]
 fn a_review_allocates_about_as_often_however_large_its_pod_is() {

@@ -1,13 +1,11 @@
 //! Any review is answered as if it had no `managedFields`, whatever they hold and wherever else that name stands.
 
-use dynamo_cache::admission::Evaluation;
-use dynamo_cache::admission::claim::{Claim, Claims};
 use dynamo_cache::admission::review::{Error, Request};
-use dynamo_cache::admission::settings::Settings;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::core::samples;
 use crate::harness::any_pod::pod;
 use crate::harness::program::cases;
 
@@ -49,12 +47,7 @@ fn review(pod: &Value, entries: &[Value], before: &Value, behind: &Value) -> Val
 
 fn answer(review: &Value) -> String {
     let mut body = review.to_string().into_bytes();
-    let mut request = Request::read(&mut body).expect("a generated review is one");
-    let pod = request.pod().expect("a generated pod has the shape of a pod").expect("there is one");
-    let settings = Settings::default();
-    let evaluation = Evaluation::new(&pod, &settings, &[]);
-    let claims: Claims = evaluation.claims().map(|name| (name.to_owned(), Claim::default())).collect();
-    String::from_utf8(request.answer(Some(&evaluation.decide(&claims)))).expect("an answer is text")
+    String::from_utf8(samples::answer(&mut body)).expect("an answer is text")
 }
 
 #[test]
