@@ -38,6 +38,7 @@ pub(crate) async fn run(plane: &ControlPlane, client: &Client, hooked: &Namespac
     let after = [HANDSHAKES, SHED].map(|name| counted(webhook, name));
     // The API server comes again after a second, when others may take the room of a body that is not complete.
     let reviewed = created.iter().filter(|(pod, _)| !status(pod).is_null()).count();
+    assert!(after[1] > before[1], "no creation was rejected: there was room");
     let longest = created.iter().map(|(_, took)| took.as_secs_f64()).fold(0.0, f64::max);
     println!(
         "{CREATIONS} creations at once without room: {} handshakes, {} answers of 503, {longest:.1} s, all created, \
