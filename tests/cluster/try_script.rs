@@ -66,12 +66,19 @@ impl Try {
     fn ends_and_leaves_nothing(mut self) -> ExitStatus {
         self.says("Nothing of it is left.");
         let status = self.child.wait().unwrap();
+        wait_until_all_have_ended(&self.mark);
         let files: Vec<_> = fs::read_dir(&self.folder).unwrap().map(|file| file.unwrap().path()).collect();
         assert!(files.is_empty(), "{files:?}");
-        let processes = marked(&self.mark);
-        assert!(processes.is_empty(), "{processes:?}");
         status
     }
+}
+
+/// Waits until no process that was started with this mark is left: a process that is killed ends a moment later.
+fn wait_until_all_have_ended(mark: &str) {
+    wait_for("its processes to end", || {
+        let processes = marked(mark);
+        if processes.is_empty() { Ok(()) } else { Err(format!("{processes:?}")) }
+    });
 }
 
 /// The processes that were started with this mark.
@@ -174,10 +181,7 @@ fn nothing_of_a_cluster_to_try_it_on_runs_on_where_it_is_killed() {
     tried.says("All of it works");
     tried.signal("KILL");
     tried.child.wait().unwrap();
-    wait_for("its processes to end", || {
-        let processes = marked(&tried.mark);
-        if processes.is_empty() { Ok(()) } else { Err(format!("{processes:?}")) }
-    });
+    wait_until_all_have_ended(&tried.mark);
     fs::remove_dir_all(&tried.folder).unwrap();
 }
 
