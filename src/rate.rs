@@ -50,13 +50,16 @@ impl Bucket {
 pub struct ByNamespace {
     rate: Rate,
     buckets: HashMap<Box<str>, Bucket>,
+    /// No bucket is full before this. One may be full later, since it was used meanwhile.
+    next_full: Instant,
     shared: Bucket,
 }
 
 impl ByNamespace {
     /// Full buckets.
     pub fn new(rate: Rate) -> Self {
-        ByNamespace { rate, buckets: HashMap::new(), shared: Bucket::full(Instant::now()) }
+        let now = Instant::now();
+        ByNamespace { rate, buckets: HashMap::new(), next_full: now, shared: Bucket::full(now) }
     }
 
     /// Takes a token of a namespace. `None` uses the shared bucket.
@@ -66,13 +69,24 @@ impl ByNamespace {
             return bucket.take(self.rate, now);
         }
         if self.buckets.len() >= MAX_NAMESPACES {
-            // A bucket that is full again is equal to a new one.
-            self.buckets.retain(|_, bucket| bucket.full_at > now);
-            if self.buckets.len() >= MAX_NAMESPACES {
-                return self.shared.take(self.rate, now);
-            }
+            self.remove_full(now);
         }
-        self.buckets.entry(namespace.into()).or_insert_with(|| Bucket::full(now)).take(self.rate, now)
+        if self.buckets.len() >= MAX_NAMESPACES {
+            return self.shared.take(self.rate, now);
+        }
+        let mut bucket = Bucket::full(now);
+        let taken = bucket.take(self.rate, now);
+        self.next_full = self.next_full.min(bucket.full_at);
+        self.buckets.insert(namespace.into(), bucket);
+        taken
+    }
+
+    /// Removes the buckets that are full again: each allows what a new one does.
+    fn remove_full(&mut self, now: Instant) {
+        if now >= self.next_full {
+            self.buckets.retain(|_, bucket| bucket.full_at > now);
+            self.next_full = self.buckets.values().map(|bucket| bucket.full_at).min().unwrap_or(now);
+        }
     }
 }
 
@@ -101,14 +115,23 @@ mod tests {
 
     #[test]
     fn namespaces_have_separate_buckets_up_to_a_limit() {
-        let now = Instant::now();
         let mut buckets = ByNamespace::new(RATE);
+        let now = Instant::now();
         let taken = (0..100).filter_map(|_| buckets.take(Some("a"), now)).count();
         assert_eq!((taken, buckets.take(Some("b"), now)), (3, Some(0)));
         let made_up = (0..10 * MAX_NAMESPACES).filter_map(|number| buckets.take(Some(&number.to_string()), now));
         assert!(made_up.count() < MAX_NAMESPACES + 3);
         assert_eq!(buckets.buckets.len(), MAX_NAMESPACES);
-        assert_eq!(buckets.take(Some("b"), now), Some(0), "an existing bucket stays");
-        assert_eq!(buckets.take(Some("c"), now + RATE.every * 3), Some(0), "full ones make room");
+        let taken = (0..2).filter_map(|_| buckets.take(Some("b"), now)).count();
+        assert_eq!(taken, 2, "an existing bucket stays");
+        let first_full = now + RATE.every;
+        assert_eq!(buckets.take(Some("c"), first_full - Duration::from_nanos(1)), None, "no bucket is full yet");
+        assert_eq!(buckets.take(Some("c"), first_full), Some(0), "full ones make room");
+        assert_eq!(buckets.take(Some("d"), first_full), Some(0));
+        for number in 0..MAX_NAMESPACES {
+            buckets.take(Some(&number.to_string()), first_full);
+        }
+        assert_eq!(buckets.take(Some("e"), first_full), None, "they are in use again");
+        assert_eq!(buckets.take(Some("e"), first_full + RATE.every), Some(0), "those that came last are full first");
     }
 }
