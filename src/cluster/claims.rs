@@ -19,8 +19,8 @@ use crate::cluster::read_through::{Budget, ReadThrough};
 use crate::cluster::skipped_objects::Skipped;
 use crate::metrics::{Kind, Metrics};
 
-/// The most bytes of stored claims. A hundred thousand claims with names of usual length take 20 MB; with the longest
-/// names, 85,000 fit.
+/// The most bytes of stored claims. A hundred thousand claims with names of usual length take 27 MB; with the longest
+/// names, 50,000 fit.
 const MAX_STORED: usize = 32 << 20;
 
 /// The most bytes of a single value: a phase, a mode, a time.

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Client, Resource as _};
 use serde::Deserialize;
+use smol_str::SmolStr;
 use tokio::sync::watch;
 
 use super::collection::{self, Collection};
 use super::projection::Fields;
 use super::store::{Limits, Store};
 use crate::admission::annotation::PREFIX;
+use crate::admission::dns_name;
 use crate::cluster::read_through::{Budget, ReadThrough};
 use crate::cluster::skipped_objects::Skipped;
 use crate::metrics::{Kind, Metrics};
@@ -99,11 +101,11 @@ impl Namespaces {
 
     /// Whether a namespace is known to have opted in. The watch delivers a new one after a moment.
     pub(super) fn contains(&self, name: &str) -> bool {
-        self.store.get("", name).is_some()
+        dns_name::is_label(name) && self.store.contains("", name)
     }
 
     /// The names of the namespaces that opted in. Waits for the first complete list.
-    pub(super) async fn opted_in(&self) -> Vec<Box<str>> {
+    pub(super) async fn opted_in(&self) -> Vec<SmolStr> {
         // The sender belongs to `self`, so this cannot fail.
         let _ = self.listed.subscribe().wait_for(|listed| *listed).await;
         self.store.names("")

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use k8s_openapi::api::core::v1;
 use kube::{Client, Resource as _};
+use smol_str::SmolStr;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
@@ -101,7 +102,7 @@ impl UnreviewedPodCounter {
                 Ok(0) => {}
                 Ok(unreviewed) => {
                     all += unreviewed;
-                    somewhere.get_or_insert(namespace.into_string());
+                    somewhere.get_or_insert(namespace.into());
                 }
                 // A sum without this namespace would be wrong.
                 Err(error) => {
@@ -121,7 +122,7 @@ impl UnreviewedPodCounter {
     }
 
     /// The namespaces for whose pods the API server calls the webhook.
-    async fn matched_namespaces(&mut self) -> Vec<Box<str>> {
+    async fn matched_namespaces(&mut self) -> Vec<SmolStr> {
         let mut names = self.namespaces.opted_in().await;
         if let Some(configuration) = &mut self.configuration {
             // If the sender is gone, the last state still applies.

@@ -5,9 +5,9 @@
 //! bound.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
+use smol_str::SmolStr;
 use tracing::info;
 
 use super::collection::Collection;
@@ -19,10 +19,7 @@ use crate::metrics::{Kind, Metrics, SkipReason};
 /// The most objects in a store. A caller reads any other object from the API server.
 const MAX_OBJECTS: usize = 100_000;
 
-/// The overhead of an entry besides its names and the heap of its value: two allocations, and its share of two tables.
-const ENTRY_OVERHEAD: usize = 80;
-
-/// Values by namespace and name. Cluster-scoped objects have the empty namespace. A look-up does not allocate.
+/// Values by namespace and name. Cluster-scoped objects have the empty namespace.
 #[derive(Debug)]
 pub(super) struct Store<V> {
     state: RwLock<State<V>>,
@@ -43,12 +40,25 @@ pub(super) struct Limits<V> {
 
 #[derive(Debug)]
 struct State<V> {
-    objects: HashMap<Box<str>, HashMap<Box<str>, Entry<V>>>,
-    count: usize,
+    objects: HashMap<Key, Entry<V>>,
     bytes: usize,
     /// The number of the current list. Entries of an earlier list are removed once it is complete, so there is never a
     /// second copy.
     list: u64,
+}
+
+/// Names of up to 23 bytes are in the table itself: with 10,000 namespaces each pointer that a look-up follows costs a
+/// cache miss.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key {
+    namespace: SmolStr,
+    name: SmolStr,
+}
+
+impl Key {
+    fn new(namespace: &str, name: &str) -> Self {
+        Key { namespace: namespace.into(), name: name.into() }
+    }
 }
 
 #[derive(Debug)]
@@ -60,20 +70,27 @@ struct Entry<V> {
 impl<V: Clone> Store<V> {
     /// An empty store. Objects that it rejects are counted in `skipped`.
     pub(super) fn new(limits: Limits<V>, skipped: Skipped) -> Self {
-        let state = State { objects: HashMap::new(), count: 0, bytes: 0, list: 0 };
+        let state = State { objects: HashMap::new(), bytes: 0, list: 0 };
         Store { state: RwLock::new(state), limits, skipped }
     }
 
     /// The value of an object.
     pub(super) fn get(&self, namespace: &str, name: &str) -> Option<V> {
+        let key = Key::new(namespace, name);
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.objects.get(namespace)?.get(name).map(|entry| entry.value.clone())
+        state.objects.get(&key).map(|entry| entry.value.clone())
+    }
+
+    /// Whether it has an object.
+    pub(super) fn contains(&self, namespace: &str, name: &str) -> bool {
+        let key = Key::new(namespace, name);
+        self.state.read().unwrap_or_else(PoisonError::into_inner).objects.contains_key(&key)
     }
 
     /// The names of all objects in a namespace, in no particular order.
-    pub(super) fn names(&self, namespace: &str) -> Vec<Box<str>> {
+    pub(super) fn names(&self, namespace: &str) -> Vec<SmolStr> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.objects.get(namespace).into_iter().flat_map(HashMap::keys).cloned().collect()
+        state.objects.keys().filter(|key| key.namespace == namespace).map(|key| key.name.clone()).collect()
     }
 
     /// Lists and watches a collection for ever. Errors are logged and counted; stored objects stay until a new list is
@@ -106,11 +123,12 @@ impl<V: Clone> Store<V> {
                     self.skipped.record(SkipReason::Unreadable, &namespace, &name, &why);
                 });
                 let value = value.ok().or_else(|| self.limits.unknown.clone());
+                let key = Key::new(&namespace, &name);
                 let mut state = self.write();
                 let is_kept = if let Some(value) = value {
-                    state.insert(&self.limits, &namespace, &name, value)
+                    state.insert(&self.limits, key, value)
                 } else {
-                    state.remove(&self.limits, &namespace, &name);
+                    state.remove(&self.limits, &key);
                     true
                 };
                 drop(state);
@@ -118,7 +136,10 @@ impl<V: Clone> Store<V> {
                     self.skipped.record(SkipReason::Full, &namespace, &name, &"the store is full");
                 }
             }
-            Change::Deleted(Object { namespace, name, .. }) => self.write().remove(&self.limits, &namespace, &name),
+            Change::Deleted(Object { namespace, name, .. }) => {
+                let key = Key::new(&namespace, &name);
+                self.write().remove(&self.limits, &key);
+            }
             Change::Failed(_) => {}
         }
     }
@@ -126,19 +147,16 @@ impl<V: Clone> Store<V> {
     /// Removes the objects that are not in the list that is now complete. Returns how many remain.
     fn complete(&self) -> usize {
         let mut state = self.write();
-        let State { objects, count, bytes, list } = &mut *state;
-        objects.retain(|namespace, names| {
-            names.retain(|name, entry| {
-                let stays = entry.list == *list;
-                if !stays {
-                    *count -= 1;
-                    *bytes -= self.limits.size(namespace, name, &entry.value);
-                }
-                stays
-            });
-            !names.is_empty()
+        let State { objects, bytes, list } = &mut *state;
+        objects.retain(|key, entry| {
+            let stays = entry.list == *list;
+            if !stays {
+                *bytes -= self.limits.size(key, &entry.value);
+            }
+            stays
         });
-        *count
+        state.shrink();
+        state.objects.len()
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, State<V>> {
@@ -146,35 +164,43 @@ impl<V: Clone> Store<V> {
     }
 }
 
+/// The bytes of a name outside of the table, with the counters of an `Arc` and what `malloc` adds.
+fn heap_size(name: &SmolStr) -> usize {
+    if name.is_heap_allocated() { name.len() + 32 } else { 0 }
+}
+
 impl<V> Limits<V> {
-    fn size(&self, namespace: &str, name: &str, value: &V) -> usize {
-        namespace.len() + name.len() + ENTRY_OVERHEAD + (self.weigh)(value)
+    /// The bytes of an entry. A table that has just grown has 16 slots for each seven entries.
+    fn size(&self, Key { namespace, name }: &Key, value: &V) -> usize {
+        let slots = size_of::<(Key, Entry<V>)>() * 16 / 7;
+        slots + heap_size(namespace) + heap_size(name) + (self.weigh)(value)
     }
 }
 
 impl<V> State<V> {
     /// Inserts a value. Returns false if the store is full; the object then has no entry.
-    fn insert(&mut self, limits: &Limits<V>, namespace: &str, name: &str, value: V) -> bool {
-        self.remove(limits, namespace, name);
-        let size = limits.size(namespace, name, &value);
-        if self.count >= MAX_OBJECTS || self.bytes + size > limits.bytes || name.is_empty() {
+    fn insert(&mut self, limits: &Limits<V>, key: Key, value: V) -> bool {
+        self.remove(limits, &key);
+        let size = limits.size(&key, &value);
+        if self.objects.len() >= MAX_OBJECTS || self.bytes + size > limits.bytes || key.name.is_empty() {
             return false;
         }
-        let list = self.list;
-        self.objects.entry(namespace.into()).or_default().insert(name.into(), Entry { value, list });
-        self.count += 1;
+        self.objects.insert(key, Entry { value, list: self.list });
         self.bytes += size;
         true
     }
 
-    fn remove(&mut self, limits: &Limits<V>, namespace: &str, name: &str) {
-        let Slot::Occupied(mut names) = self.objects.entry(namespace.into()) else { return };
-        if let Some(entry) = names.get_mut().remove(name) {
-            self.count -= 1;
-            self.bytes -= limits.size(namespace, name, &entry.value);
+    fn remove(&mut self, limits: &Limits<V>, key: &Key) {
+        if let Some(entry) = self.objects.remove(key) {
+            self.bytes -= limits.size(key, &entry.value);
+            self.shrink();
         }
-        if names.get().is_empty() {
-            names.remove();
+    }
+
+    /// Gives back the memory of a table that has become nearly empty: what counts is what is in it.
+    fn shrink(&mut self) {
+        if self.objects.capacity() > 4 * self.objects.len().max(256) {
+            self.objects.shrink_to(2 * self.objects.len());
         }
     }
 }
@@ -234,7 +260,7 @@ mod tests {
         apply_all(&store, [Change::ListStarted, put("c", "6"), Change::ListComplete]);
         assert_eq!((find("a"), find("c")), (None, Some("6".to_owned())));
         assert_eq!(store.get("other", "c"), None);
-        assert_eq!(store.names("team"), ["c".into()]);
+        assert_eq!(store.names("team"), ["c"]);
     }
 
     #[test]
@@ -264,11 +290,18 @@ mod tests {
         let (large, metrics) = store(1000, None);
         large.apply(put("a", &"x".repeat(500)));
         large.apply(put("b", &"x".repeat(500)));
-        assert_eq!(large.names("team"), ["a".into()]);
+        assert_eq!(large.names("team"), ["a"]);
         large.apply(put("a", &"x".repeat(2000)));
         assert_eq!(large.get("team", "a"), None, "its old value is not kept");
         large.apply(put("b", &"x".repeat(500)));
         assert!(large.get("team", "b").is_some(), "there is room again");
         assert!(counted(&metrics, "full", 2));
+
+        for store in [many, large] {
+            apply_all(&store, [Change::ListStarted, Change::ListComplete]);
+            let state = store.state.read().unwrap();
+            assert_eq!((state.objects.len(), state.bytes), (0, 0));
+            assert!(state.objects.capacity() < 2000, "{}", state.objects.capacity());
+        }
     }
 }

@@ -32,19 +32,19 @@ impl Default for ReviewLog {
 
 impl ReviewLog {
     /// Logs a review. The level is info if something was skipped, and debug otherwise, for a dry run, and once the
-    /// namespace has used up its share of lines. `namespace` is `None` if it is not known to exist; all of those have
-    /// one share together. The line has no content of the pod besides names.
-    pub(super) fn log_review(
+    /// namespace has used up its share of lines. `known` is its name, or `None` if it is not known to exist: all of those
+    /// have one share together. The line has no content of the pod besides names.
+    pub(super) fn log_review<'a>(
         &self,
         review: &review::Request<'_>,
-        namespace: Option<&str>,
+        known: impl FnOnce() -> Option<&'a str>,
         pod: &Pod<'_>,
         outcome: &Outcome<'_>,
     ) {
         let has_no_status = outcome.untouched.is_some_and(Reason::leaves_no_status);
         let skipped = !outcome.skipped.is_empty() || (outcome.untouched.is_some() && !has_no_status);
         let notable = skipped || !outcome.warnings.is_empty() || !outcome.without_scratch.is_empty();
-        let share = if notable && !review.dry_run { self.take_line(namespace) } else { None };
+        let share = if notable && !review.dry_run { self.take_line(known()) } else { None };
         if !(if share.is_some() { enabled!(Level::INFO) } else { enabled!(Level::DEBUG) }) {
             return;
         }
@@ -140,7 +140,7 @@ mod tests {
         let log_of_reviews = ReviewLog::default();
         tracing::subscriber::with_default(lines.finish(), || {
             for _ in 0..reviews {
-                log_of_reviews.log_review(&review, Some(&review.namespace), &pod, &outcome);
+                log_of_reviews.log_review(&review, || Some(&review.namespace), &pod, &outcome);
             }
         });
         let said = read_to_string(&log).unwrap();

@@ -87,8 +87,8 @@ impl Webhook {
         let outcome = evaluation.decide(&claims);
         self.metrics.record_review(Some(&outcome), review.dry_run);
         // Namespaces that do not exist share one part of the log.
-        let namespace = Some(&*review.namespace).filter(|name| self.facts.has_namespace(name));
-        self.log.log_review(&review, namespace, &pod, &outcome);
+        let known = || Some(&*review.namespace).filter(|name| self.facts.has_namespace(name));
+        self.log.log_review(&review, known, &pod, &outcome);
         if let Some(events) = self.events.as_ref().filter(|_| config.events && !review.dry_run) {
             events.enqueue(&review.namespace, &pod, &outcome);
         }
