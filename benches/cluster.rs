@@ -1,5 +1,6 @@
-//! What stands for an API server here: it lists so many namespaces that opted in, with two claims each, and then
-//! sends nothing more. Its pages are those of a real one, so that what a listing costs shows too.
+//! What stands for an API server here: it lists so many namespaces that opted in, with two claims each, which a write
+//! probe has marked, and then sends nothing more. Its pages are those of a real one, so that what a listing costs shows
+//! too.
 
 use std::sync::Arc;
 
@@ -76,7 +77,8 @@ fn claims(number: usize) -> Vec<Value> {
         let managed = json!([{"manager": "kubectl-create", "operation": "Update", "apiVersion": "v1",
             "time": "2026-11-25T02:00:00Z", "fieldsType": "FieldsV1", "fieldsV1": fields}]);
         let metadata = json!({"name": name, "namespace": namespace(number), "resourceVersion": "1",
-            "finalizers": ["kubernetes.io/pvc-protection"], "managedFields": managed});
+            "annotations": {"dynamo-cache.io/writable": "true"}, "finalizers": ["kubernetes.io/pvc-protection"],
+            "managedFields": managed});
         let status = json!({"phase": "Bound", "accessModes": ["ReadWriteMany"], "capacity": size});
         json!({"kind": "PersistentVolumeClaim", "apiVersion": "v1", "metadata": metadata, "spec": spec, "status": status})
     };
