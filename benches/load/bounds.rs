@@ -46,7 +46,7 @@ pub(crate) fn run(folder: &Path) {
             }
         }
     }
-    let counted = format!("dynamo_cache_shed_total{{bound=\"bytes\"}} {shed}\n");
+    let counted = format!("dynamo_cache_shed_total{{limit=\"bytes\"}} {shed}\n");
     let metrics = page(admin, "/metrics").unwrap();
     assert!(metrics.contains(&counted), "{shed} were shed, and the metrics say otherwise:\n{metrics}");
     let most = process.memory("VmHWM");
