@@ -10,7 +10,7 @@ use super::super::init_container::InitContainer;
 use super::super::mount;
 use super::super::refusal::Refusal;
 use super::super::volumes::Volumes;
-use super::super::{COMPILE_VOLUME, Cache, LOCAL_VOLUME, PlanContext, TOOL_VOLUME};
+use super::super::{COMPILE_VOLUME, Cache, LOCAL_VOLUME, MODEL_VOLUME, PlanContext, TOOL_VOLUME};
 use super::{cache_of_user, key, objection};
 
 mod containers;
@@ -74,7 +74,9 @@ pub(super) fn plan<'p>(
         context.check_binding(&settings.claim)?;
     }
     let of_claim = claim.existing.is_none().then_some(COMPILE_VOLUME);
-    for name in of_claim.into_iter().chain([LOCAL_VOLUME, TOOL_VOLUME]) {
+    // The next pass would find a volume of the model's claim, though this one could not add its own.
+    let of_model = of_claim.filter(|_| context.shares_one_claim()).and(Some(MODEL_VOLUME));
+    for name in of_claim.into_iter().chain(of_model).chain([LOCAL_VOLUME, TOOL_VOLUME]) {
         volumes.check_name_free(name)?;
     }
     check_path(context, volumes, planned, &path)?;
