@@ -19,8 +19,8 @@ use crate::cluster::read_through::{Budget, ReadThrough};
 use crate::cluster::skipped_objects::Skipped;
 use crate::metrics::{Kind, Metrics};
 
-/// The most bytes of stored claims. A hundred thousand claims with names of usual length take 27 MB; with the longest
-/// names, 50,000 fit.
+/// The most bytes of stored claims. A hundred thousand claims with names of usual length take 20 MB; with the longest
+/// names, 57,000 fit.
 const MAX_STORED: usize = 32 << 20;
 
 /// The most bytes of a single value: a phase, a mode, a time.
@@ -44,7 +44,8 @@ pub struct Claims {
 #[derive(Clone, Debug)]
 struct StoredClaim {
     claim: Claim,
-    pending: Option<Pending>,
+    /// In a box, since most claims are bound: a smaller table has fewer cache misses.
+    pending: Option<Box<Pending>>,
 }
 
 /// A claim that has been pending since its creation.
@@ -130,7 +131,8 @@ fn read(text: &[u8]) -> Result<StoredClaim, serde_json::Error> {
     let claim = Claim::new(deleted, status.phase.as_deref(), spec.volume_mode.as_deref(), modes, writable);
     let since = metadata.creation_timestamp.filter(|_| status.phase.as_deref() == Some("Pending"));
     let since = since.and_then(|since| since.parse().ok());
-    let pending = spec.storage_class_name.zip(since).map(|(class, since)| Pending { class: class.into(), since });
+    let pending =
+        spec.storage_class_name.zip(since).map(|(class, since)| Box::new(Pending { class: class.into(), since }));
     Ok(StoredClaim { claim, pending })
 }
 
@@ -143,7 +145,7 @@ impl Claims {
     ) -> Self {
         let weigh = |stored: &StoredClaim| {
             let users = if let Writable::Users(users) = &stored.claim.writable { size_of_val(&**users) } else { 0 };
-            users + stored.pending.as_ref().map_or(0, |pending| pending.class.len())
+            users + stored.pending.as_ref().map_or(0, |pending| size_of::<Pending>() + pending.class.len())
         };
         let limits = Limits { bytes: MAX_STORED, weigh, unknown: None };
         let path = PersistentVolumeClaim::url_path(&(), None);
@@ -177,7 +179,7 @@ impl Claims {
             }
         };
         let mut claim = stored.claim;
-        if let Some(Pending { class, since }) = stored.pending {
+        if let Some(Pending { class, since }) = stored.pending.map(|pending| *pending) {
             let waited = Duration::try_from(self.collection.now().duration_since(since)).unwrap_or_default();
             let wait = Wait { class: &class, waited };
             claim.binding = wait.binding(self.binding_timeout, |class| self.classes.mode(class));
