@@ -73,10 +73,13 @@ pub(super) fn plan<'p>(
     if claim.existing.is_none() {
         context.check_binding(&settings.claim)?;
     }
-    let of_claim = claim.existing.is_none().then_some(COMPILE_VOLUME);
-    // The next pass would find a volume of the model's claim, though this one could not add its own.
-    let of_model = of_claim.filter(|_| context.shares_one_claim()).and(Some(MODEL_VOLUME));
-    for name in of_claim.into_iter().chain(of_model).chain([LOCAL_VOLUME, TOOL_VOLUME]) {
+    // With one claim for both, the next pass would mount the models by this volume, though theirs could not be added.
+    let of_claim: &[_] = match (&claim.existing, context.shares_one_claim()) {
+        (Some(_), _) => &[],
+        (None, false) => &[COMPILE_VOLUME],
+        (None, true) => &[COMPILE_VOLUME, MODEL_VOLUME],
+    };
+    for name in of_claim.iter().chain(&[LOCAL_VOLUME, TOOL_VOLUME]) {
         volumes.check_name_free(name)?;
     }
     check_path(context, volumes, planned, &path)?;
